@@ -1,0 +1,115 @@
+"""LLCM's adapter on hand-written sets."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from torchreid_rgbir.data.llcm import LLCM, parse_camera
+from torchreid_rgbir.metrics.features import TestFeatures as Features
+from torchreid_rgbir.modality import IR, RGB
+
+
+def load(root, **options):
+    return LLCM(root=str(root), verbose=False, **options)
+
+
+def test_counts_labels_cameras_and_numbers(tmp_path, write_llcm):
+    folder = write_llcm(tmp_path, train=(4, 11), test=(3, 8), num_images=2)
+    dataset = load(tmp_path)
+    assert len(dataset.train) == 2 * 17 * 2 and len(dataset.query) == 2 * 8 * 2 and len(dataset.gallery) == 2 * 9 * 2
+    for item in (*dataset.train, *dataset.query, *dataset.gallery):
+        path = item.impath.removeprefix(f"{folder}/")
+        name = path.split("/")[-1]
+        assert item.camid == int(name[6:8]) and item.number == int(name[10:16]) and item.dsetid == 0
+        assert item.modality == (RGB if path.split("/")[0] in ("vis", "test_vis") else IR)
+    for item in dataset.train:
+        assert item.pid == {"0004": 0, "0011": 1}[item.impath.split("/")[-2]]
+    for item in (*dataset.query, *dataset.gallery):
+        assert item.pid == int(item.impath.split("/")[-2])
+        assert f"/cam{item.camid}/" in item.impath
+    assert {item.modality for item in dataset.query} == {IR} and {item.modality for item in dataset.gallery} == {RGB}
+    assert {item.camid for item in dataset.query} == {1, 2, 4, 5, 6, 7, 8, 9}
+    assert {item.camid for item in dataset.gallery} == set(range(1, 10))
+
+
+def test_parse_camera():
+    assert parse_camera("train_vis/cam7/0001/0001.jpg") == 7
+    assert parse_camera("cam3/0001/0001_c05_s1_f1_vis.jpg") == 3  # the folder has the last word
+    assert parse_camera("nir/0351/0351_c06_s200656_f4830_nir.jpg") == 6
+    assert parse_camera("my_c09_pictures/0001/0001.jpg") == 0
+    assert parse_camera("vis/webcam2/0001.jpg") == 0
+
+
+def test_the_camera_is_not_taken_from_above_the_data_set(tmp_path, write_llcm):
+    root = tmp_path / "cam8"
+    folder = write_llcm(root, train=(1,), test=(2,), num_images=1)
+    for word in ("vis", "nir"):
+        (folder / word / "0001").rename(folder / word / "people")
+        (folder / word / "people" / f"0001_c01_s000001_f0001_{word}.jpg").rename(folder / word / "people" / "a.jpg")
+        (folder / "idx" / f"train_{word}.txt").write_text(f"{word}/people/a.jpg 1\n")
+    assert {item.camid for item in load(root).train} == {0}
+
+
+def test_a_camera_may_be_missing(tmp_path, write_llcm):
+    folder = write_llcm(tmp_path)
+    shutil.rmtree(folder / "test_vis" / "cam3")
+    assert {item.camid for item in load(tmp_path).gallery} == {1, 2, 4, 5, 6, 7, 8, 9}
+
+
+def test_root_is_the_folder_or_its_parent(tmp_path, write_llcm):
+    folder = write_llcm(tmp_path)
+    assert load(tmp_path).train == load(folder).train
+
+
+def test_an_identity_listed_twice_counts_once(tmp_path, write_llcm):
+    folder = write_llcm(tmp_path)
+    (folder / "idx" / "test_id.txt").write_text("3,8,3")
+    dataset = load(tmp_path)
+    assert len(set(dataset.query)) == len(dataset.query) == 2 * 8 * 2
+
+
+@pytest.mark.parametrize("lost", ["idx/train_vis.txt", "idx/train_nir.txt", "idx/test_id.txt", "test_vis", "test_nir"])
+def test_a_missing_part_is_named(tmp_path, write_llcm, fails, lost):
+    folder = write_llcm(tmp_path)
+    shutil.rmtree(folder / lost) if (folder / lost).is_dir() else (folder / lost).unlink()
+    with fails(FileNotFoundError, folder / lost, "--root"):
+        load(tmp_path)
+
+
+def test_malformed_lists(tmp_path, write_llcm, fails):
+    folder = write_llcm(tmp_path)
+    original = (folder / "idx" / "train_nir.txt").read_text()
+    (folder / "idx" / "train_nir.txt").write_text(original + "nir/0004/x.jpg four\n")
+    with fails(ValueError, folder / "idx" / "train_nir.txt", f"line {original.count(chr(10)) + 1}"):
+        load(tmp_path)
+    (folder / "idx" / "train_nir.txt").write_text(original)
+    (folder / "idx" / "test_id.txt").write_text("3,eight")
+    with fails(ValueError, folder / "idx" / "test_id.txt"):
+        load(tmp_path)
+
+
+def test_a_missing_training_image(tmp_path, write_llcm, fails):
+    folder = write_llcm(tmp_path)
+    shutil.rmtree(folder / "nir" / "0011")
+    with fails(FileNotFoundError, folder / "nir" / "0011", "16 of the 32", "train_nir.txt"):
+        load(tmp_path)
+
+
+def test_training_and_test_must_not_share_an_identity(tmp_path, write_llcm, fails):
+    folder = write_llcm(tmp_path)
+    (folder / "idx" / "test_id.txt").write_text("3,11")
+    with fails(ValueError, "identity 0011", "idx"):
+        load(tmp_path)
+
+
+def test_score_ranks_perfect_features_first(tmp_path, write_llcm):
+    write_llcm(tmp_path)
+    dataset = load(tmp_path)
+    items = [*dataset.query, *dataset.gallery]
+    pids, camids, modalities, numbers = (
+        np.array([getattr(item, name) for item in items]) for name in ("pid", "camid", "modality", "number")
+    )
+    settings = dataset.score(Features(np.eye(9)[pids], pids, camids, modalities, numbers), "ir", "cosine", "agw")
+    assert settings[0]["mean"]["rank1"] == settings[0]["mean"]["mAP"] == 1
+    assert settings[0]["num_queries"] == len(dataset.query)

@@ -1,0 +1,204 @@
+"""The P x K x 2 sampler by its invariants."""
+
+import logging
+import math
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from torchreid_rgbir.data.sampler import CrossModalSampler
+from torchreid_rgbir.modality import IR, RGB
+
+
+def lists(counts):
+    """counts: {pid: (RGB images, IR images)} -> pids and modalities, images of different identities mixed."""
+    images = [
+        (place, pid, modality)
+        for pid, numbers in counts.items()
+        for modality, number in zip((RGB, IR), numbers, strict=True)
+        for place in range(number)
+    ]
+    images.sort()
+    return [pid for _, pid, _ in images], [modality for _, _, modality in images]
+
+
+def sampler(counts, p, k, **options):
+    return CrossModalSampler(*lists(counts), batch_size=2 * p * k, num_instances=k, **options)
+
+
+@st.composite
+def cases(draw):
+    """Any identities, at least P of them with both modalities."""
+    p, k = draw(st.integers(2, 5)), draw(st.integers(1, 4))
+    both = draw(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=p, max_size=p + 9))
+    alone = draw(st.lists(st.sampled_from([(0, 3), (2, 0)]), max_size=3))
+    numbers = draw(st.permutations([*both, *alone]))
+    pids = draw(st.lists(st.integers(0, 1000), min_size=len(numbers), max_size=len(numbers), unique=True))
+    return dict(zip(pids, numbers, strict=True)), p, k, draw(st.integers(1, 12)), draw(st.integers(0, 2**32))
+
+
+@settings(deadline=None, max_examples=200)
+@given(cases())
+def test_every_batch_is_p_identities_of_k_plus_k_images(case):
+    counts, p, k, num_batches, seed = case
+    pids, modalities = lists(counts)
+    made = sampler(counts, p, k, batches_per_epoch=num_batches, seed=seed)
+    assert len(made) == num_batches
+    batches = list(made)
+    assert len(batches) == num_batches
+    for batch in batches:
+        assert len(batch) == 2 * p * k and all(type(index) is int for index in batch)
+        half = p * k
+        assert {modalities[i] for i in batch[:half]} == {RGB} and {modalities[i] for i in batch[half:]} == {IR}
+        rgb, ir = [pids[i] for i in batch[:half]], [pids[i] for i in batch[half:]]
+        assert rgb == ir  # identities in the same order in both halves
+        groups = [rgb[start : start + k] for start in range(0, half, k)]
+        assert all(len(set(group)) == 1 for group in groups)
+        assert len({group[0] for group in groups}) == p
+        for start in range(0, 2 * half, k):
+            drawn = batch[start : start + k]
+            held = counts[pids[drawn[0]]][modalities[drawn[0]]]
+            assert held < k or len(set(drawn)) == k  # without replacement where there are enough
+
+
+@settings(deadline=None, max_examples=200)
+@given(cases())
+def test_within_an_epoch_counts_of_identities_differ_by_at_most_one(case):
+    counts, p, k, num_batches, seed = case
+    pids, _ = lists(counts)
+    drawn: Counter = Counter({pid: 0 for pid, numbers in counts.items() if min(numbers)})
+    made = sampler(counts, p, k, batches_per_epoch=num_batches, seed=seed)
+    for batch in made:
+        drawn.update({pids[i] for i in batch})
+        assert max(drawn.values()) - min(drawn.values()) <= 1  # at every moment of it
+    assert set(drawn) == {pid for pid, numbers in counts.items() if min(numbers)}
+    assert sum(drawn.values()) == p * num_batches
+
+
+@settings(deadline=None, max_examples=50)
+@given(cases(), st.integers(0, 500))
+def test_an_epoch_depends_on_seed_and_epoch_alone(case, epoch):
+    counts, p, k, num_batches, seed = case
+
+    def draw(epoch):
+        made = sampler(counts, p, k, batches_per_epoch=num_batches, seed=seed)
+        made.set_epoch(epoch)
+        return made, list(made)
+
+    made, batches = draw(epoch)
+    assert list(made) == batches  # drawing has no memory
+    made.set_epoch(epoch + 1)
+    following = list(made)
+    assert following == draw(epoch + 1)[1]
+    made.set_epoch(epoch)
+    assert list(made) == batches
+
+
+def test_epochs_and_seeds_differ():
+    counts = {pid: (6, 6) for pid in range(12)}
+    drawn = []
+    for seed in range(3):
+        made = sampler(counts, 4, 2, batches_per_epoch=5, seed=seed)
+        for epoch in range(3):
+            made.set_epoch(epoch)
+            drawn.append(str(list(made)))
+    assert len(set(drawn)) == 9
+
+
+def test_every_image_is_drawn_sooner_or_later():
+    counts = {pid: (7, 5) for pid in range(6)}
+    made = sampler(counts, 3, 2, batches_per_epoch=200)
+    assert {index for batch in made for index in batch} == set(range(6 * 12))
+
+
+def test_fewer_images_than_k_are_drawn_with_replacement():
+    counts = {0: (1, 3), 1: (8, 8)}
+    pids, modalities = lists(counts)
+    made = sampler(counts, 2, 4, batches_per_epoch=60)
+    rgb, ir = Counter(), Counter()
+    for batch in made:
+        of_0 = [i for i in batch if pids[i] == 0]
+        assert len(of_0) == 8
+        rgb.update(i for i in of_0 if modalities[i] == RGB)
+        ir.update(i for i in of_0 if modalities[i] == IR)
+    assert len(rgb) == 1 and rgb.total() == 240
+    assert len(ir) == 3 and ir.total() == 240 and min(ir.values()) > 40  # 80 expected of each
+
+
+@pytest.mark.parametrize(
+    "counts, p, k, expected",
+    [
+        ({pid: (10, 3) for pid in range(8)}, 4, 2, math.ceil(80 / 8)),
+        ({pid: (3, 11) for pid in range(8)}, 4, 2, math.ceil(88 / 8)),
+        ({pid: (1, 1) for pid in range(9)}, 4, 4, 1),
+        # An identity that is left out counts for nothing.
+        ({0: (4, 4), 1: (4, 4), 2: (900, 0)}, 2, 2, 2),
+    ],
+)
+def test_zero_batches_mean_every_image_of_the_larger_modality_once(counts, p, k, expected):
+    assert len(sampler(counts, p, k)) == len(list(sampler(counts, p, k))) == expected
+
+
+def test_identities_of_one_modality_are_left_out_and_reported(caplog):
+    counts = {5: (4, 4), 6: (4, 4), 17: (3, 0), 12: (3, 0), 21: (0, 2)}
+    pids, _ = lists(counts)
+    with caplog.at_level(logging.WARNING):
+        made = sampler(counts, 2, 2)
+    assert {pids[i] for batch in made for i in batch} == {5, 6}
+    rgb, ir = (record.getMessage() for record in caplog.records)
+    assert "2 training identities have rgb images only" in rgb and rgb.endswith(": 12, 17")
+    assert "1 training identities have ir images only" in ir and ir.endswith(": 21")
+    assert caplog.records[0].name == "torchreid_rgbir.data.sampler"
+
+
+def test_nothing_to_report(caplog):
+    sampler({0: (1, 1), 1: (1, 1)}, 2, 1)
+    assert not caplog.records
+
+
+def test_many_left_out_are_shown_in_part(caplog):
+    sampler({pid: (1, 1 if pid < 2 else 0) for pid in range(500)}, 2, 1)
+    message = caplog.records[0].getMessage()
+    assert "498" in message and message.endswith(", ...") and len(message) < 200
+
+
+@pytest.mark.parametrize(
+    "batch_size, k, parts",
+    [
+        (63, 4, ["63", "P x 2K", "8"]),
+        (10, 4, ["10", "8"]),
+        (0, 4, ["0", "8"]),
+        (-8, 4, ["-8"]),
+        (8, 0, ["sampler.num_instances"]),
+        (8, -2, ["sampler.num_instances"]),
+        (8, 4, ["1 identity", "16"]),
+        (64, 4, ["8 identities", "3 have", "24"]),
+    ],
+)
+def test_impossible_batches(fails, batch_size, k, parts):
+    with fails(ValueError, *parts):
+        CrossModalSampler(*lists({0: (9, 9), 1: (9, 9), 2: (9, 9)}), batch_size=batch_size, num_instances=k)
+
+
+def test_negative_batches_per_epoch(fails):
+    with fails(ValueError, "sampler.batches_per_epoch", "-1"):
+        sampler({0: (1, 1), 1: (1, 1)}, 2, 1, batches_per_epoch=-1)
+
+
+@pytest.mark.parametrize("counts", [{0: (4, 4)}, {0: (4, 0), 1: (0, 4)}, {}])
+def test_too_few_identities_for_any_batch(fails, counts):
+    with fails(ValueError, "2 identities", f"{sum(min(n) > 0 for n in counts.values())} have", "add data"):
+        sampler(counts, 2, 2)
+
+
+def test_the_advice_is_never_the_same_batch_size(fails):
+    with pytest.raises(ValueError) as caught:
+        sampler({0: (4, 4)}, 2, 4)
+    assert "lower train.batch_size to 16" not in str(caught.value)
+
+
+def test_lists_of_different_lengths():
+    with pytest.raises(ValueError):
+        CrossModalSampler([0, 0, 1, 1], [RGB, IR, RGB], batch_size=4, num_instances=1)

@@ -1,0 +1,268 @@
+"""Checks a data set on disk before hours of training: layout, identities, counts and every image; no outside source."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from torchreid_rgbir.data.cross_modal import IMAGE_SUFFIXES, CrossModalImageDataset, Item, read_image
+from torchreid_rgbir.data.published import GALLERY, LAYOUTS, QUERY, TEST_IDS, TRAIN_IDS, TRAIN_IR, TRAIN_RGB, Layout
+from torchreid_rgbir.data.regdb import NUM_SPLITS, RegDB, list_splits
+from torchreid_rgbir.data.sysu_mm01 import SYSUMM01
+from torchreid_rgbir.metrics.permutations import read_permutations
+from torchreid_rgbir.modality import IR, NAMES, RGB
+
+SUMMARY = "synthetic.json"  # beside a synthetic set's folders
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing to know. `problem`: training or its score would go wrong. `text` says what it is and what to do, `details` where."""
+
+    problem: bool
+    text: str
+    details: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many of `what` there are, and how many there should be (None: nobody published that)."""
+
+    what: str
+    found: int
+    expected: int | None
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What `diagnose` found; `counts` is empty where the layout is too broken to count in."""
+
+    dataset: str
+    folder: Path
+    synthetic: bool
+    num_images: int  # opened and decoded
+    counts: tuple[Count, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def healthy(self) -> bool:
+        return not any(finding.problem for finding in self.findings)
+
+
+def diagnose(dataset: str, root: str | os.PathLike[str], progress: bool = False) -> Diagnosis:
+    """Checks a data set on disk; every image is decoded, in parallel.
+
+    Args:
+        dataset: sysu_mm01, regdb (all ten splits), llcm or rgbir_folder.
+        root: its folder, or the one that holds it under its official name.
+        progress: shows a bar while images are opened, if standard error is a terminal.
+
+    Raises:
+        ValueError: an unknown data set.
+        FileNotFoundError: there is no such folder.
+    """
+    if dataset not in LAYOUTS:
+        raise ValueError(f"unknown data set {dataset!r}: choose from {', '.join(LAYOUTS)}")
+    layout = LAYOUTS[dataset]
+    top = Path(os.path.abspath(os.path.expanduser(root)))  # without "..", so that one file has one path
+    if not top.is_dir():
+        raise FileNotFoundError(f"{top} is not a folder: give the folder of the data set, or the one that holds it")
+    name = layout.adapter.folder
+    folder = top / name if name and (top / name).is_dir() else top
+
+    splits, findings = _load(layout.adapter, folder)
+    loaded = not any(finding.problem for finding in findings)
+    used = {item.impath for split in splits.values() for item in (*split.train, *split.query, *split.gallery)}
+    files = {str(path) for name in layout.image_folders for path in _walk(folder / name)} | used
+    if files:  # else the layout is broken as a whole
+        findings += _check_cameras(folder, layout.camera_folders, files)
+    expected, synthetic = _expected_counts(folder, layout)
+    counts = _count(splits, expected)
+    findings += _compare(counts, synthetic)
+    for number, split in splits.items():
+        findings += _check_identities(_label(number), split, layout.same_place)
+        if isinstance(split, SYSUMM01):
+            findings += _check_permutations(split)
+    images = sorted(path for path in files if path in used or path.lower().endswith(IMAGE_SUFFIXES))
+    findings += _check_images(images, used if loaded else set(images), progress)
+    findings += _list(False, "files are not images and are never read", sorted(files.difference(images)))
+    findings.sort(key=lambda finding: not finding.problem)
+    return Diagnosis(dataset, folder, synthetic, len(images), tuple(counts), tuple(findings))
+
+
+def _load(
+    adapter: type[CrossModalImageDataset], folder: Path
+) -> tuple[dict[int, CrossModalImageDataset], list[Finding]]:
+    """Every split that loads, by its official number (0: the only one), and why the others do not."""
+    splits: dict[int, CrossModalImageDataset] = {}
+    findings = []
+    arguments: dict[int, dict[str, Any]] = {0: {}}
+    if adapter is RegDB and (there := list_splits(folder)):
+        arguments = {split: {"split_id": split - 1} for split in there}
+        missing = [str(split) for split in range(1, NUM_SPLITS + 1) if split not in there]
+        if missing:
+            text = f"idx/ has no split {', '.join(missing)}: published numbers are means of {NUM_SPLITS} splits, get the official lists"
+            findings.append(Finding(False, text))
+    for number, options in arguments.items():
+        try:
+            splits[number] = adapter(root=str(folder), verbose=False, **options)
+        except (ValueError, OSError) as error:
+            findings.append(Finding(True, f"{_label(number)}{error}"))
+    return splits, findings
+
+
+def _label(*numbers: int) -> str:
+    return f"split {', '.join(map(str, numbers))}: " if all(numbers) else ""
+
+
+def _walk(folder: Path) -> Iterable[Path]:
+    return (Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
+
+
+def _check_cameras(folder: Path, cameras: Sequence[str], files: set[str]) -> list[Finding]:
+    with_images = {
+        str(parent) for path in files if path.lower().endswith(IMAGE_SUFFIXES) for parent in Path(path).parents
+    }
+    empty = [camera for camera in cameras if str(folder / camera) not in with_images]
+    return _list(True, "camera folders hold no image: unpack the data set again", empty)
+
+
+def _expected_counts(folder: Path, layout: Layout) -> tuple[dict[str, int], bool]:
+    """The counts there should be, and whether a synthetic set states them itself."""
+    path = folder / SUMMARY
+    if not path.is_file():
+        return layout.published or {}, False
+    try:
+        stated = json.loads(path.read_text(encoding="utf-8"))
+        return {TRAIN_IDS: int(stated["num_train_ids"]), TEST_IDS: int(stated["num_test_ids"])}, True
+    except (ValueError, KeyError, TypeError):
+        return {}, True
+
+
+def _count(splits: dict[int, CrossModalImageDataset], expected: dict[str, int]) -> list[Count]:
+    alike: dict[tuple[int, ...], list[int]] = {}  # the splits by their counts: RegDB's ten are one row
+    for number, split in splits.items():
+        found = (
+            split.get_num_pids(split.train),
+            sum(item.modality == RGB for item in split.train),
+            sum(item.modality == IR for item in split.train),
+            split.get_num_pids([*split.query, *split.gallery]),
+            len(split.query),
+            len(split.gallery),
+        )
+        alike.setdefault(found, []).append(number)
+    names = (TRAIN_IDS, TRAIN_RGB, TRAIN_IR, TEST_IDS, QUERY, GALLERY)
+    return [
+        Count(("each split: " if len(numbers) == NUM_SPLITS else _label(*numbers)) + what, number, expected.get(what))
+        for found, numbers in alike.items()
+        for what, number in zip(names, found, strict=True)
+    ]
+
+
+def _compare(counts: Sequence[Count], synthetic: bool) -> list[Finding]:
+    source = f"what {SUMMARY} states" if synthetic else "what the authors published, so no score would compare"
+    differing = tuple(
+        f"{count.what}: {count.found} instead of {count.expected}"
+        for count in counts
+        if count.expected is not None and count.found != count.expected
+    )
+    mend = "write it again with `torchreid-rgbir synthesize`" if synthetic else "unpack the official archive again"
+    return [Finding(not synthetic, f"counts differ from {source}: {mend}", differing)] if differing else []
+
+
+def _check_identities(
+    label: str, split: CrossModalImageDataset, same_place: Callable[[int, int], bool]
+) -> list[Finding]:
+    findings = []
+    seen: dict[int, dict[int, Item]] = {}  # an image of each modality of each training identity
+    for item in split.train:
+        seen.setdefault(item.pid, {}).setdefault(item.modality, item)
+    for modality in (RGB, IR):
+        alone = [_identity_folder(split, found[modality]) for found in seen.values() if set(found) == {modality}]
+        findings += _list(
+            True,
+            f"{label}training identities have {NAMES[modality].upper()} images only and would be left out: "
+            f"add their {NAMES[1 - modality].upper()} images, or take them out of training",
+            alone,
+        )
+    if sum(len(found) == 2 for found in seen.values()) < 2:
+        text = f"{label}fewer than 2 training identities have both modalities: a batch needs 2, add data"
+        findings.append(Finding(True, text))
+
+    cameras: dict[int, set[int]] = {}
+    for item in split.gallery:
+        cameras.setdefault(item.pid, set()).add(item.camid)
+    unmatched = [
+        item for item in split.query if all(same_place(item.camid, camid) for camid in cameras.get(item.pid, ()))
+    ]
+    folders = dict.fromkeys(_identity_folder(split, item) for item in unmatched)
+    text = f"{label}{len(unmatched)} of {len(split.query)} query images have no match in the gallery and do not count"
+    if len(unmatched) == len(split.query):
+        text += ", so nothing can be scored: name or number the identities of test alike in both modalities"
+    if unmatched:
+        findings.append(Finding(len(unmatched) == len(split.query), text, tuple(folders)))
+    return findings
+
+
+def _identity_folder(split: CrossModalImageDataset, item: Item) -> str:
+    return os.path.relpath(os.path.dirname(item.impath), split.dataset_dir)
+
+
+def _check_permutations(split: SYSUMM01) -> list[Finding]:
+    """The official trials number the images of a folder; another number of images there means other trials."""
+    path = split.dataset_dir / "exp" / "rand_perm_cam.mat"
+    instead = "or test with test.sampling agw"
+    try:
+        tables = read_permutations(path)
+    except (ValueError, OSError) as error:
+        return [Finding(True, f"{error}, {instead}")]
+    held = Counter((item.camid, item.pid) for item in (*split.query, *split.gallery))
+    drawn = {(camid, pid): table.shape[1] for camid, cells in tables.items() for pid, table in cells.items()}
+    test_ids = {pid for _, pid in held}
+    differing = [
+        f"cam{camid}/{pid:04d}: {held[camid, pid]} images, {drawn.get((camid, pid), 0)} in the file"
+        for camid, pid in sorted({*held, *drawn})
+        if pid in test_ids and held[camid, pid] != drawn.get((camid, pid), 0)
+    ]
+    text = f"folders do not fit {path}, which draws the official trials: get the official files, {instead}"
+    return _list(True, text, differing)
+
+
+def _check_images(paths: Sequence[str], used: set[str], progress: bool) -> list[Finding]:
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # decoding leaves the interpreter to others
+        errors = pool.map(_read_error, paths)
+        # disable=None: a bar on a terminal only
+        watched = tqdm(errors, "images", len(paths), leave=False, disable=None if progress else True)
+        broken = {path: error for path, error in zip(paths, watched, strict=True) if error}
+    return [
+        *_list(
+            True,
+            "images cannot be read: replace them or take them out of the data set",
+            [error for path, error in broken.items() if path in used],
+        ),
+        *_list(
+            False,
+            "images that no list names cannot be read",
+            [error for path, error in broken.items() if path not in used],
+        ),
+    ]
+
+
+def _read_error(path: str) -> str:
+    try:
+        read_image(path)
+    except (ValueError, OSError) as error:
+        if os.path.isfile(path) and not os.path.getsize(path):
+            return f"{path} is empty (0 bytes)"
+        return str(error).rpartition(": ")[0]  # what to do is said once, for all of them
+    return ""
+
+
+def _list(problem: bool, text: str, details: Sequence[str]) -> list[Finding]:
+    return [Finding(problem, f"{len(details)} {text}", tuple(details))] if details else []

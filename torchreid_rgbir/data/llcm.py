@@ -1,0 +1,79 @@
+"""LLCM (Zhang and Wang, "Diverse Embedding Expansion Network and Low-Light Cross-Modality Benchmark", CVPR 2023), as its authors lay it out."""
+
+import os
+import re
+
+from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, Item, find_folder, list_images
+from torchreid_rgbir.data.image_list import numbered, read_image_list, relabelled
+from torchreid_rgbir.data.sysu_mm01 import read_ids
+from torchreid_rgbir.metrics import Rerank, TestFeatures, llcm
+from torchreid_rgbir.metrics.llcm import CAMERAS
+from torchreid_rgbir.modality import IR, RGB
+
+NAMES = {RGB: "vis", IR: "nir"}  # in the names of files and folders
+
+_FOLDER_CAMERA = re.compile(r"(?:^|/)cam(\d+)/")
+_FILE_CAMERA = re.compile(r"_c(\d+)_[^/]*$")  # the official training images, vis/0001/0001_c05_s12_f34_vis.jpg
+
+
+class LLCM(CrossModalImageDataset):
+    """idx/train_{vis,nir}.txt (lines `path label`), idx/test_id.txt and test_{vis,nir}/cam1..cam9/0001/*.jpg; all cameras but 3 see both modalities.
+
+    Args:
+        root: the data set's folder, or the one that holds it as LLCM.
+        **kwargs: torchreid's.
+
+    Raises:
+        FileNotFoundError: a folder, a list or an image that is listed is missing.
+        ValueError: a list is malformed, or training and test share an identity.
+    """
+
+    folder = "LLCM"
+    protocol = llcm
+
+    def __init__(self, root: str = "", **kwargs):
+        needed = ["idx/train_vis.txt", "idx/train_nir.txt", "idx/test_id.txt", "test_vis", "test_nir"]
+        self.dataset_dir = find_folder(root, self.folder, needed)
+        test_ids = sorted({*read_ids(self.dataset_dir / "idx" / "test_id.txt")})
+        train = self._train_items()
+        # Labels may be relabelled identity numbers; the folder of an image is named after the identity itself.
+        shared = {os.path.basename(os.path.dirname(item.impath)) for item in train} & {f"{pid:04d}" for pid in test_ids}
+        if shared:
+            raise ValueError(
+                f"{self.dataset_dir / 'idx'}: identity {min(shared)} is in training and in test: get the official lists"
+            )
+
+        test = [
+            Item(path, pid, camid, 0, modality, number)
+            for pid in test_ids
+            for modality, camids in CAMERAS.items()
+            for camid in camids
+            for number, path in enumerate(
+                list_images(self.dataset_dir / f"test_{NAMES[modality]}" / f"cam{camid}" / f"{pid:04d}"), start=1
+            )
+        ]
+        super().__init__(
+            train=relabelled(train),
+            query=[item for item in test if item.modality == IR],
+            gallery=[item for item in test if item.modality == RGB],
+            **kwargs,
+        )
+
+    def _train_items(self) -> list[Item]:
+        return numbered(
+            Item(path, pid, parse_camera(os.path.relpath(path, self.dataset_dir)), 0, modality, 0)
+            for modality, name in NAMES.items()
+            for path, pid in read_image_list(self.dataset_dir / "idx" / f"train_{name}.txt", self.dataset_dir)
+        )
+
+    def score(
+        self, features: TestFeatures, query: str, distance: str, sampling: str, rerank: Rerank | None = None
+    ) -> list[dict]:
+        # `sampling` is SYSU-MM01's choice: LLCM's galleries are drawn in one way only.
+        return self.protocol.report(features, query=query, distance=distance, rerank=rerank)
+
+
+def parse_camera(path: str) -> int:
+    """The camera of an image, from its camN folder, or from the file name (`_c05_`); 0 where neither tells."""
+    found = _FOLDER_CAMERA.search(path) or _FILE_CAMERA.search(path)
+    return int(found[1]) if found else 0

@@ -1,0 +1,94 @@
+"""The data manager: torchreid's ImageDataManager with the P x K x 2 sampler and images that stay uint8 until they are on the device."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch.utils.data import DataLoader
+
+from torchreid_rgbir import host
+from torchreid_rgbir.data.cross_modal import CrossModalImageDataset
+from torchreid_rgbir.data.sampler import CrossModalSampler
+from torchreid_rgbir.data.transforms import BatchTransforms, Decode
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class CrossModalDataManager(host.data.ImageDataManager):
+    """Train and test loaders of cross-modal data sets.
+
+    `train_loader` yields batches of uint8 images in the layout of `CrossModalSampler`; `transforms` augments and normalises them on the device.
+
+    Args:
+        root, sources, targets, height, width, split_id, combineall, batch_size_train, batch_size_test, workers, use_gpu: torchreid's.
+        transforms: torchreid's names and ours (`data.transforms.AUGMENTATIONS`).
+        norm_mean, norm_std: of each channel; ImageNet's when None.
+        num_instances: K, images of an identity *and modality* in a batch.
+        batches_per_epoch: 0 = one pass over the larger modality.
+        seed: of the sampler and of the augmentation.
+
+    Raises:
+        ValueError: an unknown data set or one that is not cross-modal, a batch size that P x 2K does not divide, too few identities.
+        FileNotFoundError: a data root without the layout.
+    """
+
+    train_loader: DataLoader
+
+    def __init__(
+        self,
+        root: str = "",
+        sources: str | Sequence[str] = "sysu_mm01",
+        targets: str | Sequence[str] | None = None,
+        height: int = 288,
+        width: int = 144,
+        transforms: str | Sequence[str] = ("pad_crop", "random_flip"),
+        norm_mean: Sequence[float] | None = None,
+        norm_std: Sequence[float] | None = None,
+        use_gpu: bool = True,
+        split_id: int = 0,
+        combineall: bool = False,
+        batch_size_train: int = 64,
+        batch_size_test: int = 64,
+        workers: int = 4,
+        num_instances: int = 4,
+        batches_per_epoch: int = 0,
+        seed: int = 0,
+    ):
+        self.transforms = BatchTransforms(transforms, norm_mean or IMAGENET_MEAN, norm_std or IMAGENET_STD, seed)
+        super().__init__(
+            root=root,
+            sources=[sources] if isinstance(sources, str) else list(sources),
+            targets=targets if targets is None or isinstance(targets, str) else list(targets),
+            height=height,
+            width=width,
+            transforms=[],  # nothing is drawn in a worker
+            use_gpu=use_gpu,
+            split_id=split_id,
+            combineall=combineall,
+            batch_size_train=batch_size_train,
+            batch_size_test=batch_size_test,
+            workers=workers,
+        )
+        trainset: Any = self.train_loader.dataset
+        tests = [loader.dataset for loaders in self.test_loader.values() for loader in loaders.values()]
+        for dataset in (trainset, *tests):
+            if not isinstance(dataset, CrossModalImageDataset):
+                raise ValueError(
+                    f"{type(dataset).__name__} has images of one modality: choose cross-modal sources and targets, such as sysu_mm01"
+                )
+            dataset.transform = Decode(height, width)
+
+        self.sampler = CrossModalSampler(
+            [item.pid for item in trainset.train],
+            [item.modality for item in trainset.train],
+            batch_size_train,
+            num_instances,
+            batches_per_epoch,
+            seed,
+        )
+        self.train_loader = DataLoader(
+            trainset,
+            batch_sampler=self.sampler,
+            num_workers=workers,
+            pin_memory=self.use_gpu,
+            persistent_workers=workers > 0,
+        )

@@ -1,0 +1,75 @@
+"""RegDB (Nguyen et al., "Person Recognition System Based on a Combination of Body Images from Visible Light and Thermal Cameras", Sensors 2017)."""
+
+from pathlib import Path
+
+from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, Item, find_folder
+from torchreid_rgbir.data.image_list import numbered, read_image_list, relabelled
+from torchreid_rgbir.metrics import Rerank, TestFeatures, regdb
+from torchreid_rgbir.modality import IR, RGB
+
+NUM_SPLITS = 10
+NAMES = {"visible": RGB, "thermal": IR}  # in the lists' names
+CAMERAS = {RGB: 1, IR: 2}
+
+
+class RegDB(CrossModalImageDataset):
+    """Visible/ and Thermal/ with idx/{train,test}_{visible,thermal}_{1..10}.txt, lines `path label`; one visible and one thermal camera.
+
+    Each split trains on half of the identities and tests on the other half, with a model of its own. Labels are
+    numbers within a half and may repeat in the other.
+
+    Args:
+        root: the data set's folder, or the one that holds it as RegDB.
+        split_id: 0-9 for the official splits 1-10.
+        **kwargs: torchreid's.
+
+    Raises:
+        FileNotFoundError: a folder, a list or an image that is listed is missing.
+        ValueError: there is no such split, a list is malformed, or training and test share an image.
+    """
+
+    folder = "RegDB"
+    protocol = regdb
+
+    def __init__(self, root: str = "", split_id: int = 0, **kwargs):
+        self.dataset_dir = find_folder(root, self.folder, ["idx", "Visible", "Thermal"])
+        splits = list_splits(self.dataset_dir)
+        self.split = split_id + 1
+        if self.split not in splits:
+            raise ValueError(
+                f"{self.dataset_dir / 'idx'} has no split {self.split} (data.split_id {split_id}): "
+                f"set data.split_id to one of {', '.join(str(split - 1) for split in splits) or '0-9 and get the official lists'}"
+            )
+
+        train, test = self._items("train"), self._items("test")
+        shared = {item.impath for item in train} & {item.impath for item in test}
+        if shared:
+            raise ValueError(
+                f"{min(shared)} is in training and in test of split {self.split}: get the official lists of {self.folder}"
+            )
+        super().__init__(
+            train=relabelled(train),
+            query=[item for item in test if item.modality == IR],
+            gallery=[item for item in test if item.modality == RGB],
+            **kwargs,
+        )
+
+    def _items(self, subset: str) -> list[Item]:
+        return numbered(
+            Item(path, pid, CAMERAS[modality], 0, modality, 0)
+            for name, modality in NAMES.items()
+            for path, pid in read_image_list(
+                self.dataset_dir / "idx" / f"{subset}_{name}_{self.split}.txt", self.dataset_dir
+            )
+        )
+
+    def score(
+        self, features: TestFeatures, query: str, distance: str, sampling: str, rerank: Rerank | None = None
+    ) -> list[dict]:
+        # Nothing is drawn: the whole test set is the gallery.
+        return self.protocol.report(features, split=self.split, query=query, distance=distance, rerank=rerank)
+
+
+def list_splits(folder: Path) -> list[int]:
+    """The official splits, 1-10, of which RegDB's folder has at least one list."""
+    return [split for split in range(1, NUM_SPLITS + 1) if any((folder / "idx").glob(f"*_{split}.txt"))]

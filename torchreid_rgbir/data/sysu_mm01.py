@@ -1,0 +1,83 @@
+"""SYSU-MM01 (Wu et al., "RGB-Infrared Cross-Modality Person Re-Identification", ICCV 2017), as its authors lay it out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, Item, find_folder, list_images
+from torchreid_rgbir.metrics import Rerank, TestFeatures, sysu_mm01
+from torchreid_rgbir.metrics.sysu_mm01 import CAMERAS
+from torchreid_rgbir.modality import IR, RGB
+
+
+class SYSUMM01(CrossModalImageDataset):
+    """cam1..cam6/0001..0533/0001.jpg... with exp/{train,val,test}_id.txt; training uses train + val identities.
+
+    Args:
+        root: the data set's folder, or the one that holds it as SYSU-MM01.
+        **kwargs: torchreid's.
+
+    Raises:
+        FileNotFoundError: a camera folder or an exp file is missing.
+        ValueError: an id list cannot be read, or training and test share an identity.
+    """
+
+    folder = "SYSU-MM01"
+    protocol = sysu_mm01
+
+    def __init__(self, root: str = "", **kwargs):
+        ids = ("exp/train_id.txt", "exp/val_id.txt", "exp/test_id.txt")
+        self.dataset_dir = find_folder(root, self.folder, [*(f"cam{camid}" for camid in CAMERAS), *ids])
+        self.permutations = self.dataset_dir / "exp" / "rand_perm_cam.mat"
+        train_ids, val_ids, test_ids = (read_ids(self.dataset_dir / name) for name in ids)
+        shared = {*train_ids, *val_ids} & {*test_ids}
+        if shared:
+            raise ValueError(
+                f"{self.dataset_dir / 'exp'}: identity {min(shared)} is in training and in test: get the official lists"
+            )
+
+        train = self._items(sorted({*train_ids, *val_ids}))
+        label = {pid: i for i, pid in enumerate(sorted({item.pid for item in train}))}
+        test = self._items(sorted({*test_ids}))
+        super().__init__(
+            train=[item._replace(pid=label[item.pid]) for item in train],
+            query=[item for item in test if item.modality == IR],
+            gallery=[item for item in test if item.modality == RGB],
+            **kwargs,
+        )
+
+    def _items(self, pids: Sequence[int]) -> list[Item]:
+        return [
+            Item(path, pid, camid, 0, modality, number)
+            for pid in pids
+            for camid, modality in CAMERAS.items()
+            for number, path in enumerate(list_images(self.dataset_dir / f"cam{camid}" / f"{pid:04d}"), start=1)
+        ]
+
+    def check_sampling(self, sampling: str) -> None:
+        if sampling == "official" and not self.permutations.is_file():
+            raise FileNotFoundError(
+                f"{self.permutations} is missing: the official trials are drawn from it, put it there or set test.sampling agw"
+            )
+
+    def score(
+        self, features: TestFeatures, query: str, distance: str, sampling: str, rerank: Rerank | None = None
+    ) -> list[dict]:
+        permutations = self.permutations if sampling == "official" else None
+        return self.protocol.report(
+            features, permutations, query=query, distance=distance, sampling=sampling, rerank=rerank
+        )
+
+
+def read_ids(path: Path) -> list[int]:
+    """Reads an id list: one line of integers, comma separated.
+
+    Raises:
+        ValueError: something else stands there.
+    """
+    text = path.read_text(errors="replace")
+    try:
+        return [int(word) for word in text.replace(",", " ").split()]
+    except ValueError:
+        raise ValueError(
+            f"{path} is not a list of identities: expected integers separated by commas, got {text[:40]!r}"
+        ) from None
