@@ -1,0 +1,114 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from torchreid_rgbir.losses import ContrastiveCenterLoss, MSOLoss, PerceptualEdgeLoss, WeightedTripletLoss
+
+PARTS = ("loss_id", "loss_wrt", "loss_pef", "loss_cmcc")
+
+
+def batch(seed=0):
+    """What the engine passes: 2 identities x 2 images x 2 modalities, 5 classes."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def rand(*shape):
+        return torch.rand(*shape, generator=generator)
+
+    return {
+        "logits": rand(8, 5) * 4,
+        "features": rand(8, 16) * 20 - 10,
+        "maps": rand(8, 64, 16, 8),
+        "pids": torch.tensor([3, 3, 1, 1, 3, 3, 1, 1]),
+        "images": rand(8, 3, 64, 32),
+        "num_rgb": 4,
+        "num_ids": 2,
+    }
+
+
+def test_parts_are_the_four_losses_and_their_sum():
+    b = batch()
+    losses = MSOLoss(pef_weights="random")(**b)
+    assert list(losses) == ["loss", *PARTS]
+    torch.testing.assert_close(losses["loss_id"], F.cross_entropy(b["logits"], b["pids"]))
+    torch.testing.assert_close(losses["loss_wrt"], WeightedTripletLoss()(b["features"], b["pids"]))
+    torch.testing.assert_close(
+        losses["loss_pef"], PerceptualEdgeLoss("image", "random")(b["maps"], b["images"], b["num_rgb"])
+    )
+    torch.testing.assert_close(losses["loss_cmcc"], ContrastiveCenterLoss("soft_margin", True)(b["features"], 2))
+    torch.testing.assert_close(losses["loss"], sum(losses[name] for name in PARTS))
+
+
+def test_identity_loss_by_hand():
+    b = batch() | {"logits": torch.zeros(8, 5)}
+    losses = MSOLoss(weight_wrt=0, weight_pef=0, weight_cmcc=0)(**b)
+    assert losses["loss_id"].item() == losses["loss"].item() == pytest.approx(math.log(5))
+
+
+def test_weights_scale_the_sum_and_not_the_parts():
+    plain = MSOLoss(pef_weights="random")(**batch())
+    weighted = MSOLoss(0.5, 2.0, 3.0, 0.25, pef_weights="random")(**batch())
+    for name in PARTS:
+        torch.testing.assert_close(weighted[name], plain[name])
+    expected = sum(w * plain[name] for w, name in zip((0.5, 2.0, 3.0, 0.25), PARTS, strict=True))
+    torch.testing.assert_close(weighted["loss"], expected)
+
+
+@pytest.mark.parametrize("left_out", PARTS)
+def test_a_part_of_weight_zero_is_not_computed(left_out):
+    weight = left_out.replace("loss", "weight")
+    criterion = MSOLoss(pef_weights="random", **{weight: 0})
+    # What only that part reads would break it.
+    inputs = {"loss_id": "logits", "loss_pef": "images", "loss_cmcc": "num_ids"}
+    b = batch() | ({inputs[left_out]: None} if left_out in inputs else {})
+    losses = criterion(**b)
+    assert list(losses) == ["loss", *(name for name in PARTS if name != left_out)]
+    plain = MSOLoss(pef_weights="random")(**batch())
+    torch.testing.assert_close(losses["loss"], plain["loss"] - plain[left_out])
+
+
+def test_no_vgg_without_perceptual_edge():
+    assert not list(MSOLoss(weight_pef=0).parameters())  # ImageNet weights are not looked for either
+
+
+def test_nothing_of_it_is_trained():
+    assert not any(p.requires_grad for p in MSOLoss(pef_weights="random").parameters())
+
+
+def test_options_reach_their_losses():
+    b = batch()
+    criterion = MSOLoss(
+        label_smooth=True, pef_entry="conv2", pef_weights="random", cmcc_form="ratio", cmcc_normalize=False
+    )
+    losses = criterion(**b)
+    log_probs = b["logits"].log_softmax(dim=1)
+    targets = torch.full((8, 5), 0.1 / 5)
+    targets[range(8), b["pids"]] += 0.9
+    torch.testing.assert_close(losses["loss_id"], -(targets * log_probs).sum(dim=1).mean())
+    torch.testing.assert_close(losses["loss_pef"], PerceptualEdgeLoss("conv2", "random")(b["maps"], b["images"], 4))
+    torch.testing.assert_close(losses["loss_cmcc"], ContrastiveCenterLoss("ratio", False)(b["features"], 2))
+
+
+def test_gradients_are_finite_under_autocast_and_for_equal_features():
+    criterion = MSOLoss(pef_weights="random")
+    b = batch() | {"features": torch.ones(8, 16)}
+    leaves = {name: b[name].requires_grad_() for name in ("logits", "features", "maps")}
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = criterion(**(b | {"logits": b["logits"].bfloat16()}))["loss"]
+    loss.backward()
+    assert loss.dtype == torch.float32
+    assert all(leaf.grad.isfinite().all() for leaf in leaves.values())
+
+
+@pytest.mark.parametrize("weights", [(0, 0, 0, 0), (1, -1, 1, 1)])
+def test_senseless_weights(weights):
+    with pytest.raises(ValueError, match="none may be negative, and one must be above 0"):
+        MSOLoss(*weights, pef_weights="random")
+
+
+def test_unknown_names():
+    with pytest.raises(ValueError, match="'margin' is unknown"):
+        MSOLoss(weight_pef=0, cmcc_form="margin")
+    with pytest.raises(ValueError, match="entry 'pixels'"):
+        MSOLoss(pef_entry="pixels", pef_weights="random")

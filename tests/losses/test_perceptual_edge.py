@@ -1,0 +1,131 @@
+import pytest
+import torch
+
+from torchreid_rgbir.losses import PerceptualEdgeLoss, edge_map, perceptual_edge
+from torchreid_rgbir.losses.vgg import VGGStages
+from torchreid_rgbir.models import dual_resnet18
+
+ENTRIES = ("image", "conv2")
+
+
+@pytest.fixture(scope="module")
+def stages():
+    return {entry: VGGStages(entry, "random").double() for entry in ENTRIES}
+
+
+def batch(seed, size=4):
+    generator = torch.Generator().manual_seed(seed)
+    maps = torch.randn(size, 64, 16, 8, generator=generator, dtype=torch.float64).relu()
+    return maps, torch.rand(size, 1, 16, 8, generator=generator, dtype=torch.float64) * 4
+
+
+def scaled(values):
+    return (values - values.min()) / (values.max() - values.min())
+
+
+def naive_entry(entry, one):
+    """One image's map (C, h, w) as VGG's first used convolution gets it, every channel spelled out."""
+    if entry == "conv2":
+        return scaled(one).repeat(64 // len(one), 1, 1)
+    grey = scaled(sum(one) / len(one))
+    return torch.stack([(grey - m) / s for m, s in zip((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), strict=True)])
+
+
+def naive(entry, maps, edges, vgg):
+    """PEF of one modality: image by image, stage by stage."""
+    total = 0.0
+    for z, e in zip(maps, edges, strict=True):
+        phi_z, phi_e = (vgg.first(naive_entry(entry, one)[None]) for one in (z, e))
+        for stage in vgg.stages:
+            phi_z, phi_e = stage(phi_z.clone()), stage(phi_e.clone())
+            _, channels, height, width = phi_z.shape
+            total += ((phi_z - phi_e) ** 2).sum().item() / (channels * height * width)
+    return total / len(maps)
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+@pytest.mark.parametrize("num_rgb", [1, 2, 3])
+def test_equals_the_loop_and_adds_the_modalities(entry, num_rgb, stages):
+    maps, edges = batch(num_rgb)
+    vgg = stages[entry]
+    expected = naive(entry, maps[:num_rgb], edges[:num_rgb], vgg) + naive(entry, maps[num_rgb:], edges[num_rgb:], vgg)
+    assert perceptual_edge(maps, edges, num_rgb, vgg).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("num_rgb", [0, 4])
+def test_a_missing_modality_adds_nothing(num_rgb, stages):
+    maps, edges = batch(4)
+    expected = naive("image", maps, edges, stages["image"])
+    assert perceptual_edge(maps, edges, num_rgb, stages["image"]).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_maps_that_show_the_edges_give_zero(entry, stages):
+    _, edges = batch(5)
+    maps = edges.repeat(1, 64, 1, 1).requires_grad_()
+    loss = perceptual_edge(maps * 3 + 1, edges, 2, stages[entry])  # scale and offset do not count
+    loss.backward()
+    assert loss.item() < 1e-12 and maps.grad.isfinite().all()
+    assert perceptual_edge(batch(5)[0], edges, 2, stages[entry]).item() > 1e-3
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_gradient_through_the_maps(entry, stages):
+    maps, edges = batch(6, size=2)
+    generator = torch.Generator().manual_seed(1)
+    # Without the ties of a rectified map, whose minimum has a kink.
+    maps += torch.rand(maps.shape, generator=generator, dtype=torch.float64)
+    direction = torch.randn(maps.shape, generator=generator, dtype=torch.float64)
+    maps.requires_grad_()
+    perceptual_edge(maps, edges, 1, stages[entry]).backward()
+    step = 1e-7
+    with torch.no_grad():
+        ahead = perceptual_edge(maps + step * direction, edges, 1, stages[entry])
+        behind = perceptual_edge(maps - step * direction, edges, 1, stages[entry])
+    numeric = ((ahead - behind) / (2 * step)).item()
+    assert (maps.grad * direction).sum().item() == pytest.approx(numeric, rel=1e-4)
+
+
+def test_order_within_a_modality_does_not_matter(stages):
+    maps, edges = batch(7)
+    order = [1, 0, 3, 2]
+    torch.testing.assert_close(
+        perceptual_edge(maps[order], edges[order], 2, stages["image"]), perceptual_edge(maps, edges, 2, stages["image"])
+    )
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_reaches_both_layer0s_and_nothing_else(entry):
+    torch.manual_seed(0)
+    model = dual_resnet18(3, loss="mso", pretrained=False).train()
+    loss = PerceptualEdgeLoss(entry, "random")
+    images = torch.rand(4, 3, 64, 32)
+    _, _, maps = model((images - 0.45) / 0.25, 2)
+    loss(maps, images, 2).backward()
+    reached = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().max() > 0}
+    assert reached == {name for name, _ in model.named_parameters() if name.startswith("layer0.")}
+    assert all(p.grad is None and not p.requires_grad for p in loss.parameters())
+
+
+def test_module_compares_with_the_edges_of_the_images():
+    torch.manual_seed(1)
+    loss = PerceptualEdgeLoss("image", "random")
+    images, maps = torch.rand(4, 3, 64, 32), torch.rand(4, 64, 16, 8)
+    torch.testing.assert_close(loss(maps, images, 2), perceptual_edge(maps, edge_map(images, (16, 8)), 2, loss.vgg))
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_flat_images_and_dead_maps_are_finite(entry):
+    maps = torch.zeros(2, 64, 16, 8, requires_grad=True)
+    loss = PerceptualEdgeLoss(entry, "random")(maps, torch.ones(2, 3, 64, 32), 1)
+    loss.backward()
+    assert loss.isfinite() and maps.grad.isfinite().all()
+
+
+def test_autocast_does_not_round():
+    torch.manual_seed(2)
+    loss = PerceptualEdgeLoss("image", "random")
+    images, maps = torch.rand(2, 3, 64, 32), torch.rand(2, 64, 16, 8).bfloat16()
+    plain = loss(maps.float(), images, 1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(loss(maps, images, 1), plain)

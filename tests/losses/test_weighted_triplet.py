@@ -1,0 +1,94 @@
+import math
+
+import pytest
+import torch
+
+from torchreid_rgbir.losses import WeightedTripletLoss, weighted_triplet
+
+
+def naive(features, pids):
+    """The formula, anchor by anchor; an empty sum is 0."""
+    rows, total = features.tolist(), 0.0
+    for i, anchor in enumerate(rows):
+        positives = [math.dist(anchor, row) for j, row in enumerate(rows) if pids[j] == pids[i] and j != i]
+        negatives = [math.dist(anchor, row) for j, row in enumerate(rows) if pids[j] != pids[i]]
+        far = sum(math.exp(d) * d for d in positives) / sum(math.exp(d) for d in positives) if positives else 0.0
+        near = sum(math.exp(-d) * d for d in negatives) / sum(math.exp(-d) for d in negatives) if negatives else 0.0
+        total += math.log(1 + math.exp(far - near))
+    return total / len(rows)
+
+
+def batch(seed, num_ids=4, per_id=4, dim=16, scale=1.0):
+    generator = torch.Generator().manual_seed(seed)
+    features = torch.randn(num_ids * per_id, dim, generator=generator, dtype=torch.float64) * scale
+    return features, torch.arange(num_ids).repeat_interleave(per_id // 2).repeat(2)
+
+
+@pytest.mark.parametrize("scale", [0.01, 0.2, 1.0, 3.0, 20.0])
+def test_equals_the_formula_at_every_scale(scale):
+    for seed in range(3):
+        features, pids = batch(seed, scale=scale)
+        assert weighted_triplet(features, pids).item() == pytest.approx(naive(features, pids), rel=1e-9)
+
+
+def test_large_distances_keep_their_negative_weights():
+    features, pids = batch(5, num_ids=8, per_id=8, dim=2048)
+    features *= 16.7 / torch.pdist(features).mean()
+    loss = weighted_triplet(features.float(), pids).item()
+    assert loss == pytest.approx(naive(features, pids), rel=1e-5)
+    assert loss < 1  # it is above 4 where the softmax of the negatives vanishes
+
+
+def test_equal_distances_give_log_2():
+    corners = torch.eye(6, dtype=torch.float64)  # all pairs at the same distance
+    assert weighted_triplet(corners * 7, torch.tensor([0, 1, 2, 0, 1, 2])).item() == pytest.approx(math.log(2))
+
+
+def test_identical_features_give_log_2_and_a_finite_gradient():
+    features = torch.ones(8, 5, requires_grad=True)
+    loss = weighted_triplet(features, batch(0, 2, 4)[1])
+    loss.backward()
+    assert loss.item() == pytest.approx(math.log(2)) and features.grad.isfinite().all()
+
+
+def test_four_points_on_a_line():
+    features = torch.tensor([[0.0], [1.0], [3.0], [4.0]], dtype=torch.float64)
+    ends = (3 * math.exp(-3) + 4 * math.exp(-4)) / (math.exp(-3) + math.exp(-4))
+    middle = (2 * math.exp(-2) + 3 * math.exp(-3)) / (math.exp(-2) + math.exp(-3))
+    expected = (math.log(1 + math.exp(1 - ends)) + math.log(1 + math.exp(1 - middle))) / 2
+    assert weighted_triplet(features, torch.tensor([0, 0, 1, 1])).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("pids", [[0, 0, 0, 0], [0, 1, 2, 3], [0, 0, 0, 1]])
+def test_empty_sums_are_zero(pids):
+    features = batch(3, 2, 2)[0].requires_grad_()
+    loss = weighted_triplet(features, torch.tensor(pids))
+    loss.backward()
+    assert loss.item() == pytest.approx(naive(features.detach(), pids))
+    assert features.grad.isfinite().all()
+
+
+def test_gradient():
+    features, pids = batch(1, num_ids=3, per_id=2, dim=4)
+    assert torch.autograd.gradcheck(lambda f: weighted_triplet(f, pids), features.requires_grad_())
+
+
+def test_order_of_the_batch_does_not_matter():
+    features, pids = batch(2)
+    order = torch.randperm(len(pids), generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(weighted_triplet(features[order], pids[order]), weighted_triplet(features, pids))
+
+
+def test_module_normalises():
+    features, pids = batch(4)
+    unit = features / features.norm(dim=1, keepdim=True)
+    assert WeightedTripletLoss()(features * 30, pids).item() == pytest.approx(naive(unit, pids))
+
+
+def test_autocast_does_not_round():
+    features, pids = (value.float() if value.is_floating_point() else value for value in batch(6))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(weighted_triplet(features, pids), weighted_triplet(features.clone(), pids))
+        loss = weighted_triplet(features.bfloat16(), pids)
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(naive(features.bfloat16().double(), pids), rel=1e-5)

@@ -1,0 +1,209 @@
+import pytest
+import torch
+from torchvision import models
+
+from torchreid_rgbir.modality import IR, RGB
+from torchreid_rgbir.models import MODELS, DualResNet, dual_resnet18, dual_resnet50
+
+
+def build(loss="mso", seed=0, **options):
+    torch.manual_seed(seed)
+    return dual_resnet18(6, loss=loss, pretrained=False, **options)
+
+
+def images_of(batch=4, seed=1, size=(64, 32)):
+    return torch.randn(batch, 3, *size, generator=torch.Generator().manual_seed(seed))
+
+
+def told_apart(model):
+    """The model with its IR Layer0 changed, as training would."""
+    with torch.no_grad():
+        model.layer0["ir"].conv1.weight.mul_(-0.5)
+    return model
+
+
+def test_only_layer0_is_held_twice():
+    names = set(build().state_dict())
+    stem = {name.removeprefix("layer0.rgb.") for name in names if name.startswith("layer0.rgb.")}
+    assert stem == {name.removeprefix("layer0.ir.") for name in names if name.startswith("layer0.ir.")}
+    published = {name for name in models.resnet18().state_dict() if not name.startswith("fc.")}
+    assert published == stem | {name for name in names if name.startswith("layer") and not name.startswith("layer0")}
+
+
+def test_both_layer0s_start_alike_and_are_not_the_same():
+    model = build()
+    rgb, ir = model.layer0["rgb"].conv1.weight, model.layer0["ir"].conv1.weight
+    assert torch.equal(rgb, ir) and rgb.data_ptr() != ir.data_ptr()
+
+
+def test_layer0_differs_by_modality_and_the_rest_is_shared():
+    model = build().eval()
+    images = images_of()
+    assert torch.equal(model(images, 4), model(images, 0))  # alike as long as both Layer0s are
+    told_apart(model)
+    rgb, ir = model(images, 4), model(images, 0)
+    assert not torch.allclose(rgb, ir)
+    torch.testing.assert_close(model(images, 1), torch.cat([rgb[:1], ir[1:]]))
+    with torch.no_grad():
+        model.layer2[0].conv1.weight.mul_(0.5)
+    assert not torch.allclose(model(images, 4), rgb) and not torch.allclose(model(images, 0), ir)
+
+
+def test_swapping_the_modalities_changes_the_result():
+    model = told_apart(build()).eval()
+    images = images_of()
+    swapped = torch.cat([images[2:], images[:2]])
+    back = torch.cat([model(swapped, 2)[2:], model(swapped, 2)[:2]])
+    assert not torch.allclose(model(images, 2), back)
+
+
+def test_no_num_rgb_means_all_rgb():
+    model = told_apart(build()).eval()
+    assert torch.equal(model(images_of()), model(images_of(), 4))
+
+
+@pytest.mark.parametrize("num_rgb", [0, 4])
+def test_a_missing_modality_trains_only_the_other_layer0(num_rgb):
+    model = build().train()
+    before = {name: stem.bn1.running_mean.clone() for name, stem in model.layer0.items()}
+    logits, _, maps = model(images_of(), num_rgb)
+    logits.sum().backward()
+    present, absent = ("rgb", "ir") if num_rgb else ("ir", "rgb")
+    assert maps.shape[0] == 4
+    assert model.layer0[present].conv1.weight.grad is not None and model.layer0[absent].conv1.weight.grad is None
+    assert not torch.equal(model.layer0[present].bn1.running_mean, before[present])
+    assert torch.equal(model.layer0[absent].bn1.running_mean, before[absent])
+
+
+@pytest.mark.parametrize("num_rgb", [-1, 5])
+def test_num_rgb_outside_the_batch(num_rgb):
+    with pytest.raises(ValueError, match="0 to the batch's 4 images"):
+        build()(images_of(), num_rgb)
+
+
+def test_training_returns_what_the_loss_needs():
+    shapes = {
+        loss: [tuple(t.shape) for t in (out if isinstance(out, tuple) else (out,))]
+        for loss in ("softmax", "triplet", "mso")
+        for out in [build(loss).train()(images_of(), 2)]
+    }
+    assert shapes["softmax"] == [(4, 6)]
+    assert shapes["triplet"] == [(4, 6), (4, 512)]
+    assert shapes["mso"] == [(4, 6), (4, 512), (4, 64, 16, 8)]
+
+
+def test_triplet_features_are_those_after_bn():
+    logits, features = build("triplet").train()(images_of(8), 4)
+    torch.testing.assert_close(features.mean(dim=0), torch.zeros(512), atol=1e-5, rtol=0)
+    model = build("triplet").train()
+    logits, features = model(images_of(8), 4)
+    torch.testing.assert_close(logits, features @ model.classifier.weight.T)
+
+
+def test_evaluation_returns_bn_of_the_pooled_feature():
+    model = build().train()
+    model(images_of(8), 4)  # so that BN's statistics are not the initial ones
+    model.eval()
+    pooled, features = model.embed(images_of(), 2)
+    bn = model.bottleneck
+    naive = (pooled - bn.running_mean) / (bn.running_var + bn.eps).sqrt() * bn.weight
+    torch.testing.assert_close(features, naive)
+    assert torch.equal(model(images_of(), 2), features)
+    maps = model(images_of(), 2, return_featuremaps=True)
+    torch.testing.assert_close(pooled, maps.clamp(min=1e-6).pow(3).mean(dim=(2, 3)).pow(1 / 3))
+
+
+def test_maps_at_the_patent_size():
+    images = images_of(2, size=(288, 144))
+    model = build().train()
+    assert model(images, 1)[2].shape == (2, 64, 72, 36)
+    assert model(images, 1, return_featuremaps=True).shape == (2, 512, 18, 9)
+    assert build(last_stride=2)(images, 1, return_featuremaps=True).shape == (2, 512, 9, 5)
+
+
+def test_last_stride_of_a_bottleneck():
+    torch.manual_seed(0)
+    images = images_of(2)
+    one, two = (dual_resnet50(3, pretrained=False, last_stride=stride).eval() for stride in (1, 2))
+    assert one(images, return_featuremaps=True).shape == (2, 2048, 4, 2)
+    assert two(images, return_featuremaps=True).shape == (2, 2048, 2, 1)
+    assert one(images).shape == (2, 2048) and one.feature_dim == 2048
+
+
+def test_stream_is_the_model_for_one_modality():
+    model = told_apart(build()).eval()
+    for modality, num_rgb in ((RGB, 4), (IR, 0)):
+        view = model.stream(modality)
+        assert torch.equal(view(images_of()), model(images_of(), num_rgb))
+        maps = view(images_of(), return_featuremaps=True)
+        assert maps.shape == (4, 512, 4, 2)
+        assert torch.equal(maps, model(images_of(), num_rgb, return_featuremaps=True))
+
+
+def test_stream_shares_weights_and_mode():
+    model = build()
+    view = model.stream(IR)
+    assert {id(p) for p in view.parameters()} == {id(p) for p in model.parameters()}
+    assert view.training
+    view.eval()
+    assert not model.training and not model.stream(RGB).training
+    view.train()
+    assert model.bottleneck.training
+    with pytest.raises(ValueError, match="choose 0"):
+        model.stream(2)
+
+
+def test_bottleneck_has_no_bias_to_train():
+    model = build().train()
+    for parameter in model.parameters():  # torchreid does so at every epoch
+        parameter.requires_grad = True
+    assert model.bottleneck.bias is None
+    assert "bottleneck.bias" not in model.state_dict() and "classifier.bias" not in model.state_dict()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    logits, features, _ = model(images_of(), 2)
+    (logits.sum() + features.square().sum()).backward()
+    optimizer.step()
+    torch.testing.assert_close(model(images_of(), 2)[1].mean(dim=0), torch.zeros(512), atol=1e-4, rtol=0)
+
+
+def test_checkpoint_holds_the_model_alone():
+    parts = {name.split(".")[0] for name in build().state_dict()}
+    assert parts == {"layer0", "layer1", "layer2", "layer3", "layer4", "gem", "bottleneck", "classifier"}
+    model, other = told_apart(build()), build(seed=9)
+    other.load_state_dict(model.state_dict())
+    assert torch.equal(other.eval()(images_of(), 2), model.eval()(images_of(), 2))
+
+
+def test_bf16_autocast_is_finite():
+    model = build().train()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits, features, maps = model(images_of(), 2)
+    (logits.float().sum() + features.sum() + maps.float().sum()).backward()
+    assert features.dtype == torch.float32
+    assert all(p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_channels_last_gives_the_same():
+    model = told_apart(build()).eval()
+    plain = model(images_of(), 2)
+    model.to(memory_format=torch.channels_last)
+    images = images_of().contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(model(images, 2), plain, rtol=1e-3, atol=1e-4)
+
+
+def test_unknown_options():
+    with pytest.raises(ValueError, match="loss 'center' is unknown"):
+        build("center")
+    with pytest.raises(ValueError, match="last stride is 3"):
+        build(last_stride=3)
+
+
+def test_factories_build_as_torchreid_calls_them():
+    assert set(MODELS) == {"dual_resnet18", "dual_resnet34", "dual_resnet50"}
+    for name, factory in MODELS.items():
+        model = factory(num_classes=3, loss="softmax", pretrained=False, use_gpu=False)
+        blocks = sum(len(layer) for layer in (model.layer1, model.layer2, model.layer3, model.layer4))
+        assert isinstance(model, DualResNet)
+        assert model.feature_dim == (2048 if name == "dual_resnet50" else 512)
+        assert blocks == {"dual_resnet18": 8, "dual_resnet34": 16, "dual_resnet50": 16}[name]
+        assert model.classifier.weight.std().item() == pytest.approx(0.001, rel=0.1)

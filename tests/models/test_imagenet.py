@@ -1,0 +1,99 @@
+from urllib.error import URLError
+
+import pytest
+import torch
+from torchvision import models
+
+from torchreid_rgbir.models import dual_resnet18
+from torchreid_rgbir.models.imagenet import load_imagenet
+
+WEIGHTS = models.ResNet18_Weights.IMAGENET1K_V1
+NAME = "resnet18-f37072fd.pth"
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache of torch's, and no network."""
+
+    def unreachable(*args, **kwargs):
+        raise URLError("no network in this test")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    monkeypatch.setattr(torch.hub, "urlopen", unreachable)
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def one_line(error):
+    text = str(error.value)
+    assert "\n" not in text
+    return text
+
+
+def test_missing_file_says_what_to_put_where(cache):
+    with pytest.raises(FileNotFoundError) as error:
+        dual_resnet18(4)
+    text = one_line(error)
+    assert str(cache / NAME) in text and WEIGHTS.url in text and "model.pretrained False" in text
+
+
+def test_both_layer0s_start_from_the_file(cache):
+    torch.manual_seed(0)
+    published = models.resnet18()
+    torch.save(published.state_dict(), cache / NAME)
+    model = dual_resnet18(4)
+    for name, value in published.state_dict().items():
+        if name.startswith(("conv1.", "bn1.")):
+            assert torch.equal(model.state_dict()[f"layer0.rgb.{name}"], value)
+            assert torch.equal(model.state_dict()[f"layer0.ir.{name}"], value)
+        elif not name.startswith("fc."):
+            assert torch.equal(model.state_dict()[name], value)
+
+
+def test_old_file_without_batch_counters(cache):
+    state = {k: v for k, v in models.resnet18().state_dict().items() if "num_batches_tracked" not in k}
+    torch.save(dict(state), cache / NAME)
+    assert torch.equal(dual_resnet18(4).layer3[0].conv1.weight, state["layer3.0.conv1.weight"])
+
+
+def test_prefix_takes_a_part(cache):
+    published = models.resnet18()
+    torch.save(published.state_dict(), cache / NAME)
+    layer = models.resnet18().layer2
+    load_imagenet(layer, WEIGHTS, prefix="layer2.")
+    assert torch.equal(layer[0].conv1.weight, published.layer2[0].conv1.weight)
+
+
+def cut_off(path):
+    torch.save(models.resnet18().state_dict(), path)
+    path.write_bytes(path.read_bytes()[:100_000])
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        cut_off,
+        lambda path: path.write_text("<html>not found</html>"),
+        lambda path: path.write_bytes(b""),
+        lambda path: torch.save(torch.zeros(3), path),
+        lambda path: torch.save(models.resnet50().state_dict(), path),
+        lambda path: torch.save(models.resnet34().state_dict(), path),
+    ],
+    ids=["cut off", "a web page", "empty", "a tensor", "other shapes", "more layers"],
+)
+def test_wrong_file_is_named(cache, write):
+    write(cache / NAME)
+    with pytest.raises(ValueError) as error:
+        dual_resnet18(4)
+    assert str(cache / NAME) in one_line(error)
+
+
+def test_failed_checksum_of_a_download(cache, monkeypatch):
+    def download(url, dst, hash_prefix=None, progress=True):
+        raise RuntimeError('invalid hash value (expected "f37072fd", got "00000000")')
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+    with pytest.raises(ValueError, match="damaged"):
+        dual_resnet18(4)

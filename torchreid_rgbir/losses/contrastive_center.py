@@ -1,0 +1,83 @@
+"""Cross-modality contrastive-center loss (CMCC) of MSO (ACM MM 2021).
+
+The published formula is lost; both forms here are reconstructions from the claims: the identities' distances between
+the modalities' centres against the smallest distance between two identities' centres.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from torchreid_rgbir.losses.precision import full_precision, unit_length
+
+
+def soft_margin(intra: Tensor, nearest: Tensor) -> Tensor:
+    """Mean of log(1 + exp(d_intra - m)).  intra: (P,); nearest: the scalar m.  Returns a scalar."""
+    return F.softplus(intra - nearest).mean()
+
+
+def ratio(intra: Tensor, nearest: Tensor, eps: float = 1e-6) -> Tensor:
+    """Mean of d_intra / (m + eps).  intra: (P,); nearest: the scalar m.  Returns a scalar."""
+    return (intra / (nearest + eps)).mean()
+
+
+FORMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"soft_margin": soft_margin, "ratio": ratio}
+
+
+@full_precision
+def contrastive_center(features: Tensor, num_ids: int, form: str = "soft_margin") -> Tensor:
+    """Draws an identity's two modality centres together and the batch's two nearest identities apart.
+
+    Args:
+        features: (2PK, D): the RGB half first, the same P identities in the same order in both halves, each
+            identity's K images together.
+        num_ids: P, at least 2.
+        form: a name in `FORMS`.
+
+    Returns:
+        The loss, a scalar.
+
+    Raises:
+        ValueError: fewer than two identities, a batch that does not divide by 2P, an unknown form.
+    """
+    if num_ids < 2:
+        raise ValueError(f"the contrastive-center loss compares identities: {num_ids} in the batch, expected 2 or more")
+    if len(features) % (2 * num_ids):
+        raise ValueError(f"{len(features)} features are not 2 modalities x {num_ids} identities x K images")
+    combine = _combination(form)
+    rgb, ir = features.view(2, num_ids, -1, features.shape[1]).mean(dim=2)  # (P, D) each
+    centers = (rgb + ir) / 2
+    intra = torch.linalg.vector_norm(rgb - ir, dim=1)  # (P,)
+    inter = torch.cdist(centers, centers, compute_mode="donot_use_mm_for_euclid_dist")  # (P, P)
+    itself = torch.eye(num_ids, dtype=torch.bool, device=features.device)
+    return combine(intra, inter.masked_fill(itself, torch.inf).min())
+
+
+def _combination(form: str) -> Callable[[Tensor, Tensor], Tensor]:
+    if form not in FORMS:
+        raise ValueError(f"contrastive-center form {form!r} is unknown: choose one of {', '.join(FORMS)}")
+    return FORMS[form]
+
+
+class ContrastiveCenterLoss(nn.Module):
+    """`contrastive_center` on the features as they are or L2-normalised.
+
+    Args:
+        form: a name in `FORMS`.
+        normalize: L2-normalise the features first.
+
+    Raises:
+        ValueError: an unknown form.
+    """
+
+    def __init__(self, form: str = "soft_margin", normalize: bool = True) -> None:
+        super().__init__()
+        _combination(form)
+        self.form = form
+        self.normalize = normalize
+
+    def forward(self, features: Tensor, num_ids: int) -> Tensor:
+        """features: (2PK, D) in the batch's layout; num_ids: P.  Returns a scalar."""
+        return contrastive_center(unit_length(features) if self.normalize else features, num_ids, self.form)

@@ -1,0 +1,107 @@
+"""The sum of MSO's losses (ACM MM 2021): L = L_id + L_wrt + L_pef + L_cmcc, every weight 1.
+
+To add a loss: a module of its own beside this one, a weight here, and its line in `forward`.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from torchreid_rgbir.losses.contrastive_center import ContrastiveCenterLoss
+from torchreid_rgbir.losses.perceptual_edge import PerceptualEdgeLoss
+from torchreid_rgbir.losses.precision import full_precision, unit_length
+from torchreid_rgbir.losses.weighted_triplet import weighted_triplet
+
+SMOOTHING = 0.1  # torchreid's label smoothing
+
+
+@full_precision
+def identity(logits: Tensor, pids: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Cross entropy of the class scores.  logits: (B, N); pids: (B,).  Returns a scalar, the mean over B."""
+    return F.cross_entropy(logits, pids, label_smoothing=smoothing)
+
+
+class MSOLoss(nn.Module):
+    """The weighted sum of the four losses; a part of weight 0 is neither built nor computed.
+
+    VGG lives in this module, so it is in neither the model's checkpoint nor its optimizer.
+
+    Args:
+        weight_id: of the identity loss.
+        weight_wrt: of the weighted triplet loss.
+        weight_pef: of the perceptual edge loss.
+        weight_cmcc: of the contrastive-center loss.
+        label_smooth: smooth the labels of the identity loss by torchreid's 0.1.
+        pef_entry: 'image' or 'conv2'; see `VGGStages`.
+        pef_weights: 'imagenet' or 'random'.
+        cmcc_form: 'soft_margin' or 'ratio'.
+        cmcc_normalize: contrastive-center loss on L2-normalised features.
+
+    Raises:
+        FileNotFoundError: no ImageNet weights of VGG in torch's cache, and no network.
+        ValueError: a negative weight, no weight above 0, or an unknown name.
+    """
+
+    def __init__(
+        self,
+        weight_id: float = 1.0,
+        weight_wrt: float = 1.0,
+        weight_pef: float = 1.0,
+        weight_cmcc: float = 1.0,
+        label_smooth: bool = False,
+        pef_entry: str = "image",
+        pef_weights: str = "imagenet",
+        cmcc_form: str = "soft_margin",
+        cmcc_normalize: bool = True,
+    ) -> None:
+        super().__init__()
+        self.weights = {
+            "loss_id": weight_id,
+            "loss_wrt": weight_wrt,
+            "loss_pef": weight_pef,
+            "loss_cmcc": weight_cmcc,
+        }
+        if min(self.weights.values()) < 0 or max(self.weights.values()) == 0:
+            raise ValueError(f"loss weights are {self.weights}: none may be negative, and one must be above 0")
+        self.smoothing = SMOOTHING if label_smooth else 0.0
+        self.pef = PerceptualEdgeLoss(pef_entry, pef_weights) if weight_pef else None
+        self.cmcc = ContrastiveCenterLoss(cmcc_form, normalize=False) if weight_cmcc else None
+        self.cmcc_normalize = cmcc_normalize
+
+    def forward(
+        self,
+        logits: Tensor,
+        features: Tensor,
+        maps: Tensor,
+        pids: Tensor,
+        images: Tensor,
+        num_rgb: int,
+        num_ids: int,
+    ) -> dict[str, Tensor]:
+        """The losses of a batch: the RGB half first, the same identities in the same order in both halves.
+
+        Args:
+            logits: (B, N) class scores.
+            features: (B, D) after BN, not normalised.
+            maps: (B, 64, h, w) from Layer0.
+            pids: (B,) in 0..N-1.
+            images: (B, 3, H, W) in [0, 1], not normalised.
+            num_rgb: how many images are RGB.
+            num_ids: P, the identities of the batch.
+
+        Returns:
+            Scalars: 'loss', the weighted sum, and the unweighted parts 'loss_id', 'loss_wrt', 'loss_pef', 'loss_cmcc',
+            those of weight 0 left out.
+        """
+        unit = unit_length(features)
+        parts = {}
+        if self.weights["loss_id"]:
+            parts["loss_id"] = identity(logits, pids, self.smoothing)
+        if self.weights["loss_wrt"]:
+            parts["loss_wrt"] = weighted_triplet(unit, pids)
+        if self.pef is not None:
+            parts["loss_pef"] = self.pef(maps, images, num_rgb)
+        if self.cmcc is not None:
+            parts["loss_cmcc"] = self.cmcc(unit if self.cmcc_normalize else features, num_ids)
+        total = torch.stack([self.weights[name] * part for name, part in parts.items()]).sum()
+        return {"loss": total, **parts}

@@ -1,0 +1,43 @@
+"""Sobel edge maps of images, the targets of the perceptual edge loss."""
+
+import functools
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from torchreid_rgbir.losses.precision import full_precision
+
+KERNELS = (
+    ((-1, 0, 1), (-2, 0, 2), (-1, 0, 1)),  # horizontal
+    ((-1, -2, -1), (0, 0, 0), (1, 2, 1)),  # vertical
+    ((0, 1, 2), (-1, 0, 1), (-2, -1, 0)),  # the two diagonals
+    ((-2, -1, 0), (-1, 0, 1), (0, 1, 2)),
+)
+
+
+@torch.no_grad()
+@full_precision
+def edge_map(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Strength of the edges of the grey image: root of the sum of squares of the Sobel responses in four directions.
+
+    The image is replicated beyond its border, so the border is no edge. The full-size map is averaged over areas.
+
+    Args:
+        images: (B, 3, H, W) in [0, 1], not normalised.
+        size: (h, w) of the result.
+
+    Returns:
+        (B, 1, h, w), at least 0, without gradient.
+    """
+    red, green, blue = images.split(1, dim=1)
+    grey = 0.299 * red + 0.587 * green + 0.114 * blue  # (B, 1, H, W), luma of ITU-R BT.601
+    padded = F.pad(grey, (1, 1, 1, 1), mode="replicate")
+    responses = F.conv2d(padded, _kernels(images.device, images.dtype))  # (B, 4, H, W)
+    edges = responses.square().sum(dim=1, keepdim=True).sqrt()  # (B, 1, H, W)
+    return F.adaptive_avg_pool2d(edges, size)
+
+
+@functools.cache  # the copy of new numbers to a GPU waits for the work before it: once, not at every step
+def _kernels(device: torch.device, dtype: torch.dtype) -> Tensor:
+    return torch.tensor(KERNELS, device=device, dtype=dtype).unsqueeze(1)  # (4, 1, 3, 3)

@@ -1,0 +1,110 @@
+"""The frozen VGG-16 of the perceptual edge loss, in four stages, and the two ways into it."""
+
+import logging
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.models import VGG16_Weights
+from torchvision.models.vgg import cfgs, make_layers
+
+from torchreid_rgbir.models.imagenet import load_imagenet
+
+logger = logging.getLogger(__name__)
+
+# Where the stages begin and end in VGG-16's 31 layers: each ends after the last ReLU of a block.
+BOUNDS = {
+    "image": (0, 4, 9, 16, 23),  # relu1_2, relu2_2, relu3_3, relu4_3
+    "conv2": (5, 9, 16, 23, 30),  # relu2_2, relu3_3, relu4_3, relu5_3
+}
+WEIGHTS = ("imagenet", "random")
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the pictures VGG was trained on
+
+
+def min_max(maps: Tensor, eps: float = 1e-6) -> Tensor:
+    """Brings each image's map to [0, 1]: minimum and maximum over C, H and W.
+
+    Args:
+        maps: (B, C, H, W).
+        eps: a map whose range is not above it has nothing to show: it becomes 0, and no gradient passes.
+
+    Returns:
+        (B, C, H, W).
+    """
+    low, high = maps.amin(dim=(1, 2, 3), keepdim=True), maps.amax(dim=(1, 2, 3), keepdim=True)  # (B, 1, 1, 1)
+    spread = high - low
+    return (maps - low) * ((spread > eps) / spread.clamp(min=eps))
+
+
+def as_picture(maps: Tensor) -> Tensor:
+    """The mean over the channels in [0, 1], as a grey picture that VGG expects.  maps: (B, C, H, W).  Returns (B, 3, H, W)."""
+    grey = min_max(maps.mean(dim=1, keepdim=True))  # (B, 1, H, W)
+    return torch.cat([(grey - mean) / std for mean, std in zip(MEAN, STD, strict=True)], dim=1)
+
+
+class VGGStages(nn.Module):
+    """Four stages of VGG-16, never trained: no parameter requires a gradient.
+
+    Args:
+        entry: 'image': maps enter as a grey picture, the stages are blocks 1-4. 'conv2': maps of 64 channels enter at
+            conv2_1 in [0, 1], in the place of block 1's output, and the stages are blocks 2-5.
+        weights: 'imagenet', or 'random' (a fixed draw) where those cannot be had.
+
+    Raises:
+        FileNotFoundError: no ImageNet weights in torch's cache, and no network.
+        ValueError: an unknown entry or weights, or a broken weights file.
+    """
+
+    def __init__(self, entry: str = "image", weights: str = "imagenet") -> None:
+        super().__init__()
+        if entry not in BOUNDS:
+            raise ValueError(f"entry {entry!r} into VGG is unknown: choose one of {', '.join(BOUNDS)}")
+        if weights not in WEIGHTS:
+            raise ValueError(f"VGG weights {weights!r} are unknown: choose one of {', '.join(WEIGHTS)}")
+        features = _features(weights)
+        start, *ends = BOUNDS[entry]
+        begins = (start + 1, *ends[:-1])
+        self.first: nn.Conv2d = features[start]  # type: ignore[assignment]
+        self.stages = nn.ModuleList(features[begin:end] for begin, end in zip(begins, ends, strict=True))
+        self.enter = as_picture if entry == "image" else min_max
+        # Channels last: a quarter less time on a CPU, where convolutions otherwise reorder their maps and back.
+        self.requires_grad_(False).eval().to(memory_format=torch.channels_last)
+
+    def forward(self, maps: Tensor) -> list[Tensor]:
+        """The four stages' outputs phi_1..phi_4.
+
+        Args:
+            maps: (B, C, h, w), any range. For 'conv2' C is 64, or 1 for a map that is the same in all channels.
+
+        Returns:
+            Four tensors (B, C_t, h_t, w_t).
+        """
+        maps = self._first(self.enter(maps))
+        taps: list[Tensor] = []
+        for stage in self.stages:
+            maps = stage(maps)
+            taps.append(maps)
+        return taps
+
+    def _first(self, maps: Tensor) -> Tensor:
+        conv = self.first
+        if maps.shape[1] > 1:
+            return conv(maps)
+        # Repeating one channel and convolving is convolving it once, with the weights summed over the input channels.
+        return F.conv2d(maps, conv.weight.sum(dim=1, keepdim=True), conv.bias, conv.stride, conv.padding)
+
+
+def _features(weights: str) -> nn.Sequential:
+    with torch.random.fork_rng(devices=[]):  # a loss must not change what the training draws
+        features = make_layers(cfgs["D"])
+    if weights == "imagenet":
+        load_imagenet(features, VGG16_Weights.IMAGENET1K_V1, prefix="features.", instead="set loss.pef.weights random")
+        return features
+    logger.warning("The perceptual edge loss uses a random VGG-16 (loss.pef.weights random), not the ImageNet one.")
+    generator = torch.Generator().manual_seed(0)
+    for parameter in features.parameters():
+        if parameter.dim() == 4:
+            nn.init.kaiming_normal_(parameter, mode="fan_out", nonlinearity="relu", generator=generator)
+        else:
+            nn.init.zeros_(parameter)
+    return features
