@@ -1,0 +1,62 @@
+import math
+
+import numpy as np
+import pytest
+
+from torchreid_rgbir.metrics.distance import METRICS, TILE, DistanceRows, distances
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("metric", METRICS)
+def test_equals_a_plain_loop(metric, dtype):
+    rng = np.random.default_rng(0)
+    query, gallery = rng.standard_normal((7, 5)).astype(dtype), rng.standard_normal((9, 5)).astype(dtype)
+    dist = distances(query, gallery, metric)
+    assert dist.dtype == dtype
+    for i, a in enumerate(query.tolist()):
+        for j, b in enumerate(gallery.tolist()):
+            dot = sum(x * y for x, y in zip(a, b, strict=True))
+            expected = math.dist(a, b) if metric == "euclidean" else 1 - dot / (math.hypot(*a) * math.hypot(*b))
+            assert dist[i, j] == pytest.approx(expected, abs=1e-6 if dtype == np.float32 else 1e-13)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("dim", [3, 64, 333, 2048])
+def test_equal_images_are_at_exactly_equal_distances(metric, dim, dtype):
+    rng = np.random.default_rng(dim)
+    gallery = rng.standard_normal((TILE + 45, dim)).astype(dtype)
+    same = [0, 1, 7, 50, 100, TILE - 1, TILE, TILE + 44]
+    gallery[same] = gallery[0]
+    dist = distances(rng.standard_normal((37, dim)).astype(dtype), gallery, metric)
+    assert (dist[:, same] == dist[:, :1]).all()
+    assert len(np.unique(dist[0])) > 200
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_distance_depends_on_its_two_images_alone(metric, dtype):
+    rng = np.random.default_rng(1)
+    query, gallery = rng.standard_normal((300, 100)).astype(dtype), rng.standard_normal((400, 100)).astype(dtype)
+    whole = distances(query, gallery, metric)
+    rows = DistanceRows(query, gallery, metric).rows
+    for step in (29, TILE):
+        np.testing.assert_array_equal(np.concatenate([rows(slice(i, i + step)) for i in range(0, 300, step)]), whole)
+    np.testing.assert_array_equal(distances(query[:1], gallery[5:8], metric), whole[:1, 5:8])
+
+
+def test_a_feature_of_zeros_is_at_cosine_distance_one():
+    zeros = np.zeros((1, 3), np.float32)
+    assert distances(zeros, np.float32([[1, 2, 3], [0, 0, 0]])).tolist() == [[1, 1]]
+
+
+def test_the_features_stay_as_they_were():
+    features = np.random.default_rng(2).standard_normal((4, 3))
+    before = features.copy()
+    distances(features, features, "cosine")
+    np.testing.assert_array_equal(features, before)
+
+
+def test_unknown_metric():
+    with pytest.raises(ValueError, match="'manhattan' is unknown: choose one of cosine, euclidean"):
+        distances(np.ones((1, 1)), np.ones((1, 1)), "manhattan")

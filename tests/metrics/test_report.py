@@ -1,0 +1,87 @@
+import json
+import os
+import stat
+
+import pytest
+
+from torchreid_rgbir.metrics import report
+
+MEAN = {"rank1": 0.5, "rank5": 0.75, "rank10": 0.8, "rank20": 1.0, "mAP": 0.12345, "mINP": 0.1}
+
+
+def setting(**name) -> dict:
+    counts = {"num_trials": 10, "num_queries": 3803, "num_valid_queries": 2208, "num_gallery": 112}
+    return {**counts, "mean": MEAN, "std": dict.fromkeys(MEAN, 0.0125), "trials": [MEAN] * 10} | name
+
+
+SYSU = [
+    setting(search="all", shots=1, sampling="official"),
+    setting(search="indoor", shots=10, sampling="official", rerank={"k1": 40, "k2": 35, "lambda": 0.1}),
+]
+
+
+def test_results_top_level():
+    results = report.results("sysu_mm01", SYSU, query="rgb", feature="pooled", distance="euclidean")
+    assert results == {
+        "dataset": "sysu_mm01", "query": "rgb", "gallery": "ir", "feature": "pooled", "distance": "euclidean", "settings": SYSU
+    }  # fmt: skip
+
+
+def test_written_results_are_read_back_and_nothing_else_is_left(tmp_path):
+    results = report.results("sysu_mm01", SYSU)
+    path = tmp_path / "results.json"
+    path.write_text("old")
+    report.write_results(path, results)
+    assert json.loads(path.read_text()) == results
+    assert os.listdir(tmp_path) == ["results.json"]
+    plain = tmp_path / "plain"
+    plain.touch()
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "results.json"
+    path.write_text("old")
+    with pytest.raises(ValueError):
+        report.write_results(path, {"nan": float("nan")})
+
+    def full(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="no space"):
+        report.write_results(path, {})
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["results.json"]
+
+
+def test_setting_names():
+    names = [report.setting_name(s) for s in SYSU]
+    assert names == [
+        "all-search, single-shot, official",
+        "indoor-search, multi-shot, official, re-ranked (40, 35, 0.1)",
+    ]
+    assert report.setting_name(setting(split=3, direction="visible->thermal")) == "visible->thermal, split 3"
+    assert report.setting_name(setting(split=None, direction="visible->thermal")) == "visible->thermal"
+    assert report.setting_name(setting(direction="ir->rgb")) == "ir->rgb"
+
+
+def test_terminal_table():
+    caption, blank, header, rule, *rows = report.terminal_table(report.results("sysu_mm01", SYSU)).splitlines()
+    assert caption == "sysu_mm01: ir queries, cosine distance, bn features; measures in %"
+    assert blank == ""
+    assert header.split()[:5] == ["setting", "Rank-1", "Rank-5", "Rank-10", "Rank-20"]
+    assert set(rule) == {"-", " "}
+    assert len({len(line) for line in (header, rule, *rows)}) == 1
+    assert "50.00 ± 1.25" in rows[0]
+    assert "12.35 ± 1.25" in rows[0] or "12.34 ± 1.25" in rows[0]
+    assert rows[0].split()[-3:] == ["2208/3803", "112", "10"]
+
+
+def test_markdown_table():
+    lines = report.markdown_table(
+        report.results("regdb", [setting(split=1, direction="a->b", num_trials=1)])
+    ).splitlines()
+    assert lines[2].startswith("| setting | Rank-1 | Rank-5 | Rank-10 | Rank-20 | mAP | mINP | valid queries |")
+    assert len({line.count("|") for line in lines[2:]}) == 1
+    assert lines[4].startswith("| a->b, split 1 | 50.00 | 75.00 |")  # one trial has no deviation

@@ -1,0 +1,182 @@
+"""Features of a test set, of any model: the columns every protocol reads, and the .npz file that carries them."""
+
+import dataclasses
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from torchreid_rgbir.modality import IR, NAMES, RGB
+
+INTEGER_FIELDS = ("pids", "camids", "modalities")
+
+
+@dataclass(frozen=True)
+class TestFeatures:
+    """One row an image, both modalities together.
+
+    Attributes:
+        features: (N, D), float32 or float64.
+        pids: (N,) identities.
+        camids: (N,) cameras as the data set numbers them; 0 = unknown.
+        modalities: (N,) 0 RGB, 1 IR.
+        image_numbers: (N,) 1-based place of the image in the sorted list of its camera and identity, or None.
+        paths: (N,) where each image lies, or None.
+    """
+
+    __test__ = False  # its name makes pytest look for tests in it
+
+    features: NDArray[np.floating]
+    pids: NDArray[np.int64]
+    camids: NDArray[np.int64]
+    modalities: NDArray[np.int64]
+    image_numbers: NDArray[np.int64] | None = None
+    paths: NDArray[np.str_] | None = None
+
+    def __len__(self) -> int:
+        return len(self.pids)
+
+    def take(self, rows: NDArray) -> "TestFeatures":
+        """The images of `rows` (indices or a mask), in that order."""
+        numbers = None if self.image_numbers is None else self.image_numbers[rows]
+        paths = None if self.paths is None else self.paths[rows]
+        return TestFeatures(
+            self.features[rows], self.pids[rows], self.camids[rows], self.modalities[rows], numbers, paths
+        )
+
+    def of(self, modality: int) -> "TestFeatures":
+        """The images of one modality in canonical order: by identity, camera, number.
+
+        Distances that tie are ranked in this order, so the order in which the rows were given never matters.
+        Rows that share all three (or have no number) keep their given order.
+        """
+        rows = np.flatnonzero(self.modalities == modality)
+        if rows.size == 0:
+            raise ValueError(
+                f"modalities: no {NAMES[modality]} image ({modality}) among the {len(self)} rows: both are needed"
+            )
+        keys = (self.camids, self.pids) if self.image_numbers is None else (self.image_numbers, self.camids, self.pids)
+        return self.take(rows[np.lexsort([key[rows] for key in keys])])
+
+
+def check_features(data: TestFeatures) -> TestFeatures:
+    """The same rows with the dtypes that TestFeatures promises.
+
+    Raises:
+        ValueError: a wrong shape, dtype or length, a value that is not finite or no modality; names the field and the first row.
+    """
+    features = np.asarray(data.features)
+    if features.ndim != 2 or 0 in features.shape:
+        raise ValueError(f"features: shape {features.shape}, expected (N, D) with at least one row and one column")
+    if features.dtype.kind != "f":
+        raise ValueError(f"features: dtype {features.dtype}, expected float32 or float64")
+    # float16 is widened; longdouble narrowed; either byte order becomes the machine's.
+    features = features.astype(np.float32 if features.dtype.itemsize <= 4 else np.float64, copy=False)
+    squares = np.einsum("nd,nd->n", features, features)  # overflows where a distance would
+    if not np.isfinite(squares).all():
+        row = int(np.argmin(np.isfinite(squares)))
+        value = features[row][np.argmax(np.abs(features[row]))]  # numpy takes NaN for the largest
+        raise ValueError(
+            f"features: row {row} holds {value:g}, expected finite numbers of moderate size: extract it again"
+        )
+
+    columns = {name: getattr(data, name) for name in INTEGER_FIELDS}
+    if data.image_numbers is not None:
+        columns["image_numbers"] = data.image_numbers
+    for name, column in columns.items():
+        column = np.asarray(column)
+        _check_length(name, column, len(features))
+        if column.dtype.kind not in "iu":
+            raise ValueError(f"{name}: dtype {column.dtype}, expected integers")
+        columns[name] = column.astype(np.int64, copy=False)
+    _check_smallest("camids", columns["camids"], 0, "cameras are numbered from 1, 0 where unknown")
+    if data.image_numbers is not None:
+        _check_smallest("image_numbers", columns["image_numbers"], 1, "images are numbered from 1")
+    unknown = ~np.isin(columns["modalities"], (RGB, IR))
+    if unknown.any():
+        row = int(np.argmax(unknown))
+        raise ValueError(f"modalities: row {row} is {columns['modalities'][row]}, expected {RGB} (RGB) or {IR} (IR)")
+
+    paths = None if data.paths is None else np.asarray(data.paths)
+    if paths is not None:
+        _check_length("paths", paths, len(features))
+        if paths.dtype.kind != "U":
+            raise ValueError(f"paths: dtype {paths.dtype}, expected strings")
+    return TestFeatures(features, **columns, paths=paths)
+
+
+def load_features(path: str | Path) -> TestFeatures:
+    """Reads FEATURES.npz: `features`, `pids`, `camids`, `modalities`, optionally `image_numbers` and `paths`.
+
+    Nothing in the file is ever unpickled.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is no .npz, lacks a field or holds pickled objects, or the checks of `check_features`.
+    """
+    try:
+        columns = _read_npz(Path(path))
+        missing = [name for name in ("features", *INTEGER_FIELDS) if name not in columns]
+        if missing:
+            raise ValueError(f"field {missing[0]} is missing: expected features, pids, camids and modalities")
+        return check_features(TestFeatures(**columns))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def save_features(path: str | Path, data: TestFeatures) -> None:
+    """Writes what `load_features` reads; the file's name is taken as given."""
+    columns = {field.name: getattr(data, field.name) for field in dataclasses.fields(data)}
+    with Path(path).open("wb") as file:
+        np.savez(file, **{name: column for name, column in columns.items() if column is not None})
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: give the .npz file that holds the features")
+    unreadable = (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        OSError,
+        KeyError,
+        ValueError,
+        MemoryError,
+        NotImplementedError,
+    )
+    names = [field.name for field in dataclasses.fields(TestFeatures)]
+    try:
+        archive = np.load(path, allow_pickle=False)
+    except unreadable:
+        archive = None
+    if not isinstance(archive, np.lib.npyio.NpzFile):
+        raise ValueError(
+            "not an .npz file: write it with numpy.savez(file, features=..., pids=..., camids=..., modalities=...)"
+        )
+    columns = {}
+    with archive:
+        for name in names:
+            if name not in archive:
+                continue
+            try:
+                columns[name] = archive[name]
+            except unreadable as error:
+                reason = "it holds pickled objects" if "pickle" in str(error).lower() else error
+                raise ValueError(f"{name} cannot be read ({reason}): save it as a plain array of numbers") from None
+            if not isinstance(columns[name], np.ndarray):
+                raise ValueError(f"{name} is not an array: write the file with numpy.savez")
+    return columns
+
+
+def _check_length(name: str, column: np.ndarray, length: int) -> None:
+    if column.shape != (length,):
+        raise ValueError(f"{name}: shape {column.shape}, expected ({length},), one entry for each row of features")
+
+
+def _check_smallest(name: str, column: np.ndarray, smallest: int, rule: str) -> None:
+    if column.min() < smallest:
+        row = int(np.argmax(column < smallest))
+        raise ValueError(f"{name}: row {row} is {column[row]}: {rule}")

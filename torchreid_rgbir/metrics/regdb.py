@@ -1,0 +1,55 @@
+"""RegDB's protocol (Nguyen et al., "Person Recognition System Based on a Combination of Body Images", Sensors 2017)."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from torchreid_rgbir.metrics.distance import distances
+from torchreid_rgbir.metrics.features import TestFeatures, check_features
+from torchreid_rgbir.metrics.protocol import Setting, modality_of, score_settings
+from torchreid_rgbir.metrics.rerank import Rerank
+from torchreid_rgbir.modality import IR, RGB
+
+NAMES = {RGB: "visible", IR: "thermal"}
+
+
+def report(
+    data: TestFeatures,
+    split: int | None = None,
+    *,
+    query: str = "ir",
+    distance: str = "cosine",
+    rerank: Rerank | None = None,
+) -> list[dict]:
+    """Scores both directions of one split; the published number is the mean over ten splits, each with a model of its own.
+
+    Args:
+        data: every test image of both modalities.
+        split: 1 to 10, for the record; None where it is not known.
+        query: the modality whose direction comes first, "rgb" (visible) or "ir" (thermal).
+        distance: "cosine" or "euclidean".
+        rerank: adds each direction once more with k-reciprocal re-ranking.
+
+    Returns:
+        The settings' dicts as in results.json; measures are fractions.
+
+    Raises:
+        ValueError: bad input, or no query has a match.
+    """
+    if split is not None and split not in range(1, 11):
+        raise ValueError(f"split {split} does not exist: RegDB has splits 1 to 10")
+    first = modality_of(query)
+    data = check_features(data)
+    sides = data.of(RGB), data.of(IR)
+    dist = distances(sides[RGB].features, sides[IR].features, distance)  # (visible, thermal)
+    dist_from = dist, np.ascontiguousarray(dist.T)  # one product serves both directions
+    results = []
+    for modality in (first, 1 - first):
+        queries, gallery = sides[modality], sides[1 - modality]
+        name = {"split": split, "direction": f"{NAMES[modality]}->{NAMES[1 - modality]}"}
+        settings = [Setting(name, [np.arange(len(gallery))])]
+        results += score_settings(queries, gallery, settings, skip, False, distance, rerank, dist_from[modality])
+    return sorted(results, key=lambda result: "rerank" in result)
+
+
+def skip(pid: int, camid: int, gallery: TestFeatures) -> NDArray[np.bool_]:
+    return np.zeros(len(gallery), bool)

@@ -1,0 +1,112 @@
+"""results.json and the tables made of it."""
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from torchreid_rgbir.modality import NAMES
+
+COLUMNS = {"rank1": "Rank-1", "rank5": "Rank-5", "rank10": "Rank-10", "rank20": "Rank-20", "mAP": "mAP", "mINP": "mINP"}
+
+
+def results(
+    dataset: str, settings: Sequence[dict], *, query: str = "ir", feature: str = "bn", distance: str = "cosine"
+) -> dict:
+    """What results.json holds.
+
+    Args:
+        dataset: the data set's name.
+        settings: of a protocol's `report`.
+        query: "ir" or "rgb", the modality that asked (first, where the protocol has both directions).
+        feature: which of the model's features was evaluated.
+        distance: "cosine" or "euclidean".
+    """
+    return {
+        "dataset": dataset,
+        "query": query,
+        "gallery": NAMES[1 - NAMES.index(query)],
+        "feature": feature,
+        "distance": distance,
+        "settings": list(settings),
+    }
+
+
+def write_results(path: str | Path, results: dict) -> None:
+    """Writes JSON so that the file is either the old one or the new one, never half of it."""
+    path = Path(path)
+    text = json.dumps(results, indent=2, allow_nan=False) + "\n"
+    write_text(path, text)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Replaces a file at once: written beside it, flushed to the disk, renamed."""
+    path = Path(path)
+    with tempfile.NamedTemporaryFile(
+        "w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8"
+    ) as file:
+        try:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+            # NamedTemporaryFile is private to the user; a result is as readable as any new file.
+            mask = os.umask(0)
+            os.umask(mask)
+            os.chmod(file.name, 0o666 & ~mask)
+            os.replace(file.name, path)
+        except BaseException:
+            os.unlink(file.name)
+            raise
+
+
+def terminal_table(results: dict) -> str:
+    """The settings as aligned columns of plain text; measures in %, mean ± standard deviation over the trials."""
+    table = _cells(results)
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    lines = [
+        "  ".join(_aligned(cell, width, column) for column, (cell, width) in enumerate(zip(row, widths, strict=True)))
+        for row in table
+    ]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join([_caption(results), "", *(line.rstrip() for line in lines)])
+
+
+def markdown_table(results: dict) -> str:
+    """The same table in Markdown."""
+    header, *rows = _cells(results)
+    rule = [":--", *("--:" for _ in header[1:])]
+    lines = [f"| {' | '.join(cells)} |" for cells in (header, rule, *rows)]
+    return "\n".join([_caption(results), "", *lines, ""])
+
+
+def setting_name(setting: dict) -> str:
+    """A setting in words, e.g. "all-search, single-shot, official"."""
+    if "search" in setting:
+        shots = {1: "single-shot", 10: "multi-shot"}[setting["shots"]]
+        name = f"{setting['search']}-search, {shots}, {setting['sampling']}"
+    else:
+        name = setting["direction"] + (f", split {setting['split']}" if setting.get("split") else "")
+    rerank = setting.get("rerank")
+    return name + (f", re-ranked ({rerank['k1']}, {rerank['k2']}, {rerank['lambda']:g})" if rerank else "")
+
+
+def _caption(results: dict) -> str:
+    return f"{results['dataset']}: {results['query']} queries, {results['distance']} distance, {results['feature']} features; measures in %"
+
+
+def _cells(results: dict) -> list[list[str]]:
+    table = [["setting", *COLUMNS.values(), "valid queries", "gallery", "trials"]]
+    for setting in results["settings"]:
+        measures = [_percent(setting["mean"][key], setting["std"][key], setting["num_trials"]) for key in COLUMNS]
+        valid = f"{setting['num_valid_queries']}/{setting['num_queries']}"
+        table.append([setting_name(setting), *measures, valid, str(setting["num_gallery"]), str(setting["num_trials"])])
+    return table
+
+
+def _percent(mean: float, std: float, num_trials: int) -> str:
+    return f"{100 * mean:.2f}" + (f" ± {100 * std:.2f}" if num_trials > 1 else "")
+
+
+def _aligned(cell: str, width: int, column: int) -> str:
+    return cell.ljust(width) if column == 0 else cell.rjust(width)
