@@ -1,0 +1,26 @@
+# Everything runs in .venv, which the first target that needs it makes.
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+
+.PHONY: quickstart test lint check clean
+
+quickstart: $(VENV)/.ready
+	$(PYTHON) -m torchreid_rgbir quickstart --out log/quickstart
+
+test: $(VENV)/.ready
+	$(PYTHON) -m pytest
+
+lint: $(VENV)/.ready
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m mypy
+
+check: lint test
+
+$(VENV)/.ready: setup.py
+	test -x $(PYTHON) || python3 -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) log build dist *.egg-info

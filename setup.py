@@ -1,0 +1,40 @@
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = next(
+    line.split('"')[1] for line in (HERE / "torchreid_rgbir/__init__.py").read_text(encoding="utf-8").splitlines() if line.startswith("__version__")
+)
+
+setup(
+    name="torchreid-rgbir",
+    version=VERSION,
+    description="Visible-infrared (RGB-IR) re-identification for torchreid: data, dual-stream model, MSO losses, protocols",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.10",
+    # configs/ stands beside the package in a checkout and inside it once installed.
+    packages=[*find_packages(include=["torchreid_rgbir", "torchreid_rgbir.*"]), "torchreid_rgbir.configs"],
+    package_dir={"torchreid_rgbir.configs": "configs"},
+    package_data={"torchreid_rgbir": ["py.typed"], "torchreid_rgbir.configs": ["*.yaml"]},
+    install_requires=[
+        "torch>=2.6",
+        "torchvision>=0.21",
+        "torchreid>=0.2.5",
+        "yacs>=0.1.8",
+        "pyyaml",
+        "numpy>=1.26",
+        "scipy>=1.11",
+        "Pillow>=10",
+        "tqdm",
+        # torchreid on PyPI declares nothing: the rest is what `import torchreid` and its downloads need.
+        "gdown",
+        "opencv-python-headless",
+        "tensorboard",
+    ],
+    extras_require={"dev": ["pytest", "hypothesis", "ruff", "mypy", "build"]},
+    entry_points={"console_scripts": ["torchreid-rgbir = torchreid_rgbir.cli:main"]},
+    classifiers=["Programming Language :: Python :: 3", "Topic :: Scientific/Engineering :: Image Recognition", "Typing :: Typed"],
+)

@@ -1,0 +1,46 @@
+import math
+
+import pytest
+import torch
+
+from torchreid_rgbir.benchmark.step import naive_perceptual_edge, step
+from torchreid_rgbir.losses import PerceptualEdgeLoss
+
+RATIOS = {
+    "step_over_torchreid",
+    "pef_image_over_without",
+    "pef_conv2_over_without",
+    "cmcc_wrt_over_id",
+    "naive_pef_over_ours",
+    "channels_last_gain",
+}
+
+
+def test_every_ratio_of_a_small_step():
+    threads = torch.get_num_threads()
+    measured = step(height=64, width=32, batch_size=16, rounds=1, model="dual_resnet18", threads=1)
+    assert torch.get_num_threads() == threads
+    assert set(measured["ratios"]) == RATIOS
+    assert all(math.isfinite(ratio) and ratio > 0 for ratio in measured["ratios"].values())
+    assert {name: (ratio, ratio) for name, ratio in measured["ratios"].items()} == measured["spread"]  # one round
+    medians = measured["medians"]
+    assert measured["ratios"]["pef_conv2_over_without"] == pytest.approx(medians["pef_conv2"] / medians["id_wrt_cmcc"])
+
+
+@pytest.mark.parametrize("entry", ["image", "conv2"])
+def test_the_usual_edge_loss_has_our_value_and_gradient(entry):
+    torch.manual_seed(0)
+    loss = PerceptualEdgeLoss(entry, "random")
+    images, maps = torch.rand(4, 3, 64, 32), torch.rand(4, 64, 16, 8, requires_grad=True)
+    ours = loss(maps, images, 1)
+    naive = naive_perceptual_edge(maps, images, 1, loss.vgg)
+    torch.testing.assert_close(naive, ours, rtol=1e-4, atol=1e-6)
+    gradients = [torch.autograd.grad(value, maps)[0] for value in (ours, naive)]
+    torch.testing.assert_close(*gradients, rtol=1e-2, atol=1e-7)
+
+
+def test_wrong_calls():
+    with pytest.raises(ValueError, match="multiple of 8, at least 16"):
+        step(batch_size=20)
+    with pytest.raises(ValueError, match="'resnet50' is unknown"):
+        step(model="resnet50")

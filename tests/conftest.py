@@ -1,0 +1,45 @@
+"""What several tests share: a small synthetic SYSU-MM01 on disk, and the settings that train on it in seconds."""
+
+import pytest
+
+from torchreid_rgbir import config
+from torchreid_rgbir.data.synthetic import synthesize
+
+
+@pytest.fixture(scope="session")
+def sysu_root(tmp_path_factory):
+    """20 identities (the last 4 for testing), 2 images of each from each camera, 32 x 64 pixels."""
+    root = tmp_path_factory.mktemp("data") / "SYSU-MM01"
+    synthesize("sysu_mm01", root, num_ids=20, images_per_camera=2, size=(32, 64), workers=1)
+    return root
+
+
+@pytest.fixture
+def tiny_cfg(sysu_root, tmp_path):
+    """The quick start's configuration, shrunk: 2 epochs of 3 batches of 4 x (2 + 2) images of 32 x 64."""
+    return config.override(
+        config.load("quickstart"),
+        [
+            "data.root",
+            str(sysu_root),
+            "data.save_dir",
+            str(tmp_path / "run"),
+            "data.height",
+            "64",
+            "data.width",
+            "32",
+            "data.workers",
+            "0",
+        ]
+        + [
+            "train.batch_size",
+            "16",
+            "sampler.num_instances",
+            "2",
+            "sampler.batches_per_epoch",
+            "3",
+            "train.max_epoch",
+            "2",
+        ]
+        + ["train.warmup_epoch", "1", "train.print_freq", "2"],
+    )

@@ -1,0 +1,171 @@
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+import torchreid_rgbir
+from torchreid_rgbir import config
+
+SHIPPED = sorted(path.stem for path in config._shipped())
+PACKAGE = Path(torchreid_rgbir.__file__).parent
+
+
+def test_the_patents_setting_value_by_value():
+    cfg = config.load("mso_sysu")
+    assert (cfg.data.height, cfg.data.width) == (288, 144)
+    assert cfg.train.batch_size == 64
+    assert cfg.sampler.num_instances == 4  # K, of each modality
+    assert cfg.train.batch_size // (2 * cfg.sampler.num_instances) == 8  # P
+    assert cfg.data.transforms == ["pad_crop", "random_flip"]
+    assert cfg.train.max_epoch == 200
+    assert (cfg.train.optim, cfg.train.weight_decay) == ("adam", 0.0005)
+    assert (cfg.train.lr, cfg.train.warmup_epoch, cfg.train.stepsize, cfg.train.gamma) == (0.005, 10, [20, 25, 30], 0.1)
+    assert (cfg.model.name, cfg.model.last_stride, cfg.model.pretrained) == ("dual_resnet50", 1, True)
+    assert list(cfg.loss.mso.values()) == [1.0] * 4
+    assert cfg.loss.softmax.label_smooth is False
+    assert (cfg.loss.pef.entry, cfg.loss.pef.weights) == ("image", "imagenet")
+    assert (cfg.test.query, cfg.test.dist_metric) == ("ir", "cosine")
+    assert cfg.data.norm_mean == [0.485, 0.456, 0.406]
+    assert cfg.data.norm_std == [0.229, 0.224, 0.225]
+
+
+def test_the_defaults_are_the_patents():
+    patent, defaults = config.load("mso_sysu"), config.defaults()
+    patent.test.eval_freq = defaults.test.eval_freq
+    assert patent == defaults
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_configuration_is_sound(name):
+    config.check(config.load(name))
+
+
+def test_every_key_is_read():
+    source = "\n".join(path.read_text() for path in PACKAGE.rglob("*.py") if path.name != "config.py")
+    unread = [key for key in config._keys(config.defaults()) if not re.search(rf"cfg\.{re.escape(key)}\b", source)]
+    assert unread == ["data.type"]  # torchreid's; anything but image is refused
+
+
+def test_overrides_win_and_are_typed():
+    cfg = config.override(
+        config.load("quickstart"),
+        [
+            "train.lr",
+            "1",
+            "data.transforms",
+            "[random_flip]",
+            "data.sources",
+            "regdb",
+            "model.pretrained",
+            "True",
+            "train.weight_decay",
+            "5e-4",
+        ],
+    )
+    assert cfg.train.lr == 1.0 and isinstance(cfg.train.lr, float)
+    assert cfg.data.transforms == ["random_flip"]
+    assert cfg.data.sources == ["regdb"]
+    assert cfg.model.pretrained is True
+    assert cfg.train.weight_decay == 5e-4
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train.learning_rate", "1"], "unknown configuration key train.learning_rate"),
+        (["train.max_epochs", "1"], "did you mean train.max_epoch?"),
+        (["train", "1"], "unknown configuration key train"),
+        (["train.lr"], "pairs"),
+        (["train.lr", "fast"], "train.lr is 'fast': expected a number"),
+        (["train.max_epoch", "1.5"], "expected a whole number"),
+        (["model.pretrained", "1"], "expected True or False"),
+    ],
+)
+def test_overrides_that_cannot_be(words, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        config.override(config.defaults(), words)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["data.type", "video"], "data.type is 'video'"),
+        (["model.name", "resnet50"], "model.name is 'resnet50': choose from dual_resnet18"),
+        (["loss.name", "triplet"], "loss.name"),
+        (["loss.cmcc.form", "hard"], "choose from soft_margin, ratio"),
+        (["train.batch_size", "0"], "train.batch_size is 0"),
+        (["loss.mso.weight_id", "-1"], "loss.mso.weight_id is -1"),
+        (
+            [
+                "loss.mso.weight_id",
+                "0",
+                "loss.mso.weight_wrt",
+                "0",
+                "loss.mso.weight_pef",
+                "0",
+                "loss.mso.weight_cmcc",
+                "0",
+            ],
+            "nothing to train",
+        ),
+        (["data.sources", "[]"], "data.sources is empty"),
+        (["test.visrank", "True"], "test.evaluate True"),
+        (["test.evaluate", "True"], "untrained network"),
+        (["model.load_weights", "a", "model.resume", "b"], "both set"),
+    ],
+)
+def test_settings_that_cannot_work(words, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        config.check(config.override(config.defaults(), words))
+
+
+def test_a_missing_checkpoint_is_an_error_not_a_warning():
+    with pytest.raises(FileNotFoundError, match="model.resume nowhere.pth is missing"):
+        config.check(config.override(config.defaults(), ["model.resume", "nowhere.pth"]))
+
+
+def test_a_run_can_be_repeated_from_the_file_it_wrote(tmp_path):
+    cfg = config.override(config.load("quickstart"), ["train.seed", "7"])
+    (tmp_path / "config.yaml").write_text(cfg.dump())
+    assert config.load(str(tmp_path / "config.yaml")) == cfg
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.py", "cfg = 1", "not a .yaml file"),
+        ("a.yaml", "train: [", "not yaml"),
+        ("a.yaml", "- train", "expected sections"),
+        ("a.yaml", "train: {lr: fast}", "train.lr is 'fast'"),
+        ("a.yaml", "train: 3", "unknown configuration key train"),
+        ("a.yaml", "\x00", "not yaml"),
+    ],
+)
+def test_files_that_cannot_be(tmp_path, name, text, message):
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        config.load(str(path))
+
+
+def test_an_unknown_name_lists_the_shipped_ones():
+    with pytest.raises(FileNotFoundError, match="mso_sysu, quickstart"):
+        config.load("mso")
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: st.dictionaries(st.text(), inner),
+    )
+)
+def test_any_yaml_is_a_configuration_or_one_clear_error(tmp_path_factory, tree):
+    path = tmp_path_factory.mktemp("any") / "a.yaml"
+    path.write_text(yaml.safe_dump({"train": tree}), encoding="utf-8")
+    try:
+        config.load(str(path))
+    except ValueError as error:
+        assert str(path) in str(error)

@@ -1,0 +1,102 @@
+"""The package as it is installed: what the wheel holds, and that importing registers with torchreid once."""
+
+import importlib
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import torchreid_rgbir
+from torchreid_rgbir import host
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+def test_names_are_registered_with_torchreid():
+    for name in torchreid_rgbir.DATASETS:
+        with pytest.raises(FileNotFoundError, match="set data.root"):
+            host.data.datasets.init_image_dataset(name, root="nowhere")
+    for name in torchreid_rgbir.MODELS:
+        assert host.models.build_model(name, 3, loss="softmax", pretrained=False).classifier.out_features == 3
+
+
+def test_a_second_import_registers_nothing_twice():
+    importlib.reload(torchreid_rgbir)
+
+
+def test_a_name_taken_by_somebody_else_is_an_error():
+    with pytest.raises(ValueError, match="market1501|already exists"):
+        host.register_image_dataset("market1501", torchreid_rgbir.DATASETS["sysu_mm01"])
+    with pytest.raises(ValueError, match="already has a model resnet50"):
+        host.register_model("resnet50", torchreid_rgbir.MODELS["dual_resnet50"])
+
+
+def test_a_private_that_torchreid_moved_is_named(monkeypatch):
+    monkeypatch.delattr(host.models, "__model_factory")
+    with pytest.raises(ImportError, match="models.__model_factory is gone"):
+        host.register_model("anything", torchreid_rgbir.MODELS["dual_resnet50"])
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty folder"])
+def test_without_torchreid_the_import_says_what_to_install(tmp_path, kind):
+    blocked = "torchreid" if kind == "missing" else "torchreid.reid"
+    (tmp_path / "torchreid").mkdir()
+    code = f"""
+import sys
+sys.path.insert(0, {str(REPOSITORY)!r})
+sys.path[:] = [path for path in sys.path if not ({kind!r} == "empty folder" and "torchreid" in path and path.endswith(".pth"))]
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name == {blocked!r}:
+            raise ModuleNotFoundError(f"No module named {{name}}", name=name)
+sys.meta_path.insert(0, Block())
+if {kind!r} == "empty folder":
+    sys.modules.pop("torchreid", None)
+    sys.path.insert(0, {str(tmp_path)!r})
+import torchreid_rgbir
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode != 0
+    if kind == "missing":
+        assert "pip install torchreid" in run.stderr.splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    out = tmp_path_factory.mktemp("wheel")
+    source = tmp_path_factory.mktemp("source")
+    subprocess.run(["git", "-C", str(REPOSITORY), "checkout-index", "-a", f"--prefix={source}/"], check=True)
+    build = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "-q",
+        "-w",
+        str(out),
+        str(source),
+    ]
+    subprocess.run(build, check=True)
+    return next(out.glob("*.whl"))
+
+
+def test_the_wheel_holds_configs_and_licence_and_no_tests(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "torchreid_rgbir/configs/mso_sysu.yaml" in names
+    assert "torchreid_rgbir/configs/quickstart.yaml" in names
+    assert "torchreid_rgbir/py.typed" in names
+    assert any(name.endswith("LICENSE") for name in names)
+    assert not [name for name in names if name.startswith(("tests", "tools"))]
+
+
+def test_an_installed_package_finds_its_configs(wheel, tmp_path):
+    zipfile.ZipFile(wheel).extractall(tmp_path)
+    code = "import torchreid_rgbir; from torchreid_rgbir import config; print(torchreid_rgbir.__file__); print(config.find('mso_sysu'))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True)
+    module, found = run.stdout.splitlines()
+    assert Path(module).parent == tmp_path / "torchreid_rgbir"
+    assert Path(found) == tmp_path / "torchreid_rgbir" / "configs" / "mso_sysu.yaml"

@@ -1,0 +1,16 @@
+"""Visible-infrared re-identification for torchreid; importing it registers its data sets and models with torchreid."""
+
+__version__ = "0.1.0"
+
+from torchreid_rgbir import host
+from torchreid_rgbir.data import LLCM, SYSUMM01, RegDB, RGBIRFolder
+from torchreid_rgbir.models import MODELS
+
+DATASETS = {"sysu_mm01": SYSUMM01, "regdb": RegDB, "llcm": LLCM, "rgbir_folder": RGBIRFolder}
+
+for _name, _dataset in DATASETS.items():
+    host.register_image_dataset(_name, _dataset)
+for _name, _factory in MODELS.items():
+    host.register_model(_name, _factory)
+
+__all__ = ["DATASETS", "MODELS", "__version__"]

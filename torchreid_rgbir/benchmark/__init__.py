@@ -1,0 +1,1 @@
+"""Speed, both sides of each ratio measured in one run."""

@@ -1,0 +1,190 @@
+"""How much faster the evaluation is than a plain one, written from the protocols: one trial at a time, one query at a time.
+
+All sides start from the same features and compute their own distances. "naive" does so query by query, as it does all else; "batched" takes
+the distances of a trial in one matrix product and loops over the queries after that. Where a ranking is used once (RegDB), that product is
+most of the work on either side, so the ratio to "batched" is bounded by it.
+"""
+
+import multiprocessing
+import resource
+import sys
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from torchreid_rgbir.benchmark.timing import interleave, medians, pair_ratios, spread
+from torchreid_rgbir.metrics import TestFeatures, regdb, sysu_mm01
+from torchreid_rgbir.metrics.galleries import NUM_TRIALS
+from torchreid_rgbir.metrics.permutations import Permutations
+from torchreid_rgbir.modality import IR, RGB
+
+DistancesOf = Callable[[int], NDArray]  # a query's number -> its distances (G,)
+
+# SYSU-MM01's test set: camera -> identities it saw, images it took.
+SYSU_CAMERAS = {1: (56, 1374), 2: (56, 1565), 3: (93, 1883), 4: (94, 1918), 5: (95, 1918), 6: (96, 1920)}
+
+
+def evaluation(rounds: int = 3, dim: int = 2048) -> dict:
+    """Times the 40 rankings of SYSU-MM01 (2 searches x 2 shots x 10 trials) and one RegDB split, ours against the plain way.
+
+    The plain way takes minutes a round. Random features in the sizes of the official test sets: the work does not depend on their values.
+
+    Args:
+        rounds: timed rounds, interleaved.
+        dim: size of a feature.
+
+    Returns:
+        {"ratios": {"evaluation_over_naive", "evaluation_over_batched", and the same of "evaluation_regdb"}: how many times faster, medians of
+        the ratios round by round; "medians": seconds; "spread": smallest and largest of each ratio; "evaluation_peak_bytes": `peak_memory`}.
+    """
+    data, permutations = sysu_sized(dim)
+    split = regdb_sized(dim)
+    compared: dict[str, dict[str, Callable[[], object]]] = {
+        "evaluation": {
+            "naive": lambda: naive_sysu_mm01(data, permutations, query_by_query),
+            "batched": lambda: naive_sysu_mm01(data, permutations, all_queries_at_once),
+            "ours": lambda: sysu_mm01.report(data, permutations),
+        },
+        "evaluation_regdb": {
+            "naive": lambda: naive_regdb(split, query_by_query),
+            "batched": lambda: naive_regdb(split, all_queries_at_once),
+            "ours": lambda: regdb.report(split),
+        },
+    }
+    result: dict[str, dict] = {"ratios": {}, "medians": {}, "spread": {}}
+    for name, candidates in compared.items():
+        candidates["ours"]()  # only ours warms up: a first call matters little to minutes
+        seconds = interleave(candidates, rounds, warmup=0)
+        for side in ("naive", "batched"):
+            ratios = pair_ratios(seconds, side, "ours")
+            result["ratios"][f"{name}_over_{side}"] = float(np.median(ratios))
+            result["spread"][f"{name}_over_{side}"] = spread(ratios)
+        result["medians"] |= {f"{name}_{side}": value for side, value in medians(seconds).items()}
+    return {**result, "evaluation_peak_bytes": peak_memory(dim)}
+
+
+def peak_memory(dim: int = 2048) -> int:
+    """The most memory, in bytes, that a process of its own holds while it scores SYSU-MM01's 40 rankings, libraries and features included."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_score_and_peak, (dim,))
+
+
+def _score_and_peak(dim: int) -> int:
+    data, permutations = sysu_sized(dim)
+    sysu_mm01.report(data, permutations)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts kibibytes
+
+
+def sysu_sized(dim: int = 2048, seed: int = 0) -> tuple[TestFeatures, Permutations]:
+    """Random features and permutations in the layout of SYSU-MM01's test set: 3,803 IR and 6,775 RGB images of 96 identities."""
+    rng = np.random.default_rng(seed)
+    rows, permutations = [], Permutations()
+    for camid, (num_ids, num_images) in SYSU_CAMERAS.items():
+        permutations[camid] = {}
+        for pid in range(1, num_ids + 1):
+            num = num_images // num_ids + (pid <= num_images % num_ids)
+            rows += [(pid, camid, sysu_mm01.CAMERAS[camid], number) for number in range(1, num + 1)]
+            permutations[camid][pid] = np.array([rng.permutation(num) + 1 for _ in range(NUM_TRIALS)])
+    pids, camids, modalities, numbers = np.array(rows).T
+    return TestFeatures(_features(rng, pids, dim), pids, camids, modalities, numbers), permutations
+
+
+def regdb_sized(dim: int = 2048, seed: int = 0) -> TestFeatures:
+    """Random features in the layout of a RegDB split's test set: 206 identities, 10 images of each modality."""
+    pids = np.tile(np.repeat(np.arange(206), 10), 2)
+    modalities = np.repeat([RGB, IR], 2060)
+    return TestFeatures(_features(np.random.default_rng(seed), pids, dim), pids, modalities + 1, modalities)
+
+
+def query_by_query(query: NDArray, gallery: NDArray) -> DistancesOf:
+    """Cosine distances, computed when a query's turn comes."""
+    query, gallery = _normalized(query), _normalized(gallery)
+    return lambda i: 1 - gallery @ query[i]
+
+
+def all_queries_at_once(query: NDArray, gallery: NDArray) -> DistancesOf:
+    """Cosine distances of all queries by one matrix product."""
+    dist = 1 - _normalized(query) @ _normalized(gallery).T
+    return lambda i: dist[i]
+
+
+def naive_sysu_mm01(
+    data: TestFeatures, permutations: Permutations, distances: Callable[[NDArray, NDArray], DistancesOf]
+) -> list[dict[str, float]]:
+    """Mean measures of the four settings, in `sysu_mm01.report`'s order."""
+    query, gallery = data.of(IR), data.of(RGB)
+    settings = []
+    for cameras in ((1, 2, 4, 5), (1, 2)):
+        for shots in (1, 10):
+            trials = []
+            for trial in range(NUM_TRIALS):
+                rows = _drawn(gallery, cameras, shots, permutations, trial)
+                distances_of = distances(query.features, gallery.features[rows])
+                pids, camids = gallery.pids[rows], gallery.camids[rows]
+                per_query = []
+                for i in range(len(query)):
+                    order = np.argsort(distances_of(i), kind="stable")
+                    if query.camids[i] == 3:
+                        order = order[camids[order] != 2]
+                    ranked = pids[order]
+                    _, first = np.unique(ranked, return_index=True)
+                    per_query.append(_measures(ranked == query.pids[i], ranked[np.sort(first)] == query.pids[i]))
+                trials.append(_means(per_query))
+            settings.append({key: float(np.mean([trial[key] for trial in trials])) for key in trials[0]})
+    return settings
+
+
+def naive_regdb(data: TestFeatures, distances: Callable[[NDArray, NDArray], DistancesOf]) -> list[dict[str, float]]:
+    """Mean measures of both directions, in `regdb.report`'s order."""
+    directions = []
+    for modality in (IR, RGB):
+        query, gallery = data.of(modality), data.of(1 - modality)
+        distances_of = distances(query.features, gallery.features)
+        per_query = []
+        for i in range(len(query)):
+            matches = gallery.pids[np.argsort(distances_of(i), kind="stable")] == query.pids[i]
+            per_query.append(_measures(matches, matches))
+        directions.append(_means(per_query))
+    return directions
+
+
+def _features(rng: np.random.Generator, pids: NDArray, dim: int) -> NDArray[np.float32]:
+    centres = rng.standard_normal((int(pids.max()) + 1, dim), np.float32)
+    return centres[pids] + 3 * rng.standard_normal((len(pids), dim), np.float32)
+
+
+def _drawn(
+    gallery: TestFeatures, cameras: tuple[int, ...], shots: int, permutations: Permutations, trial: int
+) -> NDArray[np.int64]:
+    rows: list[int] = []
+    for pid in np.unique(gallery.pids).tolist():
+        for camid in cameras:
+            folder = np.flatnonzero((gallery.pids == pid) & (gallery.camids == camid))
+            if len(folder):
+                rows += sorted(folder[permutations[camid][pid][trial][:shots] - 1].tolist())
+    return np.array(rows)
+
+
+def _normalized(features: NDArray) -> NDArray:
+    return features / np.linalg.norm(features, axis=1, keepdims=True)
+
+
+def _measures(matches: NDArray[np.bool_], counted: NDArray[np.bool_]) -> list[float] | None:
+    """Rank-1, 5, 10, 20, AP and INP of one ranked list; None without a match. `counted` is what CMC counts: images or identities."""
+    if not matches.any():
+        return None
+    cmc = counted.cumsum() > 0
+    places = np.flatnonzero(matches) + 1
+    found = np.arange(1, len(places) + 1)
+    return [
+        *(float(cmc[min(rank, len(cmc)) - 1]) for rank in (1, 5, 10, 20)),
+        float((found / places).mean()),
+        len(places) / places[-1],
+    ]
+
+
+def _means(per_query: list[list[float] | None]) -> dict[str, float]:
+    means = np.mean([measures for measures in per_query if measures is not None], axis=0)
+    return dict(zip(("rank1", "rank5", "rank10", "rank20", "mAP", "mINP"), means.tolist(), strict=True))

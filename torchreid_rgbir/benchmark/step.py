@@ -1,0 +1,168 @@
+"""Training steps against each other: the method with and without its parts, torchreid's own step, the usual edge loss."""
+
+from collections.abc import Callable
+from statistics import median
+from types import SimpleNamespace
+
+import torch
+from torch import Tensor, nn
+
+from torchreid_rgbir import host
+from torchreid_rgbir.benchmark.timing import interleave, medians, pair_ratios, spread
+from torchreid_rgbir.losses import MSOLoss, PerceptualEdgeLoss, contrastive_center, edge_map, weighted_triplet
+from torchreid_rgbir.losses.precision import unit_length
+from torchreid_rgbir.losses.vgg import VGGStages
+from torchreid_rgbir.models import MODELS
+from torchreid_rgbir.models.dual_resnet import set_stride
+
+NUM_CLASSES = 395  # SYSU-MM01's training identities
+PER_ID = 4  # images per identity and modality, K
+Batch = tuple[Tensor, Tensor]  # images (B, 3, H, W) in [0, 1] and pids (B,)
+
+
+def step(
+    height: int = 288,
+    width: int = 144,
+    batch_size: int = 64,
+    rounds: int = 5,
+    model: str = "dual_resnet50",
+    threads: int = 2,
+) -> dict[str, dict]:
+    """Times training steps on the CPU, all of them in turn in every round, so that a busy machine slows them alike.
+
+    The model runs channels-last, as training runs it. VGG's weights are random: they cost what ImageNet's cost.
+
+    Args:
+        height: of the images.
+        width: of the images.
+        batch_size: P x 2K with K = 4; a multiple of 8, at least 16.
+        rounds: how often each candidate is timed.
+        model: a name in `MODELS`.
+        threads: torch's threads during the measurement.
+
+    Returns:
+        'ratios', each the median over the rounds of a ratio within one round:
+        step_over_torchreid: id + WRT + CMCC over torchreid's softmax + triplet step with its ResNet of that depth.
+        pef_image_over_without, pef_conv2_over_without: all four losses over id + WRT + CMCC.
+        cmcc_wrt_over_id: id + WRT + CMCC over the same without WRT's and CMCC's time (taken on their own, as a
+        difference of two steps would drown it).
+        naive_pef_over_ours: the edge loss alone, forward and backward, `naive_perceptual_edge` over ours.
+        channels_last_gain: id + WRT + CMCC with contiguous memory over channels-last.
+        'medians': seconds of each candidate. 'spread': smallest and largest of each ratio.
+
+    Raises:
+        ValueError: a batch size that is no multiple of 8 or holds one identity, or an unknown model.
+    """
+    if batch_size % (2 * PER_ID) or batch_size < 4 * PER_ID:
+        raise ValueError(f"batch size is {batch_size}: expected a multiple of {2 * PER_ID}, at least {4 * PER_ID}")
+    if model not in MODELS:
+        raise ValueError(f"model {model!r} is unknown: choose one of {', '.join(MODELS)}")
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        seconds = interleave(_candidates(height, width, batch_size, model), rounds)
+    finally:
+        torch.set_num_threads(before)
+    pairs = {
+        "step_over_torchreid": ("id_wrt_cmcc", "torchreid"),
+        "pef_image_over_without": ("pef_image", "id_wrt_cmcc"),
+        "pef_conv2_over_without": ("pef_conv2", "id_wrt_cmcc"),
+        "naive_pef_over_ours": ("naive_pef_alone", "pef_alone"),
+        "channels_last_gain": ("id_wrt_cmcc_contiguous", "id_wrt_cmcc"),
+    }
+    ratios = {name: pair_ratios(seconds, above, below) for name, (above, below) in pairs.items()}
+    shares = pair_ratios(seconds, "wrt_cmcc_alone", "id_wrt_cmcc")
+    ratios["cmcc_wrt_over_id"] = [1 / (1 - share) for share in shares]
+    return {
+        "ratios": {name: median(values) for name, values in ratios.items()},
+        "medians": medians(seconds),
+        "spread": {name: spread(values) for name, values in ratios.items()},
+    }
+
+
+def naive_perceptual_edge(maps: Tensor, images: Tensor, num_rgb: int, vgg: VGGStages) -> Tensor:
+    """The edge loss as one writes it down first: a pass for each modality's maps and another for its edges.
+
+    Args:
+        maps: (B, C, h, w) from Layer0, the RGB half first.
+        images: (B, 3, H, W) in [0, 1].
+        num_rgb: 1 to B - 1.
+        vgg: the stages.
+
+    Returns:
+        The same scalar as `PerceptualEdgeLoss`.
+    """
+    total = maps.new_zeros(())
+    for half in (slice(None, num_rgb), slice(num_rgb, None)):
+        edges = edge_map(images[half], (maps.shape[2], maps.shape[3])).repeat(1, vgg.first.in_channels, 1, 1)
+        for found, target in zip(vgg(maps[half]), vgg(edges), strict=True):
+            total = total + nn.functional.mse_loss(found, target)
+    return total
+
+
+def _candidates(height: int, width: int, batch_size: int, model: str) -> dict[str, Callable[[], object]]:
+    torch.manual_seed(0)
+    num_rgb, num_ids = batch_size // 2, batch_size // (2 * PER_ID)
+    batch = torch.rand(batch_size, 3, height, width), torch.arange(num_ids).repeat_interleave(PER_ID).repeat(2)
+    plain = MSOLoss(weight_pef=0)
+    pef_image, pef_conv2 = (MSOLoss(pef_entry=entry, pef_weights="random") for entry in ("image", "conv2"))
+
+    ours = _our_step(model, batch, num_ids, torch.channels_last)
+    contiguous = _our_step(model, batch, num_ids, torch.contiguous_format)
+
+    maps = torch.rand(batch_size, 64, height // 4, width // 4).contiguous(memory_format=torch.channels_last)
+    naive_vgg = VGGStages("image", "random").requires_grad_(True).to(memory_format=torch.contiguous_format)
+    our_vgg = PerceptualEdgeLoss("image", "random")
+
+    features = torch.randn(batch_size, MODELS[model](1, pretrained=False).feature_dim)
+
+    def wrt_cmcc(leaf: Tensor) -> Tensor:
+        unit = unit_length(leaf)
+        return weighted_triplet(unit, batch[1]) + contrastive_center(unit, num_ids)
+
+    return {
+        "torchreid": _torchreid_step(model, batch),
+        "id_wrt_cmcc": lambda: ours(plain),
+        "pef_image": lambda: ours(pef_image),
+        "pef_conv2": lambda: ours(pef_conv2),
+        "id_wrt_cmcc_contiguous": lambda: contiguous(plain),
+        "wrt_cmcc_alone": lambda: _alone(wrt_cmcc, features),
+        "pef_alone": lambda: _alone(lambda leaf: our_vgg(leaf, batch[0], num_rgb), maps),
+        "naive_pef_alone": lambda: _alone(
+            lambda leaf: naive_perceptual_edge(leaf, batch[0], num_rgb, naive_vgg), maps.contiguous()
+        ),
+    }
+
+
+def _our_step(name: str, batch: Batch, num_ids: int, memory_format: torch.memory_format) -> Callable[[MSOLoss], None]:
+    model = MODELS[name](NUM_CLASSES, loss="mso", pretrained=False).train()
+    model.to(memory_format=memory_format)  # type: ignore[call-overload]
+    optimizer = torch.optim.Adam(model.parameters())
+    images, pids = batch
+    normalised = ((images - 0.45) / 0.225).contiguous(memory_format=memory_format)
+    num_rgb = len(images) // 2
+
+    def run(criterion: MSOLoss) -> None:
+        logits, features, maps = model(normalised, num_rgb)
+        loss = criterion(logits, features, maps, pids, images, num_rgb, num_ids)["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return run
+
+
+def _torchreid_step(name: str, batch: Batch) -> Callable[[], object]:
+    model = host.models.build_model(
+        name.removeprefix("dual_"), NUM_CLASSES, loss="triplet", pretrained=False, use_gpu=False
+    ).train()
+    set_stride(model.layer4, 1)  # its factories fix 2, which is half the work in Layer4
+    data = SimpleNamespace(train_loader=None, test_loader=None, num_train_pids=NUM_CLASSES)
+    optimizer = torch.optim.Adam(model.parameters())
+    engine = host.SoftmaxTripletEngine(data, model, optimizer, use_gpu=False, label_smooth=False)
+    data_of_step = {"img": (batch[0] - 0.45) / 0.225, "pid": batch[1]}
+    return lambda: engine.forward_backward(data_of_step)
+
+
+def _alone(loss: Callable[[Tensor], Tensor], values: Tensor) -> None:
+    loss(values.detach().requires_grad_()).backward()

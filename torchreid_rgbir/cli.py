@@ -1,0 +1,71 @@
+"""`torchreid-rgbir COMMAND ...`: finds the command's module, parses its flags, turns a user's mistake into one line and exit status 2."""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+# What `--help` lists. A command's module is imported only when it is chosen, so that one command never pays for another's packages.
+COMMANDS = {
+    "quickstart": "make a synthetic RGB-IR set, train the method on it, score it, draw ranked results",
+    "train": "train a model, then test it (the flags of torchreid's scripts/main.py)",
+    "test": "test a trained model (train with test.evaluate True)",
+    "splits": "train and test on RegDB's ten splits, resuming where it stopped; report their mean",
+    "evaluate": "score features extracted by any model under a data set's protocol",
+    "doctor": "check a data set on disk before training",
+    "synthesize": "write a synthetic RGB-IR data set in an official layout",
+    "benchmark": "measure speed, both sides of each ratio interleaved in one run",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+        argv: the words after `torchreid-rgbir`; the process's own when None.
+
+    Returns:
+        The exit status: 0, 1 where a command reports a finding, 2 for a user's mistake.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    listing = "\n".join(f"  {name:<12} {text}" for name, text in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="torchreid-rgbir",
+        description="Visible-infrared re-identification with torchreid.",
+        epilog=f"commands:\n{listing}\n\nexample: torchreid-rgbir quickstart\n`torchreid-rgbir COMMAND --help` tells more.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of the commands below")
+    parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="the command's own flags")
+    chosen = parser.parse_args(argv)
+
+    command = importlib.import_module(f"torchreid_rgbir.commands.{chosen.command}")
+    parser = argparse.ArgumentParser(
+        prog=f"torchreid-rgbir {chosen.command}",
+        description=command.__doc__,
+        epilog=f"example: {command.EXAMPLE}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_arguments(parser)
+    args = parser.parse_args(chosen.rest)
+    try:
+        return command.run(args)
+    except KeyboardInterrupt:
+        print(f"{parser.prog}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `torchreid-rgbir ... | head` is no error of anybody's
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, OSError) as error:
+        if chosen.debug:
+            raise
+        print(f"{parser.prog}: error: {_one_line(error)}", file=sys.stderr)
+        return 2
+
+
+def _one_line(error: ValueError | OSError) -> str:
+    # An error from a loader's worker process arrives as its whole traceback; its last line is the message.
+    line = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+    return line.removeprefix("ValueError: ").removeprefix("FileNotFoundError: ")

@@ -1,0 +1,44 @@
+"""Checks a data set on disk before training: layout, identities, counts, unreadable images; exit status 1 when something must be mended."""
+
+import argparse
+
+from torchreid_rgbir.data.doctor import LAYOUTS, Diagnosis, diagnose
+
+EXAMPLE = "torchreid-rgbir doctor --dataset sysu_mm01 --root reid-data"
+
+_MAX_SHOWN = 20  # details of a finding
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dataset", required=True, metavar="NAME", help=f"one of {', '.join(LAYOUTS)}")
+    parser.add_argument("--root", required=True, metavar="DIR", help="its folder, or the folder that holds it")
+
+
+def run(args: argparse.Namespace) -> int:
+    diagnosis = diagnose(args.dataset, args.root, progress=True)
+    print(render(diagnosis))
+    return 0 if diagnosis.healthy else 1
+
+
+def render(diagnosis: Diagnosis) -> str:
+    """The counts as a table, then the findings, problems first."""
+    synthetic = " (synthetic: published counts are not expected)" if diagnosis.synthetic else ""
+    lines = [f"{diagnosis.dataset} in {diagnosis.folder}{synthetic}"]
+    if diagnosis.counts:
+        width = max(len(count.what) for count in diagnosis.counts)
+        source = "synthetic" if diagnosis.synthetic else "published"
+        lines.append(f"\n  {'':<{width}}  {'found':>7}  {source:>9}")
+        for count in diagnosis.counts:
+            expected = "-" if count.expected is None else count.expected
+            lines.append(f"  {count.what:<{width}}  {count.found:>7}  {expected:>9}")
+    lines.append(f"\n{diagnosis.num_images} images opened")
+    for finding in diagnosis.findings:
+        lines.append(f"{'PROBLEM' if finding.problem else 'note'}: {finding.text}")
+        lines += [f"  {detail}" for detail in finding.details[:_MAX_SHOWN]]
+        if len(finding.details) > _MAX_SHOWN:
+            lines.append(f"  ... and {len(finding.details) - _MAX_SHOWN} more")
+    problems = sum(finding.problem for finding in diagnosis.findings)
+    lines.append(
+        f"{problems} problem{'s' * (problems > 1)} to mend before training" if problems else "ready for training"
+    )
+    return "\n".join(lines)

@@ -1,0 +1,17 @@
+"""Test a trained model: train with test.evaluate True."""
+
+import argparse
+
+from torchreid_rgbir.commands.train import add_arguments, configuration
+from torchreid_rgbir.train import train
+
+__all__ = ["EXAMPLE", "add_arguments", "run"]
+
+EXAMPLE = "torchreid-rgbir test --config-file log/mso_sysu/config.yaml --root reid-data model.load_weights log/mso_sysu/model/model-best.pth.tar"
+
+
+def run(args: argparse.Namespace) -> int:
+    cfg = configuration(args)
+    cfg.test.evaluate = True
+    train(cfg)
+    return 0

@@ -1,0 +1,43 @@
+"""Train a model on RGB-IR images, then test it; takes the flags of torchreid's scripts/main.py."""
+
+import argparse
+
+from torchreid_rgbir import config
+from torchreid_rgbir.train import train
+
+EXAMPLE = "torchreid-rgbir train --config-file mso_sysu --root reid-data data.save_dir log/mso_sysu train.seed 1"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config-file",
+        default="",
+        metavar="FILE",
+        help="a .yaml file, or the name of a shipped one: mso_sysu, quickstart",
+    )
+    parser.add_argument("-s", "--sources", nargs="+", metavar="NAME", help="training data sets")
+    parser.add_argument("-t", "--targets", nargs="+", metavar="NAME", help="test data sets; the sources when left out")
+    parser.add_argument(
+        "--transforms", nargs="+", metavar="NAME", help="augmentation: pad_crop random_flip channel_augment ..."
+    )
+    parser.add_argument("--root", default="", metavar="DIR", help="the data set's folder, or the folder that holds it")
+    parser.add_argument(
+        "opts",
+        nargs=argparse.REMAINDER,
+        metavar="KEY VALUE",
+        help="changes to the configuration, after a flag of one value such as --root",
+    )
+
+
+def configuration(args: argparse.Namespace):
+    """The configuration that the flags ask for; KEY VALUE pairs have the last word, as in torchreid."""
+    cfg = config.load(args.config_file)
+    for key in ("sources", "targets", "transforms", "root"):
+        if getattr(args, key):
+            cfg.data[key] = getattr(args, key)
+    return config.override(cfg, args.opts)
+
+
+def run(args: argparse.Namespace) -> int:
+    train(configuration(args))
+    return 0

@@ -1,0 +1,7 @@
+"""Training and testing: the engine, its schedules and its checkpoints."""
+
+from torchreid_rgbir.engine.cross_modal import CrossModalEngine
+from torchreid_rgbir.engine.schedule import build_lr_scheduler
+from torchreid_rgbir.engine.testing import Testing
+
+__all__ = ["CrossModalEngine", "Testing", "build_lr_scheduler"]

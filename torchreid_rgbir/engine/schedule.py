@@ -1,0 +1,60 @@
+"""Learning-rate schedules with a linear warm-up, which torchreid's `build_lr_scheduler` does not have."""
+
+import math
+from collections.abc import Sequence
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+
+from torchreid_rgbir import host
+
+WARMUP_START = 0.1  # of the learning rate, in the first epoch
+
+
+def warmup(epoch: int, warmup_epoch: int) -> float:
+    """Linear from 0.1 in the first epoch to 1 in the last warm-up epoch, then 1.  epoch: from 1."""
+    if epoch >= warmup_epoch:
+        return 1.0
+    return WARMUP_START + (1 - WARMUP_START) * (epoch - 1) / (warmup_epoch - 1)
+
+
+def warmup_multi_step(epoch: int, warmup_epoch: int, stepsize: Sequence[int], gamma: float) -> float:
+    """The patent's: warm-up, then `gamma` once more after each epoch in `stepsize`.
+
+    Args:
+        epoch: from 1; epoch `stepsize[0]` is the last at the full learning rate.
+
+    Returns:
+        The factor of the base learning rate.
+    """
+    return warmup(epoch, warmup_epoch) * gamma ** sum(epoch > step for step in stepsize)
+
+
+def warmup_cosine(epoch: int, warmup_epoch: int, max_epoch: int) -> float:
+    """Warm-up, then half a cosine that would reach 0 one epoch after the last.  epoch: from 1."""
+    if epoch <= warmup_epoch:
+        return warmup(epoch, warmup_epoch)
+    done = (epoch - warmup_epoch) / (max_epoch + 1 - warmup_epoch)
+    return (1 + math.cos(math.pi * done)) / 2
+
+
+def build_lr_scheduler(
+    optimizer: Optimizer,
+    lr_scheduler: str = "warmup_multi_step",
+    stepsize: int | Sequence[int] = (20, 25, 30),
+    gamma: float = 0.1,
+    max_epoch: int = 200,
+    warmup_epoch: int = 10,
+) -> LRScheduler:
+    """torchreid's `build_lr_scheduler` with the two schedules above; stepped once an epoch.
+
+    Raises:
+        ValueError: an unknown schedule.
+    """
+    if lr_scheduler == "warmup_multi_step":
+        steps = [stepsize] if isinstance(stepsize, int) else list(stepsize)
+        return LambdaLR(optimizer, lambda done: warmup_multi_step(done + 1, warmup_epoch, steps, gamma))
+    if lr_scheduler == "warmup_cosine":
+        return LambdaLR(optimizer, lambda done: warmup_cosine(done + 1, warmup_epoch, max_epoch))
+    stepsize = list(stepsize) if not isinstance(stepsize, int) else stepsize
+    return host.optim.build_lr_scheduler(optimizer, lr_scheduler, stepsize, gamma, max_epoch)
