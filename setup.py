@@ -4,7 +4,9 @@ from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
 VERSION = next(
-    line.split('"')[1] for line in (HERE / "torchreid_rgbir/__init__.py").read_text(encoding="utf-8").splitlines() if line.startswith("__version__")
+    line.split('"')[1]
+    for line in (HERE / "torchreid_rgbir/__init__.py").read_text(encoding="utf-8").splitlines()
+    if line.startswith("__version__")
 )
 
 setup(
@@ -36,5 +38,9 @@ setup(
     ],
     extras_require={"dev": ["pytest", "hypothesis", "ruff", "mypy", "build"]},
     entry_points={"console_scripts": ["torchreid-rgbir = torchreid_rgbir.cli:main"]},
-    classifiers=["Programming Language :: Python :: 3", "Topic :: Scientific/Engineering :: Image Recognition", "Typing :: Typed"],
+    classifiers=[
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+        "Typing :: Typed",
+    ],
 )
