@@ -33,6 +33,10 @@ def defaults() -> CN:
     cfg.data.width = 144
     cfg.data.combineall = False  # train on the test images too
     cfg.data.transforms = ["pad_crop", "random_flip"]
+    cfg.data.transforms_rgb = []  # further ones, of RGB images only
+    cfg.data.transforms_ir = []  # further ones, of IR images only
+    cfg.data.cache = "none"  # where images are kept once they are decoded, while training: none, ram, disk
+    cfg.data.cache_dir = ""  # the folder for disk; empty: .decoded in data.root
     cfg.data.norm_mean = [0.485, 0.456, 0.406]
     cfg.data.norm_std = [0.229, 0.224, 0.225]
     cfg.data.save_dir = "log"
@@ -108,6 +112,7 @@ def defaults() -> CN:
 CHOICES = {
     "model.name": ("dual_resnet18", "dual_resnet34", "dual_resnet50"),
     "data.type": ("image",),
+    "data.cache": ("none", "ram", "disk"),
     "train.optim": ("adam", "amsgrad", "sgd", "rmsprop", "radam"),
     "train.lr_scheduler": ("warmup_multi_step", "warmup_cosine", "single_step", "multi_step", "cosine"),
     "loss.name": ("mso",),

@@ -79,6 +79,10 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
         num_instances=cfg.sampler.num_instances,
         batches_per_epoch=cfg.sampler.batches_per_epoch,
         seed=cfg.train.seed,
+        transforms_rgb=cfg.data.transforms_rgb,
+        transforms_ir=cfg.data.transforms_ir,
+        cache="none" if cfg.test.evaluate else cfg.data.cache,  # a test reads every image once anyway
+        cache_dir=cfg.data.cache_dir,
     )
     logger.info("an epoch is %d batches of %d images", len(datamanager.sampler), cfg.train.batch_size)
     model = MODELS[cfg.model.name](

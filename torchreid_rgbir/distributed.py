@@ -1,0 +1,130 @@
+"""Several processes that train one model, started by torchrun; one process alone is the same with a rank of 0 in a world of 1."""
+
+import contextlib
+import io
+import logging
+import os
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.nn.functional import all_gather
+
+T = TypeVar("T")
+
+
+def rank() -> int:
+    """This process's number, from 0."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    """How many processes there are."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+@contextlib.contextmanager
+def processes() -> Iterator[None]:
+    """Joins the processes that torchrun started; within, only the first one prints, and logs less than a warning. Does nothing without torchrun.
+
+    Raises:
+        ValueError: more processes on this machine than it has GPUs.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
+        yield
+        return
+    if torch.cuda.is_available():
+        local, here = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if local >= here:
+            raise ValueError(
+                f"torchrun starts more processes than this machine has GPUs ({here}): lower --nproc_per_node to {here}"
+            )
+        torch.cuda.set_device(local)
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    with contextlib.nullcontext() if rank() == 0 else _quiet():
+        yield
+    # Not after an error: the others may be waiting for this process, and torchrun ends them once it is gone.
+    dist.destroy_process_group()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    nobody, ours = logging.NullHandler(), logging.getLogger("torchreid_rgbir")
+    ours.addHandler(nobody)  # a logger without any handler prints its warnings
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        ours.removeHandler(nobody)
+
+
+@contextlib.contextmanager
+def first_on_this_machine() -> Iterator[None]:
+    """The machine's first process goes through before the others do, who then find what it made."""
+    first = int(os.environ.get("LOCAL_RANK", "0")) == 0
+    if dist.is_initialized() and not first:
+        dist.barrier()
+    yield
+    if dist.is_initialized() and first:
+        dist.barrier()
+
+
+def from_first(make: Callable[[], T]) -> T:
+    """What `make` returns in the first process, in every process; it is called there alone."""
+    if world_size() == 1:
+        return make()
+    made = [make() if rank() == 0 else None]
+    dist.broadcast_object_list(made)
+    return made[0]  # type: ignore[return-value]
+
+
+def share(num: int) -> range:
+    """This process's part of `num` things in a row: parts are as alike as can be, and those of all processes are all, in order."""
+    return range(rank() * num // world_size(), (rank() + 1) * num // world_size())
+
+
+def gather_rows(rows: Tensor, num: int) -> Tensor:
+    """Puts the parts of all processes together.
+
+    Args:
+        rows: (n, D), a process's own; n may differ, and be 0.
+        num: their largest n.
+
+    Returns:
+        (N, D), in the order of the processes.
+    """
+    if world_size() == 1:
+        return rows
+    counts = [torch.zeros(1, dtype=torch.long, device=rows.device) for _ in range(world_size())]
+    dist.all_gather(counts, torch.tensor([len(rows)], device=rows.device))
+    padded = rows.new_zeros(num, *rows.shape[1:])
+    padded[: len(rows)] = rows
+    parts = [torch.empty_like(padded) for _ in range(world_size())]
+    dist.all_gather(parts, padded)
+    return torch.cat([part[: int(count)] for part, count in zip(parts, counts, strict=True)])
+
+
+def gather_batch(rows: Tensor) -> Tensor:
+    """The whole batch from the processes' parts of it, with gradients to all of them.
+
+    Args:
+        rows: (b, ...), this process's, RGB half first.
+
+    Returns:
+        (B, ...), RGB half first, in each half the processes in order: the batch that one process alone would have.
+    """
+    if world_size() == 1:
+        return rows
+    parts = torch.stack(all_gather(rows))  # (W, b, ...)
+    return parts.unflatten(1, (2, -1)).transpose(0, 1).flatten(0, 2)
+
+
+def mean(values: Tensor) -> Tensor:
+    """The mean of a tensor over the processes."""
+    if world_size() > 1:
+        values = values.clone()
+        dist.all_reduce(values)
+        values /= world_size()
+    return values
