@@ -62,6 +62,12 @@ def defaults() -> CN:
     cfg.train.stepsize = [20, 25, 30]
     cfg.train.gamma = 0.1
     cfg.train.target_loss = 0.0  # training ends once an epoch's mean loss is at or under it; 0: never
+    cfg.train.amp = "off"  # mixed precision: bf16, fp16 (with a gradient scaler), off
+    cfg.train.accumulate = 1  # batches whose gradients are averaged for one step
+    cfg.train.ema = 0.0  # decay of averaged weights, which are then tested and saved, such as 0.999; 0: none
+    cfg.train.compile = False  # the backbone through torch.compile
+    cfg.train.gather_features = False  # torchrun: WRT and CMCC see the batch of all processes
+    cfg.train.sync_batchnorm = False  # torchrun: batch normalisation over all processes
     cfg.train.print_freq = 20
     cfg.train.seed = 1
 
@@ -113,6 +119,7 @@ CHOICES = {
     "model.name": ("dual_resnet18", "dual_resnet34", "dual_resnet50"),
     "data.type": ("image",),
     "data.cache": ("none", "ram", "disk"),
+    "train.amp": ("off", "bf16", "fp16"),
     "train.optim": ("adam", "amsgrad", "sgd", "rmsprop", "radam"),
     "train.lr_scheduler": ("warmup_multi_step", "warmup_cosine", "single_step", "multi_step", "cosine"),
     "loss.name": ("mso",),
@@ -127,7 +134,7 @@ CHOICES = {
 
 POSITIVE = (
     *("data.height", "data.width", "sampler.num_instances", "model.last_stride"),
-    *("train.batch_size", "train.lr", "train.print_freq", "train.max_epoch"),
+    *("train.batch_size", "train.lr", "train.print_freq", "train.max_epoch", "train.accumulate"),
     *("test.batch_size", "test.visrank_topk"),
 )
 
@@ -221,6 +228,8 @@ def check(cfg: CN) -> None:
     ):
         if _get(cfg, key) < 0:
             raise ValueError(f"{key} is {_get(cfg, key)}: it must be 0 or more")
+    if not 0 <= cfg.train.ema < 1:
+        raise ValueError(f"train.ema is {cfg.train.ema}: it must be 0, or a decay under 1 such as 0.999")
     weights = {key: value for key, value in cfg.loss.mso.items() if value < 0}
     if weights:
         key, value = next(iter(weights.items()))
@@ -291,6 +300,8 @@ def _set(cfg: CN, key: str, value, where: str) -> None:
     if isinstance(old, float) and isinstance(value, str):
         with contextlib.suppress(ValueError):
             value = float(value)  # yaml reads 5e-4 as text
+    if isinstance(old, str) and value is False:
+        value = "off"  # yaml reads that word as False
     if isinstance(old, str) and value is None:
         value = ""
     if isinstance(old, str) and isinstance(value, (int, float)) and not isinstance(value, bool):

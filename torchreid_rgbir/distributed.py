@@ -1,16 +1,16 @@
 """Several processes that train one model, started by torchrun; one process alone is the same with a rank of 0 in a world of 1."""
 
 import contextlib
-import io
-import logging
 import os
+import sys
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.nn.functional import all_gather
+from torch.nn.parallel import DistributedDataParallel
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ def world_size() -> int:
 
 @contextlib.contextmanager
 def processes() -> Iterator[None]:
-    """Joins the processes that torchrun started; within, only the first one prints, and logs less than a warning. Does nothing without torchrun.
+    """Joins the processes that torchrun started; within, only the first one prints. Does nothing without torchrun.
 
     Raises:
         ValueError: more processes on this machine than it has GPUs.
@@ -43,21 +43,10 @@ def processes() -> Iterator[None]:
             )
         torch.cuda.set_device(local)
     dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    with contextlib.nullcontext() if rank() == 0 else _quiet():
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(sys.stdout if rank() == 0 else nowhere):
         yield
     # Not after an error: the others may be waiting for this process, and torchrun ends them once it is gone.
     dist.destroy_process_group()
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    nobody, ours = logging.NullHandler(), logging.getLogger("torchreid_rgbir")
-    ours.addHandler(nobody)  # a logger without any handler prints its warnings
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        ours.removeHandler(nobody)
 
 
 @contextlib.contextmanager
@@ -85,25 +74,20 @@ def share(num: int) -> range:
     return range(rank() * num // world_size(), (rank() + 1) * num // world_size())
 
 
-def gather_rows(rows: Tensor, num: int) -> Tensor:
-    """Puts the parts of all processes together.
+def gather_rows(parts: list[Tensor]) -> Tensor:
+    """Puts together what the processes made of their `share` of the work.
 
     Args:
-        rows: (n, D), a process's own; n may differ, and be 0.
-        num: their largest n.
+        parts: (n, D) each, this process's in order; empty where it had nothing to do.
 
     Returns:
-        (N, D), in the order of the processes.
+        (N, D) on the CPU, the processes in order.
     """
-    if world_size() == 1:
-        return rows
-    counts = [torch.zeros(1, dtype=torch.long, device=rows.device) for _ in range(world_size())]
-    dist.all_gather(counts, torch.tensor([len(rows)], device=rows.device))
-    padded = rows.new_zeros(num, *rows.shape[1:])
-    padded[: len(rows)] = rows
-    parts = [torch.empty_like(padded) for _ in range(world_size())]
-    dist.all_gather(parts, padded)
-    return torch.cat([part[: int(count)] for part, count in zip(parts, counts, strict=True)])
+    rows = torch.cat(parts).cpu() if parts else None
+    gathered = [rows] * world_size()
+    if world_size() > 1:
+        dist.all_gather_object(gathered, rows)
+    return torch.cat([part for part in gathered if part is not None])
 
 
 def gather_batch(rows: Tensor) -> Tensor:
@@ -128,3 +112,17 @@ def mean(values: Tensor) -> Tensor:
         dist.all_reduce(values)
         values /= world_size()
     return values
+
+
+def parallel(model: nn.Module) -> nn.Module:
+    """The model for the training step: gradients become the means over the processes, of the parameters that require one now."""
+    if world_size() == 1:
+        return model
+    return DistributedDataParallel(
+        model, device_ids=[torch.cuda.current_device()] if torch.cuda.is_available() else None
+    )
+
+
+def gradients_stay(model: nn.Module, stay: bool) -> contextlib.AbstractContextManager:
+    """Within, gradients are summed up in each process and not exchanged, if `stay`; model: of `parallel`."""
+    return model.no_sync() if stay and isinstance(model, DistributedDataParallel) else contextlib.nullcontext()

@@ -15,12 +15,14 @@ import torchvision
 from yacs.config import CfgNode
 
 import torchreid_rgbir
-from torchreid_rgbir import config, host
+from torchreid_rgbir import config, distributed, host
 from torchreid_rgbir.data.manager import CrossModalDataManager
 from torchreid_rgbir.engine import CrossModalEngine, Testing, build_lr_scheduler, checkpoint
+from torchreid_rgbir.engine.update import fused
 from torchreid_rgbir.losses import MSOLoss
 from torchreid_rgbir.metrics import Rerank, report
 from torchreid_rgbir.models import MODELS
+from torchreid_rgbir.models.sync_batchnorm import synchronize
 
 logger = logging.getLogger(__name__)
 
@@ -37,21 +39,27 @@ def train(cfg: CfgNode) -> CrossModalEngine:
     config.check(cfg)
     host.utils.set_random_seed(cfg.train.seed)
     save_dir = Path(cfg.data.save_dir).expanduser()
-    with run_log(save_dir / ("test.log" if cfg.test.evaluate else "train.log")) as log:
+    with distributed.processes(), run_log(save_dir / ("test.log" if cfg.test.evaluate else "train.log")) as log:
         engine = build_engine(cfg)
-        save_dir.mkdir(parents=True, exist_ok=True)
-        log.open()
-        (save_dir / "config.yaml").write_text(cfg.dump(), encoding="utf-8")
+        if distributed.rank() == 0:
+            save_dir.mkdir(parents=True, exist_ok=True)
+            log.open()
+            (save_dir / "config.yaml").write_text(cfg.dump(), encoding="utf-8")
         engine.run(**run_kwargs(cfg))
-
-        tested = cfg.model.load_weights or cfg.model.resume if cfg.test.evaluate else engine.checkpoint_path
-        for name, results in engine.results.items():
-            results |= {"checkpoint": str(tested), "config": str(save_dir / "config.yaml"), "versions": versions()}
-            path = save_dir / ("results.json" if len(engine.results) == 1 else f"results-{name}.json")
-            report.write_results(path, results)
-            report.write_text(path.with_suffix(".md"), report.markdown_table(results))
-            logger.info("results written to %s, and as a table to %s", path, path.with_suffix(".md"))
+        if distributed.rank() == 0:
+            write_results(cfg, engine, save_dir)
     return engine
+
+
+def write_results(cfg: CfgNode, engine: CrossModalEngine, save_dir: Path) -> None:
+    """results.json and a table of each data set's last test."""
+    tested = cfg.model.load_weights or cfg.model.resume if cfg.test.evaluate else engine.checkpoint_path
+    for name, results in engine.results.items():
+        results |= {"checkpoint": str(tested), "config": str(save_dir / "config.yaml"), "versions": versions()}
+        path = save_dir / ("results.json" if len(engine.results) == 1 else f"results-{name}.json")
+        report.write_results(path, results)
+        report.write_text(path.with_suffix(".md"), report.markdown_table(results))
+        logger.info("results written to %s, and as a table to %s", path, path.with_suffix(".md"))
 
 
 def build_engine(cfg: CfgNode) -> CrossModalEngine:
@@ -84,6 +92,11 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
         cache="none" if cfg.test.evaluate else cfg.data.cache,  # a test reads every image once anyway
         cache_dir=cfg.data.cache_dir,
     )
+    if datamanager.sampler.num_own_ids < 2 and not cfg.train.gather_features:
+        raise ValueError(
+            f"train.batch_size {cfg.train.batch_size} leaves each process one identity and the losses compare at least 2: "
+            "raise it, start fewer processes, or set train.gather_features True"
+        )
     logger.info("an epoch is %d batches of %d images", len(datamanager.sampler), cfg.train.batch_size)
     model = MODELS[cfg.model.name](
         datamanager.num_train_pids,
@@ -94,7 +107,10 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
     )
     if cfg.model.load_weights:
         checkpoint.load_weights(model, cfg.model.load_weights)
-    model = model.to("cuda" if use_gpu else "cpu").to(memory_format=torch.channels_last)
+    device = torch.device("cuda" if use_gpu else "cpu")
+    model = model.to(device).to(memory_format=torch.channels_last)
+    if cfg.train.sync_batchnorm and distributed.world_size() > 1:
+        model = synchronize(model, device)
     optimizer = host.optim.build_optimizer(
         model,
         optim=cfg.train.optim,
@@ -110,6 +126,7 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
         new_layers=cfg.train.new_layers,
         base_lr_mult=cfg.train.base_lr_mult,
     )
+    optimizer = fused(optimizer)
     scheduler = build_lr_scheduler(
         optimizer,
         cfg.train.lr_scheduler,
@@ -134,6 +151,10 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
             rerank=Rerank(*cfg.test.rerank_settings) if cfg.test.rerank else None,
         ),
         about=about(cfg, datamanager),
+        amp=cfg.train.amp,
+        accumulate=cfg.train.accumulate,
+        ema=cfg.train.ema,
+        compiled=cfg.train.compile,
     )
     if cfg.model.resume:
         cfg.train.start_epoch = engine.resume(cfg.model.resume)
@@ -152,6 +173,7 @@ def build_criterion(cfg: CfgNode) -> MSOLoss:
         pef_weights=cfg.loss.pef.weights,
         cmcc_form=cfg.loss.cmcc.form,
         cmcc_normalize=cfg.loss.cmcc.normalize,
+        gather_features=cfg.train.gather_features,
     )
 
 

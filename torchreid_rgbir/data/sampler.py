@@ -29,6 +29,7 @@ class CrossModalSampler(Sampler[list[int]]):
 
     Attributes:
         num_ids: P.
+        num_own_ids: how many of them this process yields.
 
     Raises:
         ValueError: P x 2K is not the batch size, P is under 2 or does not divide, or fewer than P identities have both modalities.
@@ -63,8 +64,8 @@ class CrossModalSampler(Sampler[list[int]]):
                 f"train.batch_size {batch_size} is {self.num_ids} identities, which {world_size} processes cannot share alike: "
                 f"make it a multiple of {2 * num_instances * world_size}"
             )
-        own = self.num_ids // world_size
-        self.own = slice(rank * own, (rank + 1) * own)
+        self.num_own_ids = self.num_ids // world_size
+        self.own = slice(rank * self.num_own_ids, (rank + 1) * self.num_own_ids)
 
         found: dict[int, tuple[list[int], list[int]]] = {}
         for index, (pid, modality) in enumerate(zip(pids, modalities, strict=True)):

@@ -18,11 +18,13 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from torchreid_rgbir import host
+from torchreid_rgbir import distributed, host
 from torchreid_rgbir.data.cross_modal import Item
 from torchreid_rgbir.data.manager import CrossModalDataManager
+from torchreid_rgbir.data.transforms import to_unit
 from torchreid_rgbir.engine import checkpoint
 from torchreid_rgbir.engine.testing import Testing
+from torchreid_rgbir.engine.update import Update, compile_works
 from torchreid_rgbir.losses import MSOLoss
 from torchreid_rgbir.metrics import report
 from torchreid_rgbir.metrics.features import TestFeatures
@@ -45,6 +47,8 @@ class CrossModalEngine(host.SoftmaxTripletEngine):
         target_loss: training ends after an epoch whose mean loss is at or under it; 0 = never.
         testing: how the model is scored.
         about: written into checkpoints, so that a checkpoint alone tells how to use the model.
+        amp, accumulate, ema: of the step; see `Update`.
+        compiled: run the backbone through torch.compile, where that works.
     """
 
     def __init__(
@@ -58,6 +62,10 @@ class CrossModalEngine(host.SoftmaxTripletEngine):
         target_loss: float = 0.0,
         testing: Testing | None = None,
         about: dict[str, Any] | None = None,
+        amp: str = "off",
+        accumulate: int = 1,
+        ema: float = 0.0,
+        compiled: bool = False,
     ):
         super().__init__(
             datamanager, model, optimizer, weight_x=1, scheduler=scheduler, use_gpu=use_gpu, label_smooth=False
@@ -65,6 +73,10 @@ class CrossModalEngine(host.SoftmaxTripletEngine):
         self.device = torch.device("cuda" if self.use_gpu else "cpu")
         # Outside the registered model: torchreid opens every layer of a model for training, and would save VGG with it.
         self.criterion: Any = criterion if criterion is None else criterion.to(self.device)
+        self.update = Update(model, optimizer, self.device, amp, accumulate, ema)
+        if compiled and compile_works(self.device):
+            for network in {self.model, self.update.tested}:
+                network.compile_backbone()
         self.target_loss = target_loss
         self.testing = testing or Testing()
         for loaders in self.test_loader.values():
@@ -74,6 +86,10 @@ class CrossModalEngine(host.SoftmaxTripletEngine):
         self.results: dict[str, dict] = {}  # data set -> what results.json holds
         self.best_mAP = -1.0
         self.checkpoint_path = ""  # the last one written
+        self.parallel = model  # the model as the training step calls it, which several processes may share
+        self.trained: list[bool] = []  # which of its parameters require gradients
+        if distributed.rank() > 0:
+            self.writer = _Nowhere()  # torchreid's `run` would write TensorBoard events in every process
 
     def run(self, save_dir: str = "log", **kwargs) -> None:
         """torchreid's `run`; ends early once the target loss is reached, with the same last test and checkpoint."""
@@ -105,6 +121,7 @@ class CrossModalEngine(host.SoftmaxTripletEngine):
             raise ValueError(
                 f"{path} is of another run ({str(error).splitlines()[-1].strip()}): resume with its config.yaml"
             ) from None
+        self.update.load_state_dict(state.get("update", {}))
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state["scheduler"])
         self.best_mAP = state.get("best_mAP", -1.0)
@@ -120,12 +137,15 @@ class CrossModalEngine(host.SoftmaxTripletEngine):
         """
         self.set_model_mode("train")
         self.two_stepped_transfer_learning(self.epoch, fixbase_epoch, open_layers)
+        trained = [parameter.requires_grad for parameter in self.model.parameters()]
+        if trained != self.trained:  # torchreid opens layers as epochs pass
+            self.trained, self.parallel = trained, distributed.parallel(self.model)
         self.datamanager.sampler.set_epoch(self.epoch)
         self.num_batches = len(self.train_loader)
 
         start = time.time()
         means = _Means()
-        bar = tqdm(self.train_loader, f"epoch {self.epoch + 1}/{self.max_epoch}", leave=False, disable=None)
+        bar = self._bar(self.train_loader, f"epoch {self.epoch + 1}/{self.max_epoch}")
         for self.batch_idx, data in enumerate(bar):
             means.add(self.forward_backward(data))
             done = self.batch_idx + 1
@@ -166,6 +186,9 @@ class CrossModalEngine(host.SoftmaxTripletEngine):
             self.writer.add_scalar("Train/lr", self.get_current_lr(), step)
         return losses
 
+    def _bar(self, loader: DataLoader, text: str) -> tqdm:
+        return tqdm(loader, text, leave=False, disable=True if distributed.rank() > 0 else None)
+
     def forward_backward(self, data: dict) -> dict[str, Tensor]:
         """One training step; nothing here waits for the device.
 
@@ -180,34 +203,38 @@ class CrossModalEngine(host.SoftmaxTripletEngine):
         transforms = self.datamanager.transforms
         images = transforms.augment(images, num_rgb, self.epoch, self.batch_idx)
 
-        logits, features, maps = self.model(transforms.normalize(images), num_rgb)
-        losses = self.criterion(logits, features, maps, pids, images, num_rgb, self.datamanager.sampler.num_ids)
-
-        self.optimizer.zero_grad()
-        losses["loss"].backward()
-        self.optimizer.step()
+        place = self.batch_idx, len(self.train_loader)
+        with distributed.gradients_stay(self.parallel, not self.update.is_due(*place)):
+            with self.update.autocast():
+                logits, features, maps = self.parallel(transforms.normalize(images), num_rgb)
+            num_ids = self.datamanager.sampler.num_own_ids
+            losses = self.criterion(logits, features, maps, pids, to_unit(images), num_rgb, num_ids)
+            # Without an identity loss nothing would reach the classifier, and parallel training waits for the gradient of every parameter.
+            self.update(losses["loss"] if "loss_id" in losses else losses["loss"] + 0 * logits.sum(), *place)
         losses["acc"] = (logits.argmax(1) == pids).float().mean()
         return {name: value.detach() for name, value in losses.items()}
 
     def extract_features(self, input: Tensor, modality: int = RGB) -> Tensor:
         """Normalised images (B, 3, H, W) of one modality to features (B, D)."""
-        return self.testing.embed(self.model, input, modality)
+        return self.testing.embed(self.update.tested, input, modality)
 
     @torch.no_grad()
     def extract(self, loaders: Sequence[DataLoader]) -> TestFeatures:
         """Features of every image of the loaders, in order; each loader holds one modality."""
-        features: list[Tensor] = []
+        parts: list[Tensor] = []
         items: list[Item] = []
         for loader in loaders:
             dataset: Any = loader.dataset
             items += dataset.data
             modality = items[-1].modality
-            for data in tqdm(loader, "extracting features", leave=False, disable=None):
+            features = []
+            for data in self._bar(loader, "extracting features"):
                 images, _, _ = self.parse_data_for_eval(data)
                 images = self.datamanager.transforms.normalize(images.to(self.device, non_blocking=True))
-                features.append(self.extract_features(images, modality))
+                features.append(self.extract_features(images, modality).float())
+            parts.append(distributed.gather_rows(features))
         impaths, pids, camids, _, modalities, numbers = (np.array(column) for column in zip(*items, strict=True))
-        return TestFeatures(torch.cat(features).float().cpu().numpy(), pids, camids, modalities, numbers, impaths)
+        return TestFeatures(torch.cat(parts).numpy(), pids, camids, modalities, numbers, impaths)
 
     def _evaluate(
         self,
@@ -237,15 +264,16 @@ class CrossModalEngine(host.SoftmaxTripletEngine):
             features = dataclasses.replace(features, features=unit)
         dataset: Any = query_loader.dataset
         testing = self.testing
-        settings = dataset.score(
-            features, testing.query, dist_metric, testing.sampling, testing.rerank if is_last else None
+        rerank_now = testing.rerank if is_last else None
+        settings = distributed.from_first(
+            lambda: dataset.score(features, testing.query, dist_metric, testing.sampling, rerank_now)
         )
         results = report.results(
             dataset_name, settings, query=testing.query, feature=testing.feature, distance=dist_metric
         )
         self.features[dataset_name], self.results[dataset_name] = features, results | {"flip": testing.flip}
         logger.info("%s", report.terminal_table(results))
-        if visrank:
+        if visrank and distributed.rank() == 0:
             path = osp.join(save_dir, f"visrank_{dataset_name}", "ranked.png")
             lists = ranked_lists(features, testing.query, dataset.protocol.skip, dist_metric, visrank_topk)
             save_picture(draw_ranked(lists, f"{dataset_name}, {testing.query} queries"), path)
@@ -258,21 +286,32 @@ class CrossModalEngine(host.SoftmaxTripletEngine):
         mAP = next(iter(self.results.values()))["settings"][0]["mean"]["mAP"]
         is_best = is_best or mAP > self.best_mAP
         self.best_mAP = max(mAP, self.best_mAP)
+        self.checkpoint_path = osp.join(save_dir, "model", f"model.pth.tar-{epoch + 1}")
+        if distributed.rank() > 0:
+            return
         state = {
-            "state_dict": self.model.state_dict(),
+            "state_dict": self.update.tested.state_dict(),
             "epoch": epoch + 1,
             "rank1": float(rank1),  # torchreid leaves a numpy scalar, which weights_only refuses
             "mAP": float(mAP),
             "best_mAP": float(self.best_mAP),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict() if self.scheduler is not None else {},
+            "update": self.update.state_dict(),
             "about": self.about,
         }
-        self.checkpoint_path = osp.join(save_dir, "model", f"model.pth.tar-{epoch + 1}")
         checkpoint.save(state, self.checkpoint_path)
         logger.info("checkpoint saved to %s", self.checkpoint_path)
         if is_best:
             checkpoint.save(state, osp.join(save_dir, "model", "model-best.pth.tar"))
+
+
+class _Nowhere:
+    """TensorBoard's writer in a process that writes nothing."""
+
+    def add_scalar(self, *args) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class _Means:
@@ -290,4 +329,4 @@ class _Means:
         self.count += 1
 
     def read(self) -> dict[str, float]:
-        return dict(zip(self.names, (self.values[0] / self.count).tolist(), strict=True))
+        return dict(zip(self.names, distributed.mean(self.values[0] / self.count).tolist(), strict=True))
