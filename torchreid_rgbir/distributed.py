@@ -9,7 +9,6 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_gather
 from torch.nn.parallel import DistributedDataParallel
 
 T = TypeVar("T")
@@ -101,17 +100,46 @@ def gather_batch(rows: Tensor) -> Tensor:
     """
     if world_size() == 1:
         return rows
-    parts = torch.stack(all_gather(rows))  # (W, b, ...)
+    parts = _Gather.apply(rows)  # (W, b, ...)
     return parts.unflatten(1, (2, -1)).transpose(0, 1).flatten(0, 2)
 
 
+def total(values: Tensor) -> Tensor:
+    """The sum of a tensor over the processes, with gradients to all of them."""
+    return _Total.apply(values)
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, rows: Tensor) -> Tensor:
+        parts = [torch.empty_like(rows) for _ in range(world_size())]
+        dist.all_gather(parts, rows.contiguous())
+        return torch.stack(parts)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        return _summed(gradient)[rank()]
+
+
+class _Total(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, values: Tensor) -> Tensor:
+        return _summed(values)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        return _summed(gradient)
+
+
+def _summed(values: Tensor) -> Tensor:
+    summed = values.clone(memory_format=torch.contiguous_format)
+    dist.all_reduce(summed)
+    return summed
+
+
 def mean(values: Tensor) -> Tensor:
-    """The mean of a tensor over the processes."""
-    if world_size() > 1:
-        values = values.clone()
-        dist.all_reduce(values)
-        values /= world_size()
-    return values
+    """The mean of a tensor over the processes, without gradient."""
+    return values if world_size() == 1 else _summed(values) / world_size()
 
 
 def parallel(model: nn.Module) -> nn.Module:
@@ -121,6 +149,13 @@ def parallel(model: nn.Module) -> nn.Module:
     return DistributedDataParallel(
         model, device_ids=[torch.cuda.current_device()] if torch.cuda.is_available() else None
     )
+
+
+def share_buffers(model: nn.Module) -> None:
+    """Gives every process the first one's buffers: batch normalisation keeps the statistics of its own process's images."""
+    if world_size() > 1:
+        for buffer in model.buffers():
+            dist.broadcast(buffer, 0)
 
 
 def gradients_stay(model: nn.Module, stay: bool) -> contextlib.AbstractContextManager:

@@ -220,7 +220,8 @@ class CrossModalEngine(host.SoftmaxTripletEngine):
 
     @torch.no_grad()
     def extract(self, loaders: Sequence[DataLoader]) -> TestFeatures:
-        """Features of every image of the loaders, in order; each loader holds one modality."""
+        """Features of every image of the loaders, in order; each loader holds one modality, and this process's share of it."""
+        distributed.share_buffers(self.update.tested)
         parts: list[Tensor] = []
         items: list[Item] = []
         for loader in loaders:

@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from torchreid_rgbir import distributed
@@ -23,7 +22,7 @@ def synchronize(model: DualResNet, device: torch.device) -> DualResNet:
 
 
 class SyncBatchNorm(_BatchNorm):
-    """torch.nn.SyncBatchNorm in terms of `all_reduce`, for any device; every process has the same number of images, and momentum is a number."""
+    """torch.nn.SyncBatchNorm in terms of an all-reduce, for any device; every process has the same number of images, and momentum is a number."""
 
     def forward(self, input: Tensor) -> Tensor:
         """(B, C) or (B, C, H, W) of this process.  Returns the same shape."""
@@ -32,9 +31,9 @@ class SyncBatchNorm(_BatchNorm):
         dims = [0, *range(2, input.dim())]
         shape = [1, -1, *[1] * (input.dim() - 2)]
         world_size = distributed.world_size()
-        mean = all_reduce(input.mean(dims)) / world_size  # (C,)
+        mean = distributed.total(input.mean(dims)) / world_size  # (C,)
         centered = input - mean.view(shape)
-        var = all_reduce(centered.square().mean(dims)) / world_size  # (C,)
+        var = distributed.total(centered.square().mean(dims)) / world_size  # (C,)
         if self.running_mean is not None and self.running_var is not None and self.momentum is not None:
             num = world_size * input.numel() / len(mean)
             with torch.no_grad():
