@@ -121,10 +121,9 @@ class CrossModalDataManager(host.data.ImageDataManager):
         options: dict[str, Any] = {
             "num_workers": workers,
             "pin_memory": self.use_gpu,
-            "persistent_workers": workers > 0,
             "collate_fn": collate,
         }
-        self.train_loader = DataLoader(trainset, batch_sampler=self.sampler, **options)
+        self.train_loader = DataLoader(trainset, batch_sampler=self.sampler, persistent_workers=workers > 0, **options)
         for loaders in self.test_loader.values():
             for name, loader in loaders.items():
                 loaders[name] = DataLoader(
