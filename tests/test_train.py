@@ -72,7 +72,7 @@ def test_the_checkpoint_is_torchreids_and_tells_how_to_use_it(trained, tmp_path)
     state = torch.load(path, weights_only=True)
     assert {"state_dict", "epoch", "rank1", "optimizer", "scheduler"} <= state.keys()
     assert state["epoch"] == 2 and isinstance(state["rank1"], float)
-    assert state["about"]["model"] == {"name": "dual_resnet18", "num_classes": 16, "last_stride": 1}
+    assert state["about"]["model"] == {"name": "dual_resnet18", "num_classes": 16, "last_stride": 2}
     assert state["about"]["images"]["height"] == 64
     assert not [key for key in state["state_dict"] if "vgg" in key or "pef" in key]
     model = host.models.build_model("dual_resnet18", 16, loss="softmax", pretrained=False)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 COMMANDS = {
     "quickstart": "make a synthetic RGB-IR set, train the method on it, score it, draw ranked results",
     "train": "train a model, then test it (the flags of torchreid's scripts/main.py)",
+    "run": "run a script of torchreid's, such as scripts/main.py, with the plugin installed",
     "test": "test a trained model (train with test.evaluate True)",
     "splits": "train and test on RegDB's ten splits, resuming where it stopped; report their mean",
     "evaluate": "score features extracted by any model under a data set's protocol",

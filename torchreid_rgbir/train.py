@@ -20,7 +20,7 @@ from torchreid_rgbir.data.manager import CrossModalDataManager
 from torchreid_rgbir.engine import CrossModalEngine, Testing, build_lr_scheduler, checkpoint
 from torchreid_rgbir.losses import MSOLoss
 from torchreid_rgbir.metrics import Rerank, report
-from torchreid_rgbir.models import MODELS
+from torchreid_rgbir.models import MODELS, DualResNet
 
 logger = logging.getLogger(__name__)
 
@@ -45,13 +45,24 @@ def train(cfg: CfgNode) -> CrossModalEngine:
         engine.run(**run_kwargs(cfg))
 
         tested = cfg.model.load_weights or cfg.model.resume if cfg.test.evaluate else engine.checkpoint_path
-        for name, results in engine.results.items():
-            results |= {"checkpoint": str(tested), "config": str(save_dir / "config.yaml"), "versions": versions()}
-            path = save_dir / ("results.json" if len(engine.results) == 1 else f"results-{name}.json")
-            report.write_results(path, results)
-            report.write_text(path.with_suffix(".md"), report.markdown_table(results))
-            logger.info("results written to %s, and as a table to %s", path, path.with_suffix(".md"))
+        write_results(engine, save_dir, {"checkpoint": str(tested), "config": str(save_dir / "config.yaml")})
     return engine
+
+
+def write_results(engine: CrossModalEngine, save_dir: Path, origin: dict) -> None:
+    """Writes what the last test of each data set found, as JSON and as a Markdown table.
+
+    Args:
+        engine: after `run`.
+        save_dir: the run's folder.
+        origin: what the numbers came from, `checkpoint` and `config`.
+    """
+    for name, results in engine.results.items():
+        results |= origin | {"versions": versions()}
+        path = save_dir / ("results.json" if len(engine.results) == 1 else f"results-{name}.json")
+        report.write_results(path, results)
+        report.write_text(path.with_suffix(".md"), report.markdown_table(results))
+        logger.info("results written to %s, and as a table to %s", path, path.with_suffix(".md"))
 
 
 def build_engine(cfg: CfgNode) -> CrossModalEngine:
@@ -122,14 +133,8 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
         scheduler=scheduler,
         use_gpu=use_gpu,
         target_loss=cfg.train.target_loss,
-        testing=Testing(
-            query=cfg.test.query,
-            sampling=cfg.test.sampling,
-            feature=cfg.test.feature,
-            flip=cfg.test.flip,
-            rerank=Rerank(*cfg.test.rerank_settings) if cfg.test.rerank else None,
-        ),
-        about=about(cfg, datamanager),
+        testing=testing(cfg),
+        about=about(model, datamanager) | {"config": cfg.dump()},
     )
     if cfg.model.resume:
         cfg.train.start_epoch = engine.resume(cfg.model.resume)
@@ -148,6 +153,17 @@ def build_criterion(cfg: CfgNode) -> MSOLoss:
         pef_weights=cfg.loss.pef.weights,
         cmcc_form=cfg.loss.cmcc.form,
         cmcc_normalize=cfg.loss.cmcc.normalize,
+    )
+
+
+def testing(cfg: CfgNode) -> Testing:
+    """How `cfg` wants the model scored."""
+    return Testing(
+        query=cfg.test.query,
+        sampling=cfg.test.sampling,
+        feature=cfg.test.feature,
+        flip=cfg.test.flip,
+        rerank=Rerank(*cfg.test.rerank_settings) if cfg.test.rerank else None,
     )
 
 
@@ -170,21 +186,20 @@ def run_kwargs(cfg: CfgNode) -> dict:
     }
 
 
-def about(cfg: CfgNode, datamanager: CrossModalDataManager) -> dict:
+def about(model: DualResNet, datamanager: CrossModalDataManager) -> dict:
     """What a checkpoint says of itself: enough to use the model with nothing but the file."""
     return {
         "model": {
-            "name": cfg.model.name,
-            "num_classes": datamanager.num_train_pids,
-            "last_stride": cfg.model.last_stride,
+            "name": model.name,
+            "num_classes": model.classifier.out_features,
+            "last_stride": model.last_stride,
         },
         "images": {
-            "height": cfg.data.height,
-            "width": cfg.data.width,
-            "norm_mean": list(cfg.data.norm_mean),
-            "norm_std": list(cfg.data.norm_std),
+            "height": datamanager.height,
+            "width": datamanager.width,
+            "norm_mean": datamanager.transforms.mean.flatten().tolist(),
+            "norm_std": datamanager.transforms.std.flatten().tolist(),
         },
-        "config": cfg.dump(),
         "versions": versions(),
     }
 
@@ -230,20 +245,29 @@ class RunLog(io.TextIOBase):
 
 
 @contextmanager
-def run_log(path: Path) -> Iterator[RunLog]:
-    """Everything printed or logged within goes to the console and, once `open` is called, to `path`."""
-    log = RunLog(sys.stdout, path)
-    handler = logging.StreamHandler(log)
+def log_to(stream: TextIO | io.TextIOBase) -> Iterator[None]:
+    """Our log lines, bare, go to `stream` within."""
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(logging.Formatter("%(message)s"))
     ours = logging.getLogger("torchreid_rgbir")
     level = ours.level
     ours.addHandler(handler)
     ours.setLevel(logging.INFO)
-    sys.stdout, console = log, sys.stdout  # torchreid prints
     try:
-        yield log
+        yield
     finally:
-        sys.stdout = console
         ours.removeHandler(handler)
         ours.setLevel(level)
+
+
+@contextmanager
+def run_log(path: Path) -> Iterator[RunLog]:
+    """Everything printed or logged within goes to the console and, once `open` is called, to `path`."""
+    log = RunLog(sys.stdout, path)
+    sys.stdout, console = log, sys.stdout  # torchreid prints
+    try:
+        with log_to(log):
+            yield log
+    finally:
+        sys.stdout = console
         log.file.close()

@@ -1,13 +1,9 @@
-"""Distances between features, cosine or Euclidean, the same whatever the block they are computed in."""
+"""Distances between features, cosine or Euclidean, whole or by blocks of queries."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 METRICS = ("cosine", "euclidean")
-
-# A matrix product rounds an element differently in a kernel for whole tiles and in one for the ragged edge. Padded to whole
-# tiles, every element takes the same path, so equal rows have exactly equal distances and blocks do not show in the result.
-TILE = 192
 
 
 def distances(query: NDArray, gallery: NDArray, metric: str = "cosine") -> NDArray:
@@ -39,35 +35,20 @@ class DistanceRows:
             raise ValueError(f"distance {metric!r} is unknown: choose one of {', '.join(METRICS)}")
         self.metric = metric
         self.query = query
-        self.num_gallery = len(gallery)
-        self.gallery = _padded(gallery)  # (whole tiles, D)
-        if metric == "cosine":
-            self.gallery /= _norms(self.gallery)
-        else:
-            self.gallery_squares = _squares(self.gallery)
+        self.gallery = gallery / _norms(gallery) if metric == "cosine" else gallery
+        self.gallery_squares = _squares(gallery)
 
     def rows(self, block: slice) -> NDArray:
         """Distances of the queries in `block`: (block, G)."""
-        query = _padded(self.query[block])
+        query = self.query[block]
         if self.metric == "cosine":
-            query /= _norms(query)
-            dist = query @ self.gallery.T  # (whole tiles, whole tiles)
-            np.subtract(1, dist, out=dist)
-        else:
-            dist = query @ self.gallery.T
-            dist *= -2
-            dist += _squares(query)[:, None]
-            dist += self.gallery_squares
-            np.sqrt(np.maximum(dist, 0, out=dist), out=dist)
-        return dist[: len(self.query[block]), : self.num_gallery]
-
-
-def _padded(features: NDArray) -> NDArray:
-    """A copy with zero rows up to a whole number of tiles."""
-    num_rows = -(-len(features) // TILE) * TILE
-    padded = np.zeros((num_rows, features.shape[1]), features.dtype)
-    padded[: len(features)] = features
-    return padded
+            dist = (query / _norms(query)) @ self.gallery.T  # (block, G)
+            return np.subtract(1, dist, out=dist)
+        dist = query @ self.gallery.T
+        dist *= -2
+        dist += _squares(query)[:, None]
+        dist += self.gallery_squares
+        return np.sqrt(np.maximum(dist, 0, out=dist), out=dist)
 
 
 def _norms(features: NDArray) -> NDArray:
