@@ -110,8 +110,8 @@ found = []
 for number, words in enumerate({commands!r}):
     sys.stdout = io.StringIO()  # torchreid's Logger closes what it was given
     with contextlib.redirect_stderr(io.StringIO()) as errors:
-        status = main([*words, "data.save_dir", str(number)])
-    left = [path.name for path in pathlib.Path(str(number)).rglob("*") if path.is_file() and path.name != "train.log"]
+        status = main([*words, "data.save_dir", "run" + str(number)])
+    left = [path.name for path in pathlib.Path("run" + str(number)).rglob("*") if path.is_file() and path.name != "train.log"]
     found.append((status, errors.getvalue().splitlines()[-1], left))
 pathlib.Path("found.json").write_text(json.dumps(found))
 """
@@ -153,6 +153,7 @@ def test_a_run_on_one_modality_is_the_same_with_and_without_the_plugin(market_ro
         market_root,
         *SMALL.split(),
         "model.name",
+        "osnet_x0_25",
     ]
     flags += sampler.split()
     runs = {
