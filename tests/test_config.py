@@ -169,3 +169,14 @@ def test_any_yaml_is_a_configuration_or_one_clear_error(tmp_path_factory, tree):
         config.load(str(path))
     except ValueError as error:
         assert str(path) in str(error)
+
+
+def test_the_setting_for_torchreids_own_script_is_the_same(tmp_path):
+    from tests.upstream.default_config import get_default_config
+
+    theirs, ours = get_default_config(), config.load("mso_sysu")
+    theirs.merge_from_file(str(config.find("torchreid_mso_sysu")))
+    shared = [key for key in config._keys(theirs) if key in config._keys(ours)]
+    assert len(shared) > 40
+    differ = {key for key in shared if config._get(theirs, key) != config._get(ours, key)}
+    assert differ == {"data.targets", "test.batch_size"}  # an empty target is the source; 64 or 100 images at a time

@@ -29,11 +29,18 @@ def test_blocks_of_queries_give_the_whole(metric):
     np.testing.assert_allclose(blocks, distances(query, gallery, metric), rtol=0, atol=1e-12)
 
 
-def test_equal_whole_numbers_are_at_exactly_equal_distances():
-    gallery = np.random.default_rng(2).integers(-3, 4, (300, 333)).astype(np.float32)
-    gallery[[7, 100, 299]] = gallery[0]
-    dist = distances(gallery[:37], gallery, "euclidean")
-    assert (dist[:, [7, 100, 299]] == dist[:, :1]).all()
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("dim", [3, 64, 333, 2048])
+def test_equal_images_are_at_exactly_equal_distances(metric, dim, dtype):
+    rng = np.random.default_rng(dim)
+    gallery = rng.standard_normal((237, dim)).astype(dtype)
+    same = [0, 1, 7, 50, 100, 191, 192, 236]
+    gallery[same] = gallery[0]
+    dist = distances(rng.standard_normal((37, dim)).astype(dtype), gallery, metric)
+    assert dist.shape == (37, 237)
+    assert (dist[:, same] == dist[:, :1]).all()
+    assert len(np.unique(dist[0])) > 200
 
 
 def test_a_feature_of_zeros_is_at_cosine_distance_one():
