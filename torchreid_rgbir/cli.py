@@ -67,6 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _one_line(error: ValueError | OSError) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
     # An error from a loader's worker process arrives as its whole traceback; its last line is the message.
-    line = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
-    return line.removeprefix("ValueError: ").removeprefix("FileNotFoundError: ")
+    text = lines[-1] if lines[0].startswith("Caught") else " ".join(line.strip() for line in lines)
+    return text.removeprefix("ValueError: ").removeprefix("FileNotFoundError: ")

@@ -110,6 +110,7 @@ class StandInEngine(CrossModalEngine):
             scheduler=scheduler,
             use_gpu=use_gpu,
             target_loss=self.settings.train.target_loss,
+            testing=testing(self.settings),
             about=about(inner, datamanager),
         )
 
@@ -121,7 +122,7 @@ class StandInEngine(CrossModalEngine):
             self.criterion = build_criterion(self.settings).to(self.device)
         with log_to(sys.stdout):
             super().run(save_dir, **kwargs)
-            write_results(self, Path(save_dir), {"checkpoint": self.checkpoint_path, "config": ""})
+            write_results(self, Path(save_dir) / "results.json", {"checkpoint": self.checkpoint_path, "config": ""})
 
 
 def bare(model: Any) -> Any:

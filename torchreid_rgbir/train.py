@@ -41,28 +41,31 @@ def train(cfg: CfgNode) -> CrossModalEngine:
         engine = build_engine(cfg)
         save_dir.mkdir(parents=True, exist_ok=True)
         log.open()
-        (save_dir / "config.yaml").write_text(cfg.dump(), encoding="utf-8")
+        # A test in the folder of a training run leaves that run's own record as it is.
+        beside = "test_" if cfg.test.evaluate and (save_dir / "train.log").exists() else ""
+        report.write_text(save_dir / f"{beside}config.yaml", cfg.dump())
         engine.run(**run_kwargs(cfg))
 
         tested = cfg.model.load_weights or cfg.model.resume if cfg.test.evaluate else engine.checkpoint_path
-        write_results(engine, save_dir, {"checkpoint": str(tested), "config": str(save_dir / "config.yaml")})
+        origin = {"checkpoint": str(tested), "config": str(save_dir / f"{beside}config.yaml")}
+        write_results(engine, save_dir / f"{beside}results.json", origin)
     return engine
 
 
-def write_results(engine: CrossModalEngine, save_dir: Path, origin: dict) -> None:
-    """Writes what the last test of each data set found, as JSON and as a Markdown table.
+def write_results(engine: CrossModalEngine, path: Path, origin: dict) -> None:
+    """Writes what the last test found, as JSON and as a Markdown table; one file a data set where there are several.
 
     Args:
         engine: after `run`.
-        save_dir: the run's folder.
+        path: of the JSON file.
         origin: what the numbers came from, `checkpoint` and `config`.
     """
     for name, results in engine.results.items():
         results |= origin | {"versions": versions()}
-        path = save_dir / ("results.json" if len(engine.results) == 1 else f"results-{name}.json")
-        report.write_results(path, results)
-        report.write_text(path.with_suffix(".md"), report.markdown_table(results))
-        logger.info("results written to %s, and as a table to %s", path, path.with_suffix(".md"))
+        own = path if len(engine.results) == 1 else path.with_stem(f"{path.stem}-{name}")
+        report.write_results(own, results)
+        report.write_text(own.with_suffix(".md"), report.markdown_table(results))
+        logger.info("results written to %s, and as a table to %s", own, own.with_suffix(".md"))
 
 
 def build_engine(cfg: CfgNode) -> CrossModalEngine:
@@ -170,7 +173,7 @@ def testing(cfg: CfgNode) -> Testing:
 def run_kwargs(cfg: CfgNode) -> dict:
     """The arguments of the engine's `run`."""
     return {
-        "save_dir": cfg.data.save_dir,
+        "save_dir": str(Path(cfg.data.save_dir).expanduser()),
         "max_epoch": cfg.train.max_epoch,
         "start_epoch": cfg.train.start_epoch,
         "fixbase_epoch": cfg.train.fixbase_epoch,

@@ -63,7 +63,7 @@ class DistanceRows:
 def _distinct(features: NDArray) -> tuple[list[int], NDArray]:
     """The rows that differ from every row before them, and for each row the place of its like among those, (N,)."""
     places: dict[bytes, int] = {}
-    first = []
+    first: list[int] = []
     place = np.empty(len(features), np.int64)
     for row, feature in enumerate(np.ascontiguousarray(features)):
         number = places.setdefault(hashlib.blake2b(feature, digest_size=16).digest(), len(places))
