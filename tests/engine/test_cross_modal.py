@@ -1,11 +1,14 @@
 """What the engine hands to whom: each of these, wired wrongly, would still train and only give worse numbers."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from torchreid_rgbir import config
+from torchreid_rgbir.data.synthetic_layouts import _permutation_file
 from torchreid_rgbir.engine.schedule import warmup_cosine
 from torchreid_rgbir.modality import IR, RGB
 from torchreid_rgbir.train import build_engine, train
@@ -80,21 +83,14 @@ def test_a_resumed_run_remembers_its_best_score(tiny_cfg, tmp_path, monkeypatch)
 
 
 def test_the_protocol_is_tried_before_the_training(tiny_cfg, sysu_root, tmp_path):
-    import shutil
-
-    import scipy.io
-
     shutil.copytree(sysu_root, tmp_path / "SYSU-MM01")
     cfg = config.override(tiny_cfg, ["data.root", str(tmp_path)])
     permutations = tmp_path / "SYSU-MM01" / "exp" / "rand_perm_cam.mat"
     permutations.write_bytes(b"junk")
     with pytest.raises(ValueError, match="rand_perm_cam.mat"):
         train(cfg)
-    empty = np.empty((6, 1), object)
-    for camera in range(6):
-        empty[camera, 0] = np.empty((20, 1), object)
-    scipy.io.savemat(permutations, {"rand_perm_cam": empty})
-    with pytest.raises(ValueError, match="camera 1, identity"):
+    permutations.write_bytes(_permutation_file(20, images=1, seed=0))  # the folders hold two
+    with pytest.raises(ValueError, match="camera 1, identity .* has an image 2"):
         train(cfg)
     assert not (tmp_path / "run").exists()
 
