@@ -13,6 +13,7 @@ COMMANDS = {
     "run": "run a script of torchreid's, such as scripts/main.py, with the plugin installed",
     "test": "test a trained model (train with test.evaluate True)",
     "splits": "train and test on RegDB's ten splits, resuming where it stopped; report their mean",
+    "compare": "train and score several methods, torchreid's own among them, under one protocol; one table",
     "evaluate": "score features extracted by any model under a data set's protocol",
     "doctor": "check a data set on disk before training",
     "synthesize": "write a synthetic RGB-IR data set in an official layout",

@@ -17,7 +17,7 @@ def defaults() -> CN:
     cfg = CN()
 
     cfg.model = CN()
-    cfg.model.name = "dual_resnet50"
+    cfg.model.name = "dual_resnet50"  # dual_resnet18, 34, 50, or any model of torchreid's
     cfg.model.pretrained = True  # ImageNet weights, downloaded once
     cfg.model.last_stride = 1  # stride of Layer4
     cfg.model.load_weights = ""  # checkpoint whose weights to start from, or to test
@@ -73,9 +73,13 @@ def defaults() -> CN:
     cfg.adam.beta2 = 0.999
 
     cfg.loss = CN()
-    cfg.loss.name = "mso"
+    cfg.loss.name = "mso"  # mso for dual_resnet, softmax or triplet for torchreid's own models
     cfg.loss.softmax = CN()
     cfg.loss.softmax.label_smooth = False
+    cfg.loss.triplet = CN()  # torchreid's: softmax + batch-hard triplet
+    cfg.loss.triplet.margin = 0.3
+    cfg.loss.triplet.weight_t = 1.0
+    cfg.loss.triplet.weight_x = 1.0
     cfg.loss.mso = CN()  # a loss of weight 0 is not computed
     cfg.loss.mso.weight_id = 1.0
     cfg.loss.mso.weight_wrt = 1.0
@@ -107,11 +111,10 @@ def defaults() -> CN:
 
 
 CHOICES = {
-    "model.name": ("dual_resnet18", "dual_resnet34", "dual_resnet50"),
     "data.type": ("image",),
     "train.optim": ("adam", "amsgrad", "sgd", "rmsprop", "radam"),
     "train.lr_scheduler": ("warmup_multi_step", "warmup_cosine", "single_step", "multi_step", "cosine"),
-    "loss.name": ("mso",),
+    "loss.name": ("mso", "softmax", "triplet"),
     "loss.pef.entry": ("image", "conv2"),
     "loss.pef.weights": ("imagenet", "random"),
     "loss.cmcc.form": ("soft_margin", "ratio"),
@@ -142,6 +145,9 @@ RANGES = {
     "train.base_lr_mult": (0, math.inf),
     "adam.beta1": (0, 0.999999),
     "adam.beta2": (0, 0.999999),
+    "loss.triplet.margin": (0, math.inf),
+    "loss.triplet.weight_t": (0, math.inf),
+    "loss.triplet.weight_x": (0, math.inf),
     "loss.mso.weight_id": (0, math.inf),
     "loss.mso.weight_wrt": (0, math.inf),
     "loss.mso.weight_pef": (0, math.inf),
@@ -245,8 +251,9 @@ def check(cfg: CN) -> None:
         )
     if not cfg.data.save_dir:
         raise ValueError("data.save_dir is empty: name the folder of the run, such as log/mso")
-    if not any(cfg.loss.mso.values()):
-        raise ValueError("every weight under loss.mso is 0: there is nothing to train for")
+    weights = {"mso": cfg.loss.mso, "triplet": {k: v for k, v in cfg.loss.triplet.items() if k != "margin"}}
+    if not any(weights.get(cfg.loss.name, {"id": 1}).values()):
+        raise ValueError(f"every weight under loss.{cfg.loss.name} is 0: there is nothing to train for")
     if not cfg.data.sources:
         raise ValueError("data.sources is empty: name a data set (-s sysu_mm01)")
     k1, k2, weight = cfg.test.rerank_settings if len(cfg.test.rerank_settings) == 3 else (0, 0, 0)
@@ -272,6 +279,11 @@ def check(cfg: CN) -> None:
             raise FileNotFoundError(
                 f"model.{key} {path} is missing: give the path of a checkpoint (model/model.pth.tar-EPOCH)"
             )
+
+
+def difference(one: CN, two: CN, ignored: Sequence[str] = ()) -> str:
+    """The first key, outside of `ignored`, that two configurations have different values for; "" where there is none."""
+    return next((key for key in _keys(one) if key not in ignored and _get(one, key) != _get(two, key)), "")
 
 
 def _shipped() -> list[Path]:

@@ -111,7 +111,7 @@ class StandInEngine(CrossModalEngine):
             use_gpu=use_gpu,
             target_loss=self.settings.train.target_loss,
             testing=testing(self.settings),
-            about=about(inner, datamanager),
+            about=about(inner.name, inner, datamanager),
         )
 
     def run(self, save_dir: str = "log", **kwargs) -> None:

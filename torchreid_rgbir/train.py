@@ -1,5 +1,6 @@
 """From a configuration to a trained and tested model: what torchreid's scripts/main.py does, for cross-modal data."""
 
+import difflib
 import io
 import logging
 import platform
@@ -7,17 +8,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy
 import torch
 import torchvision
+from torch import nn
 from yacs.config import CfgNode
 
 import torchreid_rgbir
 from torchreid_rgbir import config, host
 from torchreid_rgbir.data.manager import CrossModalDataManager
-from torchreid_rgbir.engine import CrossModalEngine, Testing, build_lr_scheduler, checkpoint
+from torchreid_rgbir.engine import BaselineEngine, CrossModalEngine, Testing, build_lr_scheduler, checkpoint
 from torchreid_rgbir.losses import MSOLoss
 from torchreid_rgbir.metrics import Rerank, report
 from torchreid_rgbir.models import MODELS, DualResNet
@@ -35,6 +37,7 @@ def train(cfg: CfgNode) -> CrossModalEngine:
         ValueError, FileNotFoundError: a user's mistake; found before anything is written.
     """
     config.check(cfg)
+    check_model(cfg)
     host.utils.set_random_seed(cfg.train.seed)
     save_dir = Path(cfg.data.save_dir).expanduser()
     with run_log(save_dir / ("test.log" if cfg.test.evaluate else "train.log")) as log:
@@ -95,16 +98,12 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
         seed=cfg.train.seed,
     )
     logger.info("an epoch is %d batches of %d images", len(datamanager.sampler), cfg.train.batch_size)
-    model = MODELS[cfg.model.name](
-        datamanager.num_train_pids,
-        loss=cfg.loss.name,
-        # Weights that are about to be replaced need no download.
-        pretrained=cfg.model.pretrained and not (cfg.model.load_weights or cfg.model.resume),
-        last_stride=cfg.model.last_stride,
-    )
+    model = build_model(cfg, datamanager.num_train_pids)
     if cfg.model.load_weights:
         checkpoint.load_weights(model, cfg.model.load_weights)
-    model = model.to("cuda" if use_gpu else "cpu").to(memory_format=torch.channels_last)
+    model = model.to("cuda" if use_gpu else "cpu")
+    if isinstance(model, DualResNet):
+        model = model.to(memory_format=torch.channels_last)
     optimizer = host.optim.build_optimizer(
         model,
         optim=cfg.train.optim,
@@ -128,20 +127,75 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
         cfg.train.max_epoch,
         cfg.train.warmup_epoch,
     )
-    engine = CrossModalEngine(
-        datamanager,
-        model,
-        optimizer,
-        criterion=None if cfg.test.evaluate else build_criterion(cfg),
-        scheduler=scheduler,
-        use_gpu=use_gpu,
-        target_loss=cfg.train.target_loss,
-        testing=testing(cfg),
-        about=about(model, datamanager) | {"config": cfg.dump()},
-    )
+    shared: dict[str, Any] = {
+        "scheduler": scheduler,
+        "use_gpu": use_gpu,
+        "target_loss": cfg.train.target_loss,
+        "testing": testing(cfg),
+        "about": about(cfg.model.name, model, datamanager) | {"config": cfg.dump()},
+    }
+    engine: CrossModalEngine
+    if cfg.loss.name == "mso":
+        criterion = None if cfg.test.evaluate else build_criterion(cfg)
+        engine = CrossModalEngine(datamanager, model, optimizer, criterion, **shared)
+    else:
+        engine = BaselineEngine(
+            datamanager,
+            model,
+            optimizer,
+            loss=cfg.loss.name,
+            label_smooth=cfg.loss.softmax.label_smooth,
+            margin=cfg.loss.triplet.margin,
+            weight_t=cfg.loss.triplet.weight_t,
+            weight_x=cfg.loss.triplet.weight_x,
+            **shared,
+        )
     if cfg.model.resume:
         cfg.train.start_epoch = engine.resume(cfg.model.resume)
     return engine
+
+
+def check_model(cfg: CfgNode) -> None:
+    """Whether model and loss belong together.
+
+    Raises:
+        ValueError: an unknown model, or a loss that is not for it.
+    """
+    name, loss = cfg.model.name, cfg.loss.name
+    if name not in host.model_names():
+        near = difflib.get_close_matches(name, host.model_names(), n=3) or ["resnet50", "osnet_x1_0"]
+        raise ValueError(
+            f"model.name {name} is unknown: choose {', '.join(MODELS)}, or a model of torchreid's such as {', '.join(near)}"
+        )
+    if name in MODELS and loss != "mso":
+        raise ValueError(f"loss.name is {loss}: {name} is trained with loss.name mso, its parts weighed under loss.mso")
+    if name not in MODELS and loss == "mso":
+        raise ValueError(
+            f"loss.name is mso: {name} has one stream, choose dual_resnet50, or loss.name softmax or triplet"
+        )
+    if name not in MODELS and cfg.test.feature != "bn":
+        raise ValueError(f"test.feature is {cfg.test.feature}: {name} has one feature, leave test.feature out")
+
+
+def build_model(cfg: CfgNode, num_classes: int) -> nn.Module:
+    """The model of `cfg`, ours or torchreid's own.
+
+    Raises:
+        FileNotFoundError: no pretrained weights, and no network.
+    """
+    # Weights that are about to be replaced need no download.
+    pretrained = cfg.model.pretrained and not (cfg.model.load_weights or cfg.model.resume)
+    if cfg.model.name in MODELS:
+        return MODELS[cfg.model.name](
+            num_classes, loss=cfg.loss.name, pretrained=pretrained, last_stride=cfg.model.last_stride
+        )
+    try:
+        return host.models.build_model(cfg.model.name, num_classes, loss=cfg.loss.name, pretrained=pretrained)
+    except OSError as error:  # of urllib and of requests alike
+        raise FileNotFoundError(
+            f"the pretrained weights of {cfg.model.name} are not in {torch.hub.get_dir()}/checkpoints and cannot be downloaded "
+            f"({type(error).__name__}): put the file there, or set model.pretrained False"
+        ) from error
 
 
 def build_criterion(cfg: CfgNode) -> MSOLoss:
@@ -189,14 +243,11 @@ def run_kwargs(cfg: CfgNode) -> dict:
     }
 
 
-def about(model: DualResNet, datamanager: CrossModalDataManager) -> dict:
+def about(name: str, model: nn.Module, datamanager: CrossModalDataManager) -> dict:
     """What a checkpoint says of itself: enough to use the model with nothing but the file."""
+    facts = {"name": name, "num_classes": datamanager.num_train_pids}
     return {
-        "model": {
-            "name": model.name,
-            "num_classes": model.classifier.out_features,
-            "last_stride": model.last_stride,
-        },
+        "model": facts | ({"last_stride": model.last_stride} if isinstance(model, DualResNet) else {}),
         "images": {
             "height": datamanager.height,
             "width": datamanager.width,
