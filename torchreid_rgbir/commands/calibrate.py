@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"  known ones named rightly {100 * found.identified:.2f} %")
     if isinstance(references, Gallery):
         references.set_threshold(found.threshold)
-        print(f"stored in {args.reference}: identify and gallery search use it unless --threshold is given")
+        print(f"stored in {args.reference}: identify uses it unless --threshold is given")
     else:
         print(f"give it to identify: --threshold {found.threshold:.6f}")
     return 0

@@ -41,7 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the images lie in folders named by their category: say how many were right",
     )
     parser.add_argument("--json", metavar="OUT", help="write the answers as JSON")
-    parser.add_argument("--save-picture", metavar="OUT.png", help="draw each image beside its best references")
+    parser.add_argument(
+        "--save-picture", metavar="OUT.png", help="draw the images (50 at most) beside their best references"
+    )
     add_where_arguments(parser)
 
 

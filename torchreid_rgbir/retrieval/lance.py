@@ -1,7 +1,9 @@
 """A gallery in LanceDB: one table, on a disk or object storage; every change is a versioned commit of the library."""
 
 import dataclasses
+import os
 import shutil
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -16,6 +18,9 @@ from torchreid_rgbir.retrieval.references import References, check_queries
 from torchreid_rgbir.retrieval.rows import Match, Rows, Where, to_utc
 from torchreid_rgbir.retrieval.search import unit
 
+# Read at the import; its warnings are about its own affairs.
+os.environ.setdefault("LANCE_LOG", "error")
+os.environ.setdefault("LANCE_INCLUDE_VECTOR_CENTROIDS", "false")
 try:
     import lancedb
     import pyarrow as pa
@@ -26,6 +31,7 @@ except ModuleNotFoundError as error:
     ) from None
 
 EXACT_ROWS = 1_000_000  # up to here a search compares with every image (2 GB of features at D = 512)
+BATCH_ROWS = 8192  # read at a time
 COLUMNS = ("path", "category", "camera", "time", "extra")
 
 # Of IVF_HNSW_SQ, measured by `torchreid-rgbir benchmark --only search` (docs/scale.md). Every partition is asked: asking half of
@@ -115,7 +121,7 @@ class LanceGallery(Gallery):
             with _readable(self.where):
                 features = np.empty((len(self), self.about.dim), np.float32)
                 parts, start = [], 0
-                for batch in self._table.search().to_batches(8192):
+                for batch in self._table.search().to_batches(BATCH_ROWS):
                     part = batch.column("feature").flatten().to_numpy()
                     features[start : start + len(batch)] = part.reshape(len(batch), -1)
                     parts.append(batch.select(list(COLUMNS)))
@@ -161,21 +167,30 @@ class LanceGallery(Gallery):
             self._renew()
 
     def compact(self, index: bool = False, erase: bool = False) -> None:
-        with _readable(self.where):
+        with _readable(self.where), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*cleanup_older_than=0")  # our docstring says the same
+            index = index or (erase and self._indexed)  # its codes tell of removed images too
+            if erase:
+                # The library's own compaction leaves a file alone while less than a tenth of its rows are removed.
+                self._table.add(self._table.search().to_batches(BATCH_ROWS), mode="overwrite")
             if index:
-                config = HnswSq(
-                    distance_type="cosine",
-                    num_partitions=NUM_PARTITIONS,
-                    m=GRAPH_DEGREE,
-                    ef_construction=CONSTRUCTION_CANDIDATES,
-                )
-                self._table.create_index("feature", config=config)
-                # Without these a filter reads its whole column at every search.
-                for column, kind in (("category", BTree()), ("camera", Bitmap()), ("time", BTree())):
-                    self._table.create_index(column, config=kind)
-            kept = timedelta(0) if erase else timedelta(hours=1)
-            self._table.optimize(cleanup_older_than=kept, delete_unverified=erase)
+                self._make_index()
+            self._table.optimize(
+                cleanup_older_than=timedelta(0) if erase else timedelta(hours=1), delete_unverified=erase
+            )
             self._renew()
+
+    def _make_index(self) -> None:
+        config = HnswSq(
+            distance_type="cosine",
+            num_partitions=NUM_PARTITIONS,
+            m=GRAPH_DEGREE,
+            ef_construction=CONSTRUCTION_CANDIDATES,
+        )
+        self._table.create_index("feature", config=config)
+        # Without these a filter reads its whole column at every search.
+        for column, kind in (("category", BTree()), ("camera", Bitmap()), ("time", BTree())):
+            self._table.create_index(column, config=kind)
 
     def _renew(self) -> None:
         """Looks at the table again, after a change."""

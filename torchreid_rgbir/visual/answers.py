@@ -9,22 +9,23 @@ from torchreid_rgbir.retrieval.identify import Answer
 from torchreid_rgbir.visual.ranked import FRAME, GAP, LINE, QUERY
 
 NAMED, UNKNOWN = "#2b6cb0", "#b0b0b0"
-MAX_COLUMNS = 10
+MAX_ROWS, MAX_COLUMNS = 50, 10
 WIDTH = 96  # pixels of a picture; its height is twice that
 
 
 def draw_answers(rows: Sequence[tuple[str, Answer]]) -> Image.Image:
-    """Draws an image a row, its category and score below each reference; grey where the image is unknown.
+    """Draws an image a row, the first 50, its category and score below each reference; grey where the image is unknown.
 
     Args:
         rows: (path of the image, its answer).
 
     Returns:
-        An RGB image of 1 + at most 10 columns.
+        An RGB image of at most 50 rows and 1 + 10 columns.
 
     Raises:
         ValueError, FileNotFoundError: an image or a reference that cannot be read.
     """
+    rows = rows[:MAX_ROWS]
     wide, tall = WIDTH + 2 * FRAME + GAP, 2 * WIDTH + 2 * FRAME + 2 * LINE + GAP
     columns = 1 + min(MAX_COLUMNS, max(len(answer.matches) for _, answer in rows))
     sheet = Image.new("RGB", (columns * wide + 2 * GAP, len(rows) * tall + GAP), "white")
