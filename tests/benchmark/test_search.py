@@ -16,10 +16,14 @@ def test_features_are_clustered():
 
 def test_figures_and_their_names():
     measured = search.search(rounds=2, num_exact=400, num_indexed=2000, num_queries=30)
-    assert set(measured["ratios"]) == set(measured["spread"]) == {
-        "search_exact_over_index",
-        "search_exact_over_index_filtered",
-    }
+    assert (
+        set(measured["ratios"])
+        == set(measured["spread"])
+        == {
+            "search_exact_over_index",
+            "search_exact_over_index_filtered",
+        }
+    )
     for name, (low, high) in measured["spread"].items():
         assert 0 < low <= measured["ratios"][name] <= high
     assert {name.removeprefix("search_400_") for name in measured["medians"] if "_400_" in name} == {

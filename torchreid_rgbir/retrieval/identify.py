@@ -63,7 +63,7 @@ def identify(
             f"every reference is of category {answers[0][0].category}, so every image would be: add others, or give a threshold"
         )
     return [
-        Answer(threshold is not None and answers[query][0].score < threshold, answers[query][:topk])
+        Answer(threshold is not None and bool(answers[query][0].score < threshold), answers[query][:topk])
         for query in range(len(features))
     ]
 

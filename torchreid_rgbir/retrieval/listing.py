@@ -9,7 +9,7 @@ from typing import Any
 
 from torchreid_rgbir.data.cross_modal import list_images
 from torchreid_rgbir.data.folder import parse_camera
-from torchreid_rgbir.retrieval.rows import Rows
+from torchreid_rgbir.retrieval.rows import Rows, to_utc
 
 CSV_COLUMNS = ("path", "category", "camera", "time", "extra")
 
@@ -54,8 +54,10 @@ def _read_csv(path: Path) -> Rows:
     for number, row in _numbered(path):
         try:
             lines.append(_parsed(row, path.parent))
-        except (ValueError, FileNotFoundError) as error:
-            raise type(error)(f"{path}, line {number}: {error}") from None
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"{path}, line {number}: {error}") from None
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: {error}") from None
     if not lines:
         raise ValueError(f"{path} lists no image: give a line for each")
     return Rows.of(*zip(*lines, strict=True))
@@ -90,4 +92,6 @@ def _parsed(row: Mapping[str, str], folder: Path) -> tuple[str, str, int, dateti
     parsed = json.loads(extra) if extra else {}
     if not isinstance(parsed, dict):
         raise ValueError(f"extra is {extra[:40]}: expected a JSON object")
-    return str(image), row["category"], int(camera or 0), datetime.fromisoformat(time) if time else None, parsed
+    taken = datetime.fromisoformat(time) if time else None
+    to_utc(taken)  # says what is wrong with it
+    return str(image), row["category"], int(camera or 0), taken, parsed
