@@ -36,12 +36,12 @@ def run(args: argparse.Namespace) -> int:
     references = open_references(args.reference, extractor, args.reference_modality)
     features = extractor(list(labelled.paths), args.modality, args.batch_size)
     found = calibrate(features, labelled.categories, references, args.rate)
-    print(f"threshold {found.threshold:.6f}, from {found.num_images} images against {len(references)} references:")
+    print(f"threshold {found.threshold:.9g}, from {found.num_images} images against {len(references)} references:")
     print(f"  strangers given a name   {100 * found.false_match_rate:.2f} %")
     print(f"  known ones named rightly {100 * found.identified:.2f} %")
     if isinstance(references, Gallery):
         references.set_threshold(found.threshold)
         print(f"stored in {args.reference}: identify uses it unless --threshold is given")
     else:
-        print(f"give it to identify: --threshold {found.threshold:.6f}")
+        print(f"give it to identify: --threshold {found.threshold:.9g}")
     return 0

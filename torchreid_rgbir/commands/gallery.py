@@ -96,7 +96,7 @@ def _list(args: argparse.Namespace) -> int:
             print(f"{match.path}\t{match.category}\t{match.camera}\t{time}\t{rows.extras[i]}")
         return 0
     about = gallery.about
-    threshold = "none, calibrate finds one" if about.threshold is None else f"{about.threshold:.6f}"
+    threshold = "none, calibrate finds one" if about.threshold is None else f"{about.threshold:.9g}"
     print(
         f"{args.gallery}: {len(gallery)} {about.modality} images, {about.dim} numbers each, of model {about.fingerprint[:8]}"
     )
