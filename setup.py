@@ -36,7 +36,11 @@ setup(
         "opencv-python-headless",
         "tensorboard",
     ],
-    extras_require={"dev": ["pytest", "hypothesis", "ruff", "mypy", "build"]},
+    extras_require={
+        "gallery": ["lancedb>=0.40"],
+        "cluster": ["pymilvus>=3.0"],
+        "dev": ["pytest", "hypothesis", "ruff", "mypy", "build"],
+    },
     entry_points={"console_scripts": ["torchreid-rgbir = torchreid_rgbir.cli:main"]},
     classifiers=[
         "Programming Language :: Python :: 3",

@@ -53,10 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     for out in filter(None, (args.json, args.markdown)):
-        if not Path(out).absolute().parent.is_dir():
-            raise FileNotFoundError(
-                f"{Path(out).parent} is not a folder: make it first, or write somewhere else than {out}"
-            )
+        report.check_folder(out)
     results = evaluate(
         args.features,
         args.protocol,

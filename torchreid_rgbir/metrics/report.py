@@ -60,6 +60,18 @@ def write_text(path: str | Path, text: str) -> None:
             raise
 
 
+def check_folder(path: str | Path) -> None:
+    """Called before work whose result goes to `path`.
+
+    Raises:
+        FileNotFoundError: its folder is missing.
+    """
+    if not Path(path).absolute().parent.is_dir():
+        raise FileNotFoundError(
+            f"{Path(path).parent} is not a folder: make it first, or write somewhere else than {path}"
+        )
+
+
 def terminal_table(results: dict) -> str:
     """The settings as aligned columns of plain text; measures in %, mean ± standard deviation over the trials."""
     table = _cells(results)
