@@ -9,6 +9,9 @@ VERSION = next(
     if line.startswith("__version__")
 )
 
+EXPORT = ["onnx>=1.17", "onnxscript", "onnxruntime", "safetensors"]  # onnxscript: torch.onnx.export needs it
+VISUAL = ["matplotlib", "scikit-learn", "jinja2"]
+
 setup(
     name="torchreid-rgbir",
     version=VERSION,
@@ -36,7 +39,11 @@ setup(
         "opencv-python-headless",
         "tensorboard",
     ],
-    extras_require={"dev": ["pytest", "hypothesis", "ruff", "mypy", "build"]},
+    extras_require={
+        "export": EXPORT,
+        "visual": VISUAL,
+        "dev": [*EXPORT, *VISUAL, "pytest", "hypothesis", "ruff", "mypy", "build"],
+    },
     entry_points={"console_scripts": ["torchreid-rgbir = torchreid_rgbir.cli:main"]},
     classifiers=[
         "Programming Language :: Python :: 3",

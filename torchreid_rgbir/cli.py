@@ -13,6 +13,7 @@ COMMANDS = {
     "test": "test a trained model (train with test.evaluate True)",
     "splits": "train and test on RegDB's ten splits, resuming where it stopped; report their mean",
     "evaluate": "score features extracted by any model under a data set's protocol",
+    "export": "write a trained model as ONNX graphs and safetensors, for use without torchreid",
     "doctor": "check a data set on disk before training",
     "synthesize": "write a synthetic RGB-IR data set in an official layout",
     "benchmark": "measure speed, both sides of each ratio interleaved in one run",
