@@ -23,7 +23,7 @@ setup(
     # configs/ stands beside the package in a checkout and inside it once installed.
     packages=[*find_packages(include=["torchreid_rgbir", "torchreid_rgbir.*"]), "torchreid_rgbir.configs"],
     package_dir={"torchreid_rgbir.configs": "configs"},
-    package_data={"torchreid_rgbir": ["py.typed"], "torchreid_rgbir.configs": ["*.yaml"]},
+    package_data={"torchreid_rgbir": ["py.typed", "visual/page.html"], "torchreid_rgbir.configs": ["*.yaml"]},
     install_requires=[
         "torch>=2.6",
         "torchvision>=0.21",

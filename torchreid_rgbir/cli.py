@@ -14,6 +14,7 @@ COMMANDS = {
     "splits": "train and test on RegDB's ten splits, resuming where it stopped; report their mean",
     "evaluate": "score features extracted by any model under a data set's protocol",
     "export": "write a trained model as ONNX graphs and safetensors, for use without torchreid",
+    "visualize": "draw ranked results, features, distances, edges, activation and curves, or a report page",
     "doctor": "check a data set on disk before training",
     "synthesize": "write a synthetic RGB-IR data set in an official layout",
     "benchmark": "measure speed, both sides of each ratio interleaved in one run",

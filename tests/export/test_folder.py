@@ -44,7 +44,13 @@ def test_the_folder_holds_what_it_promises(exported, weights):
         "rgb.onnx",
     ]
     about = json.loads((exported / "model.json").read_text())
-    assert about["model"] == {"name": "dual_resnet18", "num_classes": 5, "last_stride": 2, "feature_dim": 512}
+    assert about["model"] == {
+        "name": "dual_resnet18",
+        "num_classes": 5,
+        "last_stride": 2,
+        "feature": "bn",
+        "feature_dim": 512,
+    }
     assert about["images"]["norm_std"] == [0.2, 0.3, 0.25]
     state = load_model(weights)[0].state_dict()
     saved = safetensors_torch.load_file(exported / "model.safetensors")

@@ -61,7 +61,7 @@ def export(weights: str | Path, out: str | Path, images: Sequence[str | Path] = 
             _write_graph(model, modality, about["images"], folder / f"{name}.onnx")
         (folder / "model.safetensors").write_bytes(save(model.state_dict()))
         description = {
-            "model": about["model"] | {"feature_dim": model.feature_dim},
+            "model": about["model"] | {"feature": "bn", "feature_dim": model.feature_dim},
             "images": about["images"],
             "versions": about["versions"],
         }
