@@ -10,7 +10,7 @@ VERSION = next(
 )
 
 EXPORT = ["onnx>=1.17", "onnxscript", "onnxruntime", "safetensors"]  # onnxscript: torch.onnx.export needs it
-VISUAL = ["matplotlib", "scikit-learn", "jinja2"]
+VISUAL = ["matplotlib>=3.8", "scikit-learn", "jinja2"]
 
 setup(
     name="torchreid-rgbir",

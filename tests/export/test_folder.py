@@ -147,7 +147,6 @@ def test_the_command_says_what_it_compared(quick, weights, photos, tmp_path, cap
     printed = capsys.readouterr().out
     assert "features on random" in printed and "features on files" in printed
     assert "ONNX Runtime" in printed and "median of 20, interleaved" in printed
-    assert main(["export", "--weights", str(weights), "--out", str(tmp_path / "b"), "--images", *photos]) == 0
 
 
 def test_without_any_file_it_says_so(quick, weights, tmp_path, capsys, monkeypatch):

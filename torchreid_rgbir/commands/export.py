@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="PATH",
-        help="image files or folders to compare the exported features on (default: some of the training data, if it is there)",
+        help="image files, or folders with some, to compare the exported features on (default: the training data, if it is there)",
     )
 
 

@@ -13,7 +13,7 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
-from torchreid_rgbir.data.cross_modal import IMAGE_SUFFIXES, list_images, read_image
+from torchreid_rgbir.data.cross_modal import IMAGE_SUFFIXES, read_image
 from torchreid_rgbir.data.transforms import BatchTransforms, Decode
 from torchreid_rgbir.export import standalone
 from torchreid_rgbir.extras import require
@@ -23,7 +23,7 @@ from torchreid_rgbir.models.loading import load_model
 
 LOADER = "reid_features.py"  # the standalone loader's name in the folder
 TOLERANCE = 1e-4  # of a feature, where features are up to 1; relative to the largest where they are larger
-NUM_FILES = 8
+NUM_FILES = 8  # looked at of a folder
 
 
 def export(weights: str | Path, out: str | Path, images: Sequence[str | Path] = ()) -> dict[str, float]:
@@ -35,8 +35,8 @@ def export(weights: str | Path, out: str | Path, images: Sequence[str | Path] = 
     Args:
         weights: a checkpoint that `train` wrote.
         out: folder to write to; made where it is missing.
-        images: files, or folders of them, to compare on as well as on random images; where there are none, the first
-            files of the data that the model was trained on, if they are there.
+        images: files to compare on as well as on random images, or folders, of which a few files are taken; when empty,
+            a few of the data that the model was trained on, if it is there.
 
     Returns:
         The largest difference on 'random' images and on 'files' (left out where there are none), as `TOLERANCE` counts it.
@@ -75,7 +75,7 @@ def export(weights: str | Path, out: str | Path, images: Sequence[str | Path] = 
 
 
 def find_images(paths: Sequence[str | Path]) -> list[str]:
-    """The files among `paths`, and the images in those that are folders.
+    """The files among `paths`, and the first few images below those that are folders.
 
     Raises:
         FileNotFoundError: a path that is not there, or a folder without an image.
@@ -84,7 +84,7 @@ def find_images(paths: Sequence[str | Path]) -> list[str]:
     for path in map(Path, paths):
         if not path.exists():
             raise FileNotFoundError(f"{path} is missing: give image files, or folders that hold some")
-        files = list_images(path) if path.is_dir() else [str(path)]
+        files = _some_images(path) if path.is_dir() else [str(path)]
         if not files:
             raise FileNotFoundError(f"{path} holds no image ({', '.join(IMAGE_SUFFIXES)}): choose another folder")
         found += files
@@ -92,8 +92,12 @@ def find_images(paths: Sequence[str | Path]) -> list[str]:
 
 
 def _training_images(about: dict) -> list[str]:
-    root = Path(yaml.safe_load(about["config"])["data"]["root"]).expanduser()
-    return list(islice((str(path) for path in root.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES), NUM_FILES))
+    return _some_images(Path(yaml.safe_load(about["config"])["data"]["root"]).expanduser())
+
+
+def _some_images(folder: Path) -> list[str]:
+    images = (p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
+    return [str(path) for path in islice(images, NUM_FILES)]
 
 
 def _prepared(files: Sequence[str], about: dict) -> torch.Tensor:

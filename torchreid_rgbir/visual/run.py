@@ -83,6 +83,7 @@ def visualize(
     if report:
         # Every query's list, so that good and bad ones can be told apart and counted.
         lists = ranked_lists(features, query, skip, distance, cfg.test.visrank_topk, len(features))
+        lists = [ranked for ranked in lists if ranked[1]]  # a query may have to pass over the whole gallery
         pictures = {kind: draw[kind]() for kind in kinds if kind != "ranked"}
         html = page.render(engine.results[dataset], lists, pictures, run.name, str(weights), about)
         path = Path(out).expanduser() / "report.html"
