@@ -16,9 +16,11 @@ from PIL import Image
 
 from torchreid_rgbir.cli import main
 from torchreid_rgbir.data.cross_modal import list_images
+from torchreid_rgbir.metrics import sysu_mm01
 from torchreid_rgbir.modality import RGB
+from torchreid_rgbir.models.loading import load_model
 from torchreid_rgbir.visual.figure import WIDTH
-from torchreid_rgbir.visual.run import KINDS, visualize
+from torchreid_rgbir.visual.run import KINDS, configuration, tested, visualize
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +66,17 @@ def test_the_report_shows_the_runs_results(report, run):
     assert right + wrong == 16 and right > 0 and wrong > 0
     assert "night &lt;&amp;&gt; day" in page and "night <&>" not in page
     assert "batches_per_epoch: 2" in page
+
+
+def test_good_and_bad_examples_are_told_apart(report, weights):
+    page = report.read_text(encoding="utf-8")
+    good, bad = re.search(r"First match right(.*)First match wrong(.*)Training curves", page, re.DOTALL).groups()
+    for part, sign in ((good, "✓"), (bad, "✗")):
+        firsts = [re.search("[✓✗]", strip)[0] for strip in part.split('class="query"')[1:]]
+        assert firsts and set(firsts) == {sign}
+    engine, dataset = tested(configuration(load_model(weights)[1], weights, root=""))
+    drawn = sysu_mm01.report(engine.features[dataset], None, sampling="agw")[0]["trials"][0]
+    assert good.startswith(f": {round(16 * drawn['rank1'])} of 16 queries")
 
 
 def test_the_report_holds_everything_itself(report):
