@@ -19,6 +19,8 @@ COMMANDS = {
     "identify": "who or what is it: rank the categories of references for an image of the other modality",
     "gallery": "keep references: add, remove, list, search, compact",
     "calibrate": "find the score below which an image is unknown",
+    "export": "write a trained model as ONNX graphs and safetensors, for use without torchreid",
+    "visualize": "draw ranked results, features, distances, edges, activation and curves, or a report page",
     "doctor": "check a data set on disk before training",
     "synthesize": "write a synthetic RGB-IR data set in an official layout",
     "benchmark": "measure speed, both sides of each ratio interleaved in one run",
