@@ -20,9 +20,13 @@ pytest.importorskip("onnxruntime")
 safetensors_torch = pytest.importorskip("safetensors.torch")
 
 
-@pytest.fixture
-def photos(sysu_root):
-    return [path for person in sorted((sysu_root / "cam3").iterdir())[:3] for path in list_images(person)]
+@pytest.fixture(scope="session")
+def photos(sysu_root, tmp_path_factory):
+    """Six pictures of people, each of another size than the network takes."""
+    folder = tmp_path_factory.mktemp("photos")
+    for i, person in enumerate(sorted((sysu_root / "cam1").iterdir())[:6]):
+        read_image(list_images(person)[0]).resize((41 + 9 * i, 150 - 20 * i)).save(folder / f"{i}.jpg")
+    return list_images(folder)
 
 
 def features_of(weights, photos, modality):

@@ -20,7 +20,7 @@ from torchreid_rgbir.metrics import sysu_mm01
 from torchreid_rgbir.modality import RGB
 from torchreid_rgbir.models.loading import load_model
 from torchreid_rgbir.visual.figure import WIDTH
-from torchreid_rgbir.visual.run import KINDS, configuration, tested, visualize
+from torchreid_rgbir.visual.run import KINDS, configuration, scored, visualize
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_good_and_bad_examples_are_told_apart(report, weights):
     for part, sign in ((good, "✓"), (bad, "✗")):
         firsts = [re.search("[✓✗]", strip)[0] for strip in part.split('class="query"')[1:]]
         assert firsts and set(firsts) == {sign}
-    engine, dataset = tested(configuration(load_model(weights)[1], weights, root=""))
+    engine, dataset = scored(configuration(load_model(weights)[1], weights, root=""))
     drawn = sysu_mm01.report(engine.features[dataset], None, sampling="agw")[0]["trials"][0]
     assert good.startswith(f": {round(16 * drawn['rank1'])} of 16 queries")
 

@@ -62,7 +62,7 @@ def visualize(
     groups = [read_samples(impaths, modality, about["images"]) for modality, impaths in (images or {}).items()]
 
     if set(kinds) & set(OF_TEST_SET) or (set(kinds) & set(OF_IMAGES) and not groups):
-        engine, dataset = tested(cfg)
+        engine, dataset = scored(cfg)
         features = engine.features[dataset]
         skip = engine.test_loader[dataset]["query"].dataset.protocol.skip
     if set(kinds) & set(OF_IMAGES) and not groups:
@@ -106,7 +106,7 @@ def configuration(about: dict, weights: str | Path, root: str) -> CfgNode:
     return cfg
 
 
-def tested(cfg: CfgNode) -> tuple[CrossModalEngine, str]:
+def scored(cfg: CfgNode) -> tuple[CrossModalEngine, str]:
     """The engine after its test, with features and results, and the name of its first test set."""
     engine = build_engine(cfg)
     engine.test(dist_metric=cfg.test.dist_metric, normalize_feature=cfg.test.normalize_feature)
