@@ -305,7 +305,7 @@ def test_a_damaged_gallery_is_one_line(gallery, where, clustered):
     for part in ("data", "_versions"):
         for path in (Path(where) / "references.lance" / part).iterdir():
             path.write_bytes(path.read_bytes()[:40])
-        with pytest.raises(ValueError, match="cannot be read .*restore it from a copy") as caught:
+        with pytest.raises(ValueError, match="cannot be read .*if it is damaged, restore a copy") as caught:
             Gallery.open(where).search(features[:1])
         assert "\n" not in str(caught.value)
 
@@ -322,6 +322,19 @@ def test_a_creation_that_was_cut_short_can_be_repeated(tmp_path):
         Gallery.create(tmp_path / "photos", FINGERPRINT, 4, "ir")
     with pytest.raises(FileNotFoundError, match="is no gallery"):
         Gallery.open(tmp_path / "photos")
+
+
+def test_an_address_of_object_storage(tmp_path, clustered):
+    """file:// goes the way that s3:// goes."""
+    pytest.importorskip("lancedb")
+    features, rows = clustered
+    where = f"file://{tmp_path}/gallery"
+    with pytest.raises(FileNotFoundError, match="is no gallery"):
+        Gallery.open(where)
+    Gallery.create(where, FINGERPRINT, 32, "ir").add(features, rows)
+    assert len(Gallery.open(where)) == 200
+    with pytest.raises(FileExistsError, match="already"):
+        Gallery.create(where, FINGERPRINT, 32, "ir")
 
 
 def test_an_empty_gallery(tmp_path):

@@ -9,24 +9,22 @@ from urllib.parse import urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
+from torchreid_rgbir.extras import require
 from torchreid_rgbir.retrieval.gallery import About, Gallery
 from torchreid_rgbir.retrieval.references import check_queries
 from torchreid_rgbir.retrieval.rows import Match, Rows, Where, to_utc
 from torchreid_rgbir.retrieval.search import unit
 
-try:
-    from pymilvus import DataType, MilvusClient
-    from pymilvus.exceptions import MilvusException
-except ModuleNotFoundError as error:
-    raise ValueError(
-        f"a gallery on a server needs {error.name}: run `pip install 'torchreid-rgbir[cluster]'`"
-    ) from None
+require("cluster", "pymilvus")
+from pymilvus import DataType, MilvusClient  # noqa: E402
+from pymilvus.exceptions import MilvusException  # noqa: E402
 
 COLLECTION = "references"
 COLUMNS = ["path", "category", "camera", "time", "extra"]
 BATCH_ROWS = 4096  # a message to the server may hold 64 MB
 MAX_TEXT = 4096  # bytes of a path or a category
 GRAPH_DEGREE, CONSTRUCTION_CANDIDATES, SEARCH_CANDIDATES = 20, 150, 100
+MAX_HITS = 16384  # of one query, the server's limit
 SECONDS_TO_ANSWER = 10
 
 
@@ -129,7 +127,7 @@ class MilvusGallery(Gallery):
             found = self._client.search(
                 self._collection,
                 data=list(unit(queries)),
-                limit=k,
+                limit=min(k, MAX_HITS),
                 filter=_expression(where),
                 output_fields=COLUMNS,
                 search_params={"params": {"ef": max(SEARCH_CANDIDATES, 4 * k)}},
