@@ -9,6 +9,9 @@ VERSION = next(
     if line.startswith("__version__")
 )
 
+GALLERY = ["lancedb>=0.40"]
+CLUSTER = ["pymilvus>=3.0"]
+
 setup(
     name="torchreid-rgbir",
     version=VERSION,
@@ -37,9 +40,9 @@ setup(
         "tensorboard",
     ],
     extras_require={
-        "gallery": ["lancedb>=0.40"],
-        "cluster": ["pymilvus>=3.0"],
-        "dev": ["pytest", "hypothesis", "ruff", "mypy", "build"],
+        "gallery": GALLERY,
+        "cluster": CLUSTER,
+        "dev": [*GALLERY, *CLUSTER, "milvus-lite>=3.2", "pytest", "hypothesis", "ruff", "mypy", "build"],
     },
     entry_points={"console_scripts": ["torchreid-rgbir = torchreid_rgbir.cli:main"]},
     classifiers=[
