@@ -4,7 +4,7 @@ import dataclasses
 import os
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -104,12 +104,11 @@ class LanceGallery(Gallery):
             merge.execute(table)
             self._renew()
 
-    def remove(self, where: Where = Where(), paths: Sequence[str] = ()) -> int:  # noqa: B008
-        conditions = _sql(where) + ([f"path IN ({_texts(paths)})"] if paths else [])
-        if not conditions:
+    def remove(self, where: Where) -> int:
+        if not where:
             raise ValueError("nothing says which images to remove: give a path or a filter")
         with _working(self.where):
-            removed = self._table.delete(" AND ".join(conditions)).num_deleted_rows
+            removed = self._table.delete(_sql(where)).num_deleted_rows
             self._renew()
         return removed
 
@@ -117,7 +116,7 @@ class LanceGallery(Gallery):
         with _working(self.where):
             query = self._table.search().select(list(COLUMNS))
             if where:
-                query = query.where(" AND ".join(_sql(where)))
+                query = query.where(_sql(where))
             return _rows(query.to_arrow())
 
     def references(self) -> References:
@@ -156,7 +155,7 @@ class LanceGallery(Gallery):
             asked = self._table.search(query, vector_column_name="feature").distance_type("cosine").limit(k)
             asked = asked.nprobes(NUM_PARTITIONS).ef(max(SEARCH_CANDIDATES, REFINE * k)).refine_factor(REFINE)
             if where:
-                asked = asked.where(" AND ".join(_sql(where)), prefilter=True)
+                asked = asked.where(_sql(where), prefilter=True)
             found = asked.select([*COLUMNS, "_distance"]).to_arrow()
         rows, distances = _rows(found), found.column("_distance").to_numpy()
         return [rows.match(row, 1 - distance) for row, distance in enumerate(distances)]
@@ -237,17 +236,15 @@ def _rows(table: Any) -> Rows:
     return Rows(texts["path"], texts["category"], table.column("camera").to_numpy(), times, texts["extra"])
 
 
-def _sql(where: Where) -> list[str]:
+def _sql(where: Where) -> str:
     conditions = []
-    if where.categories:
-        conditions.append(f"category IN ({_texts(where.categories)})")
+    for column, values in (("category", where.categories), ("path", where.paths)):
+        if values:
+            texts = ", ".join("'" + value.replace("'", "''") + "'" for value in values)
+            conditions.append(f"{column} IN ({texts})")
     if where.cameras:
         conditions.append(f"camera IN ({', '.join(str(int(camera)) for camera in where.cameras)})")
     for sign, time in ((">=", where.since), ("<=", where.until)):
         if time is not None:
             conditions.append(f"time {sign} timestamp '{str(to_utc(time)).replace('T', ' ')}'")
-    return conditions
-
-
-def _texts(values: Sequence[str]) -> str:
-    return ", ".join("'" + str(value).replace("'", "''") + "'" for value in values)
+    return " AND ".join(conditions)

@@ -93,13 +93,12 @@ class MilvusGallery(Gallery):
             for start in range(0, len(entries), BATCH_ROWS):
                 self._client.upsert(self._collection, entries[start : start + BATCH_ROWS])
 
-    def remove(self, where: Where = Where(), paths: Sequence[str] = ()) -> int:  # noqa: B008
-        condition = _expression(where, paths)
-        if not condition:
+    def remove(self, where: Where) -> int:
+        if not where:
             raise ValueError("nothing says which images to remove: give a path or a filter")
         before = len(self)
         with _answering(self.where):
-            self._client.delete(self._collection, filter=condition)
+            self._client.delete(self._collection, filter=_expression(where))
         return before - len(self)
 
     def rows(self, where: Where = Where()) -> Rows:  # noqa: B008
@@ -189,10 +188,10 @@ def _rows(found: Sequence[dict]) -> Rows:
     )
 
 
-def _expression(where: Where, paths: Sequence[str] = ()) -> str:
+def _expression(where: Where) -> str:
     conditions = [
         f"{column} in {json.dumps(list(values), ensure_ascii=False)}"
-        for column, values in (("category", where.categories), ("camera", where.cameras), ("path", paths))
+        for column, values in (("category", where.categories), ("camera", where.cameras), ("path", where.paths))
         if values
     ]
     for sign, time in ((">=", where.since), ("<=", where.until)):
