@@ -139,8 +139,16 @@ def test_a_checkpoint_that_does_not_say_what_it_is(tmp_path, weights):
     del state["about"]["model"]
     checkpoint.save(state, tmp_path / "a.pth.tar")
     checkpoint.save({"state_dict": state["state_dict"]}, tmp_path / "b.pth.tar")
+    state = checkpoint.load(weights)
+    del state["about"]["config"]
+    checkpoint.save(state, tmp_path / "d.pth.tar")
     (tmp_path / "c.pth.tar").write_text(json.dumps({}))
-    for name, message in (("a", "'model' is missing"), ("b", "'about' is missing"), ("c", "no checkpoint")):
+    for name, message in (
+        ("a", "which model it holds"),
+        ("b", "which model it holds"),
+        ("c", "no checkpoint"),
+        ("d", "how its features are taken"),
+    ):
         with pytest.raises(ValueError, match=message):
             Extractor.load(tmp_path / f"{name}.pth.tar")
     with pytest.raises(FileNotFoundError, match="nowhere is missing"):

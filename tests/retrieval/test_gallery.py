@@ -107,6 +107,10 @@ def test_what_goes_in_comes_out(gallery, where, clustered):
             Where(cameras=[1, 3], since=START + timedelta(hours=20), until=START + timedelta(hours=101)),
             lambda i: i % 3 != 1 and i % 2 and 20 <= i <= 101,
         ),
+        (
+            Where(paths=["images/it's 4.jpg", "images/it's 5.jpg", "images/it's 77.jpg"], cameras=[3]),
+            lambda i: i in (5, 77),
+        ),
     ],
 )
 def test_search_is_brute_force(gallery, clustered, filtered, keep):
@@ -131,14 +135,14 @@ def test_a_match_tells_all_of_its_image(gallery, clustered):
 @EVERY_STORE
 def test_removed_images_are_gone(gallery, where, clustered):
     features, rows = clustered
-    assert gallery.remove(paths=["images/it's 7.jpg", "nowhere.jpg"]) == 1
+    assert gallery.remove(Where(paths=["images/it's 7.jpg", "nowhere.jpg"])) == 1
     assert gallery.remove(Where(cameras=[2], until=START + timedelta(hours=50))) == 9 - 1  # 1, 7, 13, ... 49 without 7
     gone = {7, *range(1, 50, 6)}
     for seen in (gallery, Gallery.open(where)):
         assert len(seen) == 200 - len(gone)
         agree(seen.search(features[:9], 5), brute_force(features, rows, features[:9], 5, lambda i: i not in gone))
     with pytest.raises(ValueError, match="nothing says which images to remove"):
-        gallery.remove()
+        gallery.remove(Where())
 
 
 @EVERY_STORE
@@ -217,7 +221,7 @@ def test_erased_features_are_off_the_disk(gallery, where, clustered, index):
     if index:
         gallery.compact(index=True)
     assert files_with(where, kept)
-    gallery.remove(paths=[rows.paths[3]])  # one of 120 in its file, which the library's own compaction leaves
+    gallery.remove(Where(paths=[rows.paths[3]]))  # one of 120 in its file, which the library's own compaction leaves
     gallery.compact(erase=True)
     assert not files_with(where, kept)
     opened = Gallery.open(where)
@@ -305,7 +309,7 @@ def test_a_damaged_gallery_is_one_line(gallery, where, clustered):
     for part in ("data", "_versions"):
         for path in (Path(where) / "references.lance" / part).iterdir():
             path.write_bytes(path.read_bytes()[:40])
-        with pytest.raises(ValueError, match="cannot be read .*restore it from a copy") as caught:
+        with pytest.raises(ValueError, match="cannot be read .*if it is damaged, restore a copy") as caught:
             Gallery.open(where).search(features[:1])
         assert "\n" not in str(caught.value)
 
@@ -322,6 +326,19 @@ def test_a_creation_that_was_cut_short_can_be_repeated(tmp_path):
         Gallery.create(tmp_path / "photos", FINGERPRINT, 4, "ir")
     with pytest.raises(FileNotFoundError, match="is no gallery"):
         Gallery.open(tmp_path / "photos")
+
+
+def test_an_address_of_object_storage(tmp_path, clustered):
+    """file:// goes the way that s3:// goes."""
+    pytest.importorskip("lancedb")
+    features, rows = clustered
+    where = f"file://{tmp_path}/gallery"
+    with pytest.raises(FileNotFoundError, match="is no gallery"):
+        Gallery.open(where)
+    Gallery.create(where, FINGERPRINT, 32, "ir").add(features, rows)
+    assert len(Gallery.open(where)) == 200
+    with pytest.raises(FileExistsError, match="already"):
+        Gallery.create(where, FINGERPRINT, 32, "ir")
 
 
 def test_an_empty_gallery(tmp_path):

@@ -45,9 +45,11 @@ def test_equal_references_tie_wherever_they_stand():
     rng = np.random.default_rng(0)
     row = rng.standard_normal((1, 513))
     references = unit(np.repeat(row, 1037, 0))
-    [(rows, scores)] = nearest(unit(rng.standard_normal((1, 513))), references, 1037)
-    assert rows.tolist() == list(range(1037))
-    assert len(set(scores.tolist())) == 1
+    queries = unit(rng.standard_normal((5, 513)))
+    for k in (3, 500, 1037):
+        for rows, scores in nearest(queries, references, k):
+            assert rows.tolist() == list(range(k))
+            assert len(set(scores.tolist())) == 1
 
 
 def test_blocks_do_not_show(monkeypatch):

@@ -4,7 +4,7 @@ import argparse
 
 from torchreid_rgbir.commands.arguments import add_model_arguments, load_extractor
 from torchreid_rgbir.modality import NAMES
-from torchreid_rgbir.retrieval.calibrate import calibrate
+from torchreid_rgbir.retrieval.calibrate import calibrate, num_allowed
 from torchreid_rgbir.retrieval.gallery import Gallery
 from torchreid_rgbir.retrieval.identify import open_references
 from torchreid_rgbir.retrieval.listing import read_listing
@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     labelled = read_listing(args.images)
+    num_allowed(args.rate, len(labelled))  # before anything is extracted
     extractor = load_extractor(args)
     references = open_references(args.reference, extractor, args.reference_modality)
     features = extractor(list(labelled.paths), args.modality, args.batch_size)

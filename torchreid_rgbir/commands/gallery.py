@@ -2,6 +2,7 @@
 
 import argparse
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from torchreid_rgbir.commands.arguments import add_model_arguments, add_where_arguments, load_extractor, where
@@ -79,7 +80,7 @@ def _remove(args: argparse.Namespace) -> int:
     gallery = Gallery.open(args.gallery)
     # `gallery add` keeps absolute paths; rows added from Python may be named otherwise.
     paths = [*args.path, *(str(Path(path).absolute()) for path in args.path)]
-    removed = gallery.remove(where(args), paths)
+    removed = gallery.remove(replace(where(args), paths=paths))
     print(
         f"removed {removed} images: {len(gallery)} left in {args.gallery}; `gallery compact --erase` takes them off the disk"
     )

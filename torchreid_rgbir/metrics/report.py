@@ -64,12 +64,16 @@ def check_folder(path: str | Path) -> None:
     """Called before work whose result goes to `path`.
 
     Raises:
-        FileNotFoundError: its folder is missing.
+        OSError: it cannot be written there.
     """
-    if not Path(path).absolute().parent.is_dir():
-        raise FileNotFoundError(
-            f"{Path(path).parent} is not a folder: make it first, or write somewhere else than {path}"
-        )
+    path = Path(path)
+    folder = path.absolute().parent
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: name a file in it")
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is not a folder: make it first, or write somewhere else than {path}")
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"{folder} may not be written to: write somewhere else than {path}")
 
 
 def terminal_table(results: dict) -> str:

@@ -40,13 +40,7 @@ def calibrate(features: NDArray, categories: NDArray, references: Searchable, ra
     Raises:
         ValueError: a rate outside of (0, 1), too few images to measure it, or no reference of another category.
     """
-    if not 0 < rate < 1:
-        raise ValueError(f"rate is {rate}: a false-match rate lies between 0 and 1")
-    allowed = math.floor(round(rate * len(features), 6))  # 0.29 * 100 is a little less than 29
-    if allowed == 0:
-        raise ValueError(
-            f"{len(features)} images cannot measure a false-match rate of {rate:g}: give at least {math.ceil(1 / rate)}"
-        )
+    allowed = num_allowed(rate, len(features))
     answers = identify(features, references, topk=2)
     strangers = np.array(
         [
@@ -66,6 +60,22 @@ def calibrate(features: NDArray, categories: NDArray, references: Searchable, ra
         float(np.mean((own >= threshold) & (own > strangers), where=known)) if known.any() else math.nan,
         len(features),
     )
+
+
+def num_allowed(rate: float, num_images: int) -> int:
+    """How many of the images may be given a name.
+
+    Raises:
+        ValueError: a rate outside of (0, 1), or too few images to measure it.
+    """
+    if not 0 < rate < 1:
+        raise ValueError(f"rate is {rate}: a false-match rate lies between 0 and 1")
+    allowed = math.floor(round(rate * num_images, 6))  # 0.29 * 100 is a little less than 29
+    if allowed == 0:
+        raise ValueError(
+            f"{num_images} images cannot measure a false-match rate of {rate:g}: give at least {math.ceil(1 / rate)}"
+        )
+    return allowed
 
 
 def _own(features: NDArray, categories: NDArray, references: Searchable) -> NDArray[np.float32]:

@@ -21,7 +21,8 @@ from torchreid_rgbir.data.cross_modal import list_images, read_image
 from torchreid_rgbir.data.transforms import BatchTransforms, Decode
 from torchreid_rgbir.engine import Testing, checkpoint
 from torchreid_rgbir.metrics.protocol import modality_of
-from torchreid_rgbir.models import MODELS, DualResNet
+from torchreid_rgbir.models import DualResNet
+from torchreid_rgbir.models.loading import load_model
 
 AnyImage = str | os.PathLike[str] | NDArray[np.uint8] | Image.Image
 
@@ -65,22 +66,17 @@ class Extractor:
             FileNotFoundError: no such file.
             ValueError: no checkpoint, or one that does not say what model it is.
         """
-        state = checkpoint.load(path)
+        model, about = load_model(path)
         try:
-            about = state["about"]
-            kind, images = about["model"], about["images"]
             test = yaml.safe_load(about["config"])["test"]
-            factory = MODELS[kind["name"]]
             testing = Testing(feature=test["feature"], flip=test["flip"])
-        except (KeyError, TypeError) as error:
+        except KeyError as error:
             raise ValueError(
-                f"{path} does not say what model it is ({error} is missing): give a checkpoint of `torchreid-rgbir train`"
+                f"{path} does not say how its features are taken ({error} is missing): give a checkpoint of `torchreid-rgbir train`"
             ) from None
-        model = factory(kind["num_classes"], pretrained=False, last_stride=kind["last_stride"])
-        checkpoint.load_weights(model, path)
         device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        model = model.to(device).to(memory_format=torch.channels_last).eval()
-        return cls(model, images, testing, device, amp)
+        model = model.to(device).to(memory_format=torch.channels_last)
+        return cls(model, about["images"], testing, device, amp)
 
     @torch.no_grad()
     def __call__(

@@ -9,6 +9,7 @@ from tqdm import tqdm
 from torchreid_rgbir.retrieval.extractor import Extractor
 from torchreid_rgbir.retrieval.gallery import Gallery
 from torchreid_rgbir.retrieval.listing import read_listing
+from torchreid_rgbir.retrieval.rows import Where
 
 COMMIT_ROWS = 1024
 
@@ -39,8 +40,12 @@ def fill(
     except FileNotFoundError:
         gallery = Gallery.create(where, extractor.fingerprint, extractor.model.feature_dim, modality)
     gallery.check(extractor.fingerprint, modality)
-    new = rows.take(~np.isin(rows.paths.astype(str), gallery.rows().paths.astype(str)))
-    for start in tqdm(range(0, len(new), COMMIT_ROWS), "adding", unit="commit", leave=False, disable=None):
-        part = new.take(slice(start, start + COMMIT_ROWS))
-        gallery.add(extractor(list(part.paths), modality, batch_size), part)
-    return gallery, len(new), len(rows) - len(new)
+    added = 0
+    for start in tqdm(range(0, len(rows), COMMIT_ROWS), "adding", unit="commit", leave=False, disable=None):
+        part = rows.take(slice(start, start + COMMIT_ROWS))
+        known = set(gallery.rows(Where(paths=list(part.paths))).paths)
+        new = part.take(np.array([path not in known for path in part.paths]))
+        if len(new):
+            gallery.add(extractor(list(new.paths), modality, batch_size), new)
+        added += len(new)
+    return gallery, added, len(rows) - added

@@ -1,7 +1,6 @@
 """A gallery: references that last. One interface over two stores: LanceDB on a disk or object storage, a Milvus cluster beyond one machine."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,14 +127,14 @@ class Gallery(ABC):
     def _add(self, features: NDArray, rows: Rows) -> None: ...
 
     @abstractmethod
-    def remove(self, where: Where = Where(), paths: Sequence[str] = ()) -> int:  # noqa: B008
-        """Removes the images that the filter lets through and whose path is one of these, in one commit.
+    def remove(self, where: Where) -> int:
+        """Removes the images that the filter lets through, in one commit.
 
         Returns:
             How many there were.
 
         Raises:
-            ValueError: neither a filter nor a path, which would remove everything.
+            ValueError: a filter that excludes nothing, which would remove everything.
         """
 
     @abstractmethod

@@ -4,7 +4,7 @@ import dataclasses
 import os
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from torchreid_rgbir.extras import require
 from torchreid_rgbir.retrieval.gallery import LANCE_TABLE, About, Gallery
 from torchreid_rgbir.retrieval.references import References, check_queries
 from torchreid_rgbir.retrieval.rows import Match, Rows, Where, to_utc
@@ -21,14 +22,10 @@ from torchreid_rgbir.retrieval.search import unit
 # Read at the import; its warnings are about its own affairs.
 os.environ.setdefault("LANCE_LOG", "error")
 os.environ.setdefault("LANCE_INCLUDE_VECTOR_CENTROIDS", "false")
-try:
-    import lancedb
-    import pyarrow as pa
-    from lancedb.index import Bitmap, BTree, HnswSq
-except ModuleNotFoundError as error:
-    raise ValueError(
-        f"a gallery needs {error.name}: run `pip install 'torchreid-rgbir[gallery]'`, or use a reference folder"
-    ) from None
+require("gallery", "lancedb")
+import lancedb  # noqa: E402
+import pyarrow as pa  # noqa: E402
+from lancedb.index import Bitmap, BTree, HnswSq  # noqa: E402
 
 EXACT_ROWS = 1_000_000  # up to here a search compares with every image (2 GB of features at D = 512)
 BATCH_ROWS = 8192  # read at a time
@@ -52,10 +49,15 @@ class LanceGallery(Gallery):
 
     @classmethod
     def open_at(cls, where: str) -> "LanceGallery":
-        if "://" not in where and not (Path(where) / f"{LANCE_TABLE}.lance").is_dir():
-            raise FileNotFoundError(f"{where} is no gallery: make one with `torchreid-rgbir gallery add`")
-        with _readable(where):
-            return cls(where, lancedb.connect(where).open_table(LANCE_TABLE))
+        missing = FileNotFoundError(f"{where} is no gallery: make one with `torchreid-rgbir gallery add`")
+        folder = Path(where) / f"{LANCE_TABLE}.lance"
+        if "://" not in where and (not folder.is_dir() or _is_cut_short(folder)):
+            raise missing  # before the library makes a folder of that name
+        with _working(where):
+            database = lancedb.connect(where)
+            if LANCE_TABLE in database.list_tables().tables:
+                return cls(where, database.open_table(LANCE_TABLE))
+        raise missing
 
     @classmethod
     def create_at(cls, where: str, about: About) -> "LanceGallery":
@@ -70,14 +72,17 @@ class LanceGallery(Gallery):
                 ("extra", pa.string()),
             ]
         )
-        if "://" not in where:
-            folder = Path(where) / f"{LANCE_TABLE}.lance"
-            if Path(where).exists() and (not Path(where).is_dir() or any(Path(where).iterdir())):
-                if not folder.is_dir() or any((folder / "_versions").glob("*.manifest")):
-                    raise FileExistsError(f"{where} exists already: choose another place, or add to it")
-                shutil.rmtree(folder)  # left by a process that ended before its first commit
-        with _readable(where):
-            return cls(where, lancedb.connect(where).create_table(LANCE_TABLE, schema=schema))
+        folder = Path(where) / f"{LANCE_TABLE}.lance"
+        if "://" not in where and Path(where).exists():
+            if _is_cut_short(folder):
+                shutil.rmtree(folder)
+            if not Path(where).is_dir() or any(Path(where).iterdir()):
+                raise FileExistsError(f"{where} exists already: choose another place, or add to it")
+        with _working(where):
+            database = lancedb.connect(where)
+            if LANCE_TABLE not in database.list_tables().tables:
+                return cls(where, database.create_table(LANCE_TABLE, schema=schema))
+        raise FileExistsError(f"{where} exists already: choose another place, or add to it")
 
     def __len__(self) -> int:
         return self._num_rows
@@ -94,31 +99,30 @@ class LanceGallery(Gallery):
             },
             schema=self._table.schema,
         )
-        with _readable(self.where):
+        with _working(self.where):
             merge = self._table.merge_insert("path").when_matched_update_all().when_not_matched_insert_all()
             merge.execute(table)
             self._renew()
 
-    def remove(self, where: Where = Where(), paths: Sequence[str] = ()) -> int:  # noqa: B008
-        conditions = _sql(where) + ([f"path IN ({_texts(paths)})"] if paths else [])
-        if not conditions:
+    def remove(self, where: Where) -> int:
+        if not where:
             raise ValueError("nothing says which images to remove: give a path or a filter")
-        with _readable(self.where):
-            removed = self._table.delete(" AND ".join(conditions)).num_deleted_rows
+        with _working(self.where):
+            removed = self._table.delete(_sql(where)).num_deleted_rows
             self._renew()
         return removed
 
     def rows(self, where: Where = Where()) -> Rows:  # noqa: B008
-        with _readable(self.where):
+        with _working(self.where):
             query = self._table.search().select(list(COLUMNS))
             if where:
-                query = query.where(" AND ".join(_sql(where)))
+                query = query.where(_sql(where))
             return _rows(query.to_arrow())
 
     def references(self) -> References:
         """All of it in memory."""
         if self._held is None:
-            with _readable(self.where):
+            with _working(self.where):
                 features = np.empty((len(self), self.about.dim), np.float32)
                 parts, start = [], 0
                 for batch in self._table.search().to_batches(BATCH_ROWS):
@@ -147,27 +151,27 @@ class LanceGallery(Gallery):
         return [self._ask_index(query, k, where) for query in unit(queries)]
 
     def _ask_index(self, query: NDArray, k: int, where: Where) -> list[Match]:
-        with _readable(self.where):
+        with _working(self.where):
             asked = self._table.search(query, vector_column_name="feature").distance_type("cosine").limit(k)
             asked = asked.nprobes(NUM_PARTITIONS).ef(max(SEARCH_CANDIDATES, REFINE * k)).refine_factor(REFINE)
             if where:
-                asked = asked.where(" AND ".join(_sql(where)), prefilter=True)
+                asked = asked.where(_sql(where), prefilter=True)
             found = asked.select([*COLUMNS, "_distance"]).to_arrow()
         rows, distances = _rows(found), found.column("_distance").to_numpy()
         return [rows.match(row, 1 - distance) for row, distance in enumerate(distances)]
 
     def set_threshold(self, threshold: float) -> None:
-        with _readable(self.where):
+        with _working(self.where):
             self._table.update_field_metadata({"path": "feature", "metadata": {"threshold": repr(float(threshold))}})
             self._renew()
 
     def refresh(self) -> None:
-        with _readable(self.where):
+        with _working(self.where):
             self._table.checkout_latest()
             self._renew()
 
     def compact(self, index: bool = False, erase: bool = False) -> None:
-        with _readable(self.where), warnings.catch_warnings():
+        with _working(self.where), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*cleanup_older_than=0")  # our docstring says the same
             index = index or (erase and self._indexed)  # its codes tell of removed images too
             if erase:
@@ -209,14 +213,21 @@ class LanceGallery(Gallery):
             ) from None
 
 
+def _is_cut_short(folder: Path) -> bool:
+    """Whether a process ended while it made this table, before its first commit."""
+    return folder.is_dir() and not any(folder.glob("_versions/*.manifest")) and not any(folder.glob("data/*"))
+
+
 @contextmanager
-def _readable(where: str) -> Iterator[None]:
+def _working(where: str) -> Iterator[None]:
     """What goes wrong in the store, in one line."""
     try:
         yield
     except (RuntimeError, OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split(", /root")[0].split())[:200]
-        raise ValueError(f"{where} cannot be read ({reason}): restore it from a copy, or make it again") from None
+        raise ValueError(
+            f"{where} cannot be read or written ({reason}): free the disk if it is full; if it is damaged, restore a copy"
+        ) from None
 
 
 def _rows(table: Any) -> Rows:
@@ -225,17 +236,15 @@ def _rows(table: Any) -> Rows:
     return Rows(texts["path"], texts["category"], table.column("camera").to_numpy(), times, texts["extra"])
 
 
-def _sql(where: Where) -> list[str]:
+def _sql(where: Where) -> str:
     conditions = []
-    if where.categories:
-        conditions.append(f"category IN ({_texts(where.categories)})")
+    for column, values in (("category", where.categories), ("path", where.paths)):
+        if values:
+            texts = ", ".join("'" + value.replace("'", "''") + "'" for value in values)
+            conditions.append(f"{column} IN ({texts})")
     if where.cameras:
         conditions.append(f"camera IN ({', '.join(str(int(camera)) for camera in where.cameras)})")
     for sign, time in ((">=", where.since), ("<=", where.until)):
         if time is not None:
             conditions.append(f"time {sign} timestamp '{str(to_utc(time)).replace('T', ' ')}'")
-    return conditions
-
-
-def _texts(values: Sequence[str]) -> str:
-    return ", ".join("'" + str(value).replace("'", "''") + "'" for value in values)
+    return " AND ".join(conditions)

@@ -9,24 +9,22 @@ from urllib.parse import urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
+from torchreid_rgbir.extras import require
 from torchreid_rgbir.retrieval.gallery import About, Gallery
 from torchreid_rgbir.retrieval.references import check_queries
 from torchreid_rgbir.retrieval.rows import Match, Rows, Where, to_utc
 from torchreid_rgbir.retrieval.search import unit
 
-try:
-    from pymilvus import DataType, MilvusClient
-    from pymilvus.exceptions import MilvusException
-except ModuleNotFoundError as error:
-    raise ValueError(
-        f"a gallery on a server needs {error.name}: run `pip install 'torchreid-rgbir[cluster]'`"
-    ) from None
+require("cluster", "pymilvus")
+from pymilvus import DataType, MilvusClient  # noqa: E402
+from pymilvus.exceptions import MilvusException  # noqa: E402
 
 COLLECTION = "references"
 COLUMNS = ["path", "category", "camera", "time", "extra"]
 BATCH_ROWS = 4096  # a message to the server may hold 64 MB
 MAX_TEXT = 4096  # bytes of a path or a category
 GRAPH_DEGREE, CONSTRUCTION_CANDIDATES, SEARCH_CANDIDATES = 20, 150, 100
+MAX_HITS = 16384  # of one query, the server's limit
 SECONDS_TO_ANSWER = 10
 
 
@@ -95,13 +93,12 @@ class MilvusGallery(Gallery):
             for start in range(0, len(entries), BATCH_ROWS):
                 self._client.upsert(self._collection, entries[start : start + BATCH_ROWS])
 
-    def remove(self, where: Where = Where(), paths: Sequence[str] = ()) -> int:  # noqa: B008
-        condition = _expression(where, paths)
-        if not condition:
+    def remove(self, where: Where) -> int:
+        if not where:
             raise ValueError("nothing says which images to remove: give a path or a filter")
         before = len(self)
         with _answering(self.where):
-            self._client.delete(self._collection, filter=condition)
+            self._client.delete(self._collection, filter=_expression(where))
         return before - len(self)
 
     def rows(self, where: Where = Where()) -> Rows:  # noqa: B008
@@ -129,7 +126,7 @@ class MilvusGallery(Gallery):
             found = self._client.search(
                 self._collection,
                 data=list(unit(queries)),
-                limit=k,
+                limit=min(k, MAX_HITS),
                 filter=_expression(where),
                 output_fields=COLUMNS,
                 search_params={"params": {"ef": max(SEARCH_CANDIDATES, 4 * k)}},
@@ -191,10 +188,10 @@ def _rows(found: Sequence[dict]) -> Rows:
     )
 
 
-def _expression(where: Where, paths: Sequence[str] = ()) -> str:
+def _expression(where: Where) -> str:
     conditions = [
         f"{column} in {json.dumps(list(values), ensure_ascii=False)}"
-        for column, values in (("category", where.categories), ("camera", where.cameras), ("path", paths))
+        for column, values in (("category", where.categories), ("camera", where.cameras), ("path", where.paths))
         if values
     ]
     for sign, time in ((">=", where.since), ("<=", where.until)):

@@ -101,6 +101,9 @@ class Rows:
             masks.append(self.times >= to_utc(where.since))  # false for NaT
         if where.until is not None:
             masks.append(self.times <= to_utc(where.until))
+        if where.paths:
+            chosen = set(where.paths)
+            masks.append(np.array([path in chosen for path in self.paths], bool))
         return np.logical_and.reduce(masks) if masks else None
 
     @cached_property
@@ -135,7 +138,7 @@ class Where:
     """Which references a search sees; what is left out, or empty, excludes nothing. A filter applies before the ranking.
 
     Attributes:
-        categories, cameras: one of these.
+        categories, cameras, paths: one of these.
         since, until: taken in this time, both ends included; references of unknown time are then left out.
     """
 
@@ -143,9 +146,10 @@ class Where:
     cameras: Sequence[int] = ()
     since: datetime | None = None
     until: datetime | None = None
+    paths: Sequence[str] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.categories or self.cameras or self.since or self.until)
+        return any((self.categories, self.cameras, self.since, self.until, self.paths))
 
 
 def to_utc(time: datetime | None) -> np.datetime64:
