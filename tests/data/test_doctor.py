@@ -171,7 +171,7 @@ def test_files_that_are_not_images(people):
     (people / "readme.txt").write_text("not in an image folder")
     diagnosis = diagnose("rgbir_folder", people)
     assert diagnosis.healthy and diagnosis.num_images == 5 * 3
-    assert details(diagnosis, "2 files not an image") == [
+    assert details(diagnosis, "2 files other than images") == [
         str(people / "test/ir/readme.txt"),
         str(people / "train/rgb/a/Thumbs.db"),
     ]
@@ -181,7 +181,7 @@ def test_files_of_a_mac_are_not_images(people):
     (people / "train" / "rgb" / "a" / "._0001.jpg").write_bytes(b"x")
     diagnosis = diagnose("rgbir_folder", people)
     assert diagnosis.num_images == 5 * 3
-    assert details(diagnosis, "1 file not an image") == [str(people / "train/rgb/a/._0001.jpg")]
+    assert details(diagnosis, "1 file other than images") == [str(people / "train/rgb/a/._0001.jpg")]
 
 
 def test_training_identities_of_one_modality(people):

@@ -82,7 +82,7 @@ def diagnose(dataset: str, root: str | os.PathLike[str], progress: bool = False)
             findings += check_permutations(split)
     images = sorted(path for path in files if path in used or is_image_name(os.path.basename(path)))
     findings += _check_images(images, used if loaded else set(images), progress)
-    findings += listed(False, "file", "not an image: never read", sorted(files.difference(images)))
+    findings += listed(False, "file", "other than images: never read", sorted(files.difference(images)))
     findings.sort(key=lambda finding: not finding.problem)
     return Diagnosis(dataset, folder, synthetic, len(images), tuple(counts), tuple(findings))
 

@@ -45,9 +45,9 @@ class DistanceRows:
         if metric == "cosine":
             self.gallery = gallery / _norms(gallery)  # (distinct, D)
         else:
-            # Seen from one of the images, since an offset that all share would swallow their differences. Unlike the mean of the
-            # gallery, an image leaves whole numbers whole, and their distances exact.
-            self.origin = gallery[:1]  # (1, D)
+            # An offset that all images share would swallow their differences. The mean is rounded: whole numbers stay whole, and
+            # their distances exact.
+            self.origin = np.rint(gallery.mean(axis=0))  # (D,)
             self.gallery = gallery - self.origin  # (distinct, D)
             self.gallery_squares = _squares(self.gallery)
 

@@ -122,12 +122,12 @@ def _score(
     data = check_features(data)
     _check_cameras(data)
 
+    queries, gallery = data.of(modality), data.of(1 - modality)
     tables = _tables(permutations) if permutations is not None and sampling == "official" else None
     if tables is None:
         check_numbers(data)
     else:
         check_images(data, sorted({camid for search in searches for camid in SEARCHES[modality][search]}), tables)
-    queries, gallery = data.of(modality), data.of(1 - modality)
     reverse = {"query": NAMES[modality]} if modality == RGB else {}
     settings = []
     for search in searches:
