@@ -190,7 +190,9 @@ def list_images(folder: Path) -> list[str]:
     """The image files of a folder, sorted by name, hidden ones left out; an empty list where there is no such folder."""
     if not folder.is_dir():
         return []
-    # A Mac leaves files such as ._0001.jpg, which are no images and would shift every image's number.
-    return sorted(
-        e.path for e in os.scandir(folder) if e.name.lower().endswith(IMAGE_SUFFIXES) and not e.name.startswith(".")
-    )
+    return sorted(entry.path for entry in os.scandir(folder) if is_image_name(entry.name) and not entry.is_dir())
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file is called like an image. A Mac leaves files such as ._0001.jpg, which are none and would shift every image's number."""
+    return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")

@@ -241,9 +241,15 @@ class CrossModalEngine(host.SoftmaxTripletEngine):
             features, testing.query, dist_metric, testing.sampling, testing.rerank if is_last else None
         )
         results = report.results(
-            dataset_name, settings, query=testing.query, feature=testing.feature, distance=dist_metric
+            dataset_name,
+            settings,
+            query=testing.query,
+            feature=testing.feature,
+            distance=dist_metric,
+            flip=testing.flip,
+            normalize_feature=normalize_feature,
         )
-        self.features[dataset_name], self.results[dataset_name] = features, results | {"flip": testing.flip}
+        self.features[dataset_name], self.results[dataset_name] = features, results
         logger.info("%s", report.terminal_table(results))
         if visrank:
             path = osp.join(save_dir, f"visrank_{dataset_name}", "ranked.png")
