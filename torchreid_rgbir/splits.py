@@ -2,7 +2,6 @@
 
 import json
 import logging
-import re
 from pathlib import Path
 
 import numpy as np
@@ -72,26 +71,14 @@ def mean_over_splits(done: list[dict]) -> list[dict]:
 
 def _run(cfg: CfgNode, split: int, folder: Path) -> dict:
     cfg = cfg.clone()
-    cfg.data.split_id, cfg.data.save_dir = split - 1, str(folder)
+    cfg.data.split_id, cfg.data.save_dir, cfg.model.resume = split - 1, str(folder), "auto"
     results, written = folder / "results.json", folder / "config.yaml"
     if written.is_file() and config.load(str(written)) != cfg:
         raise ValueError(
             f"{folder} holds a run of another configuration: set data.save_dir to a new folder, or remove it"
         )
     if not results.is_file():
-        newest = _newest_checkpoint(folder / "model")
-        cfg.model.resume = str(newest or "")
         train(cfg)
-        # The run's own record is of what was asked for, not of where it was interrupted.
-        cfg.model.resume, cfg.train.start_epoch = "", 0
-        written.write_text(cfg.dump(), encoding="utf-8")
     else:
         logger.info("split %d is done: %s", split, results)
     return json.loads(results.read_text(encoding="utf-8"))
-
-
-def _newest_checkpoint(folder: Path) -> Path | None:
-    found = {
-        int(match[1]): path for path in folder.glob("model.pth.tar-*") if (match := re.search(r"-(\d+)$", path.name))
-    }
-    return found[max(found)] if found else None

@@ -1,26 +1,22 @@
 """From a configuration to a trained and tested model: what torchreid's scripts/main.py does, for cross-modal data."""
 
-import io
 import logging
-import platform
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
 
-import numpy
 import torch
-import torchvision
 from yacs.config import CfgNode
 
-import torchreid_rgbir
-from torchreid_rgbir import config, host
+from torchreid_rgbir import atomic, config, host
+from torchreid_rgbir.data.archive import unpacked
 from torchreid_rgbir.data.manager import CrossModalDataManager
+from torchreid_rgbir.download import fetch, is_remote
 from torchreid_rgbir.engine import CrossModalEngine, Testing, build_lr_scheduler, checkpoint
+from torchreid_rgbir.engine.checkpoint_folder import newest_good
 from torchreid_rgbir.losses import MSOLoss
 from torchreid_rgbir.metrics import Rerank, report
 from torchreid_rgbir.models import MODELS, DualResNet
+from torchreid_rgbir.provenance import provenance, versions
+from torchreid_rgbir.run_folder import CONFIG, check_unused, run_folder
 
 logger = logging.getLogger(__name__)
 
@@ -37,15 +33,22 @@ def train(cfg: CfgNode) -> CrossModalEngine:
     config.check(cfg)
     host.utils.set_random_seed(cfg.train.seed)
     save_dir = Path(cfg.data.save_dir).expanduser()
-    with run_log(save_dir / ("test.log" if cfg.test.evaluate else "train.log")) as log:
+    with run_folder(save_dir, "test.log" if cfg.test.evaluate else "train.log") as folder:
+        if not (cfg.test.evaluate or cfg.model.resume):
+            check_unused(save_dir, cfg)
         engine = build_engine(cfg)
-        save_dir.mkdir(parents=True, exist_ok=True)
-        log.open()
-        (save_dir / "config.yaml").write_text(cfg.dump(), encoding="utf-8")
+        folder.open()
+        written = save_dir / (f"test-{CONFIG}" if cfg.test.evaluate and (save_dir / CONFIG).exists() else CONFIG)
+        atomic.write_text(written, cfg.dump())
         engine.run(**run_kwargs(cfg))
 
-        tested = cfg.model.load_weights or cfg.model.resume if cfg.test.evaluate else engine.checkpoint_path
-        write_results(engine, save_dir, {"checkpoint": str(tested), "config": str(save_dir / "config.yaml")})
+        tested = cfg.model.load_weights or engine.checkpoint_path
+        origin = {"checkpoint": tested, "config": str(written)}
+        write_results(engine, save_dir, origin | {"run": provenance(cfg, engine.datamanager, engine.seconds)})
+        if left_out := engine.datamanager.left_out:
+            logger.warning(
+                "%d images cannot be read and were left out:\n  %s", len(left_out), "\n  ".join(left_out.values())
+            )
     return engine
 
 
@@ -55,7 +58,7 @@ def write_results(engine: CrossModalEngine, save_dir: Path, origin: dict) -> Non
     Args:
         engine: after `run`.
         save_dir: the run's folder.
-        origin: what the numbers came from, `checkpoint` and `config`.
+        origin: what the numbers came from: `checkpoint`, `config` and more.
     """
     for name, results in engine.results.items():
         results |= origin | {"versions": versions()}
@@ -72,8 +75,11 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
         ValueError, FileNotFoundError: a user's mistake.
     """
     use_gpu = torch.cuda.is_available()
+    resume = cfg.model.resume
+    if resume == "auto":
+        resume = str(newest_good(Path(cfg.data.save_dir).expanduser() / "model") or "")
     datamanager = CrossModalDataManager(
-        root=cfg.data.root,
+        root=unpacked(cfg.data.root),
         sources=cfg.data.sources,
         targets=cfg.data.targets or None,
         height=cfg.data.height,
@@ -90,17 +96,21 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
         num_instances=cfg.sampler.num_instances,
         batches_per_epoch=cfg.sampler.batches_per_epoch,
         seed=cfg.train.seed,
+        skip_broken=cfg.data.skip_broken,
     )
     logger.info("an epoch is %d batches of %d images", len(datamanager.sampler), cfg.train.batch_size)
     model = MODELS[cfg.model.name](
         datamanager.num_train_pids,
         loss=cfg.loss.name,
         # Weights that are about to be replaced need no download.
-        pretrained=cfg.model.pretrained and not (cfg.model.load_weights or cfg.model.resume),
+        pretrained=cfg.model.pretrained and not (cfg.model.load_weights or resume),
         last_stride=cfg.model.last_stride,
     )
     if cfg.model.load_weights:
-        checkpoint.load_weights(model, cfg.model.load_weights)
+        path = fetch(cfg.model.load_weights) if is_remote(cfg.model.load_weights) else cfg.model.load_weights
+        kept = checkpoint.load_weights(model, path, cfg.model.allow_partial)
+        if kept:
+            logger.warning("%s lacks weights, which stay as they were: %s", cfg.model.load_weights, ", ".join(kept))
     model = model.to("cuda" if use_gpu else "cpu").to(memory_format=torch.channels_last)
     optimizer = host.optim.build_optimizer(
         model,
@@ -132,12 +142,14 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
         criterion=None if cfg.test.evaluate else build_criterion(cfg),
         scheduler=scheduler,
         use_gpu=use_gpu,
-        target_loss=cfg.train.target_loss,
         testing=testing(cfg),
         about=about(model, datamanager) | {"config": cfg.dump()},
+        **run_options(cfg),
     )
-    if cfg.model.resume:
-        cfg.train.start_epoch = engine.resume(cfg.model.resume)
+    if resume:
+        engine.resume(resume)
+    elif cfg.model.resume:
+        logger.info("no checkpoint in %s yet: starting at the beginning", cfg.data.save_dir)
     return engine
 
 
@@ -165,6 +177,16 @@ def testing(cfg: CfgNode) -> Testing:
         flip=cfg.test.flip,
         rerank=Rerank(*cfg.test.rerank_settings) if cfg.test.rerank else None,
     )
+
+
+def run_options(cfg: CfgNode) -> dict:
+    """How `cfg` wants the run kept and guarded: what a ResumableEngine takes."""
+    return {
+        "target_loss": cfg.train.target_loss,
+        "checkpoint_freq": cfg.train.checkpoint_freq,
+        "keep_checkpoints": cfg.train.keep_checkpoints,
+        "max_skipped": cfg.train.max_skipped if cfg.train.on_nonfinite == "skip" else 0,
+    }
 
 
 def run_kwargs(cfg: CfgNode) -> dict:
@@ -202,72 +224,3 @@ def about(model: DualResNet, datamanager: CrossModalDataManager) -> dict:
         },
         "versions": versions(),
     }
-
-
-def versions() -> dict[str, str]:
-    """Of everything that a number may depend on."""
-    return {
-        "torchreid_rgbir": torchreid_rgbir.__version__,
-        "torchreid": host.torchreid.__version__,
-        "torch": str(torch.__version__),  # a TorchVersion is not plain text
-        "torchvision": torchvision.__version__,
-        "numpy": numpy.__version__,
-        "python": platform.python_version(),
-    }
-
-
-class RunLog(io.TextIOBase):
-    """Standard output, kept as well: in memory until `open`, in the log file from then on.
-
-    A run that ends at the door, with a user's mistake, thus leaves no file and no folder behind.
-    """
-
-    def __init__(self, console: TextIO, path: Path):
-        self.console = console
-        self.path = path
-        self.early = io.StringIO()
-        self.file: TextIO = self.early
-
-    def open(self) -> None:
-        self.file = open(self.path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115
-        self.file.write(self.early.getvalue())
-
-    def write(self, text: str) -> int:
-        self.file.write(text)
-        return self.console.write(text)
-
-    def flush(self) -> None:
-        self.console.flush()
-        self.file.flush()
-
-    def isatty(self) -> bool:
-        return self.console.isatty()
-
-
-@contextmanager
-def log_to(stream: TextIO | io.TextIOBase) -> Iterator[None]:
-    """Our log lines, bare, go to `stream` within."""
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    ours = logging.getLogger("torchreid_rgbir")
-    level = ours.level
-    ours.addHandler(handler)
-    ours.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        ours.removeHandler(handler)
-        ours.setLevel(level)
-
-
-@contextmanager
-def run_log(path: Path) -> Iterator[RunLog]:
-    """Everything printed or logged within goes to the console and, once `open` is called, to `path`."""
-    log = RunLog(sys.stdout, path)
-    sys.stdout, console = log, sys.stdout  # torchreid prints
-    try:
-        with log_to(log):
-            yield log
-    finally:
-        sys.stdout = console
-        log.file.close()

@@ -4,17 +4,15 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-from torchreid_rgbir.data.cross_modal import IMAGE_SUFFIXES, CrossModalImageDataset, Item, read_image
+from torchreid_rgbir.data.cross_modal import IMAGE_SUFFIXES, CrossModalImageDataset, Item
 from torchreid_rgbir.data.published import GALLERY, LAYOUTS, QUERY, TEST_IDS, TRAIN_IDS, TRAIN_IR, TRAIN_RGB, Layout
 from torchreid_rgbir.data.regdb import NUM_SPLITS, RegDB, list_splits
 from torchreid_rgbir.data.sysu_mm01 import SYSUMM01
+from torchreid_rgbir.data.unreadable import find_unreadable
 from torchreid_rgbir.metrics.permutations import read_permutations
 from torchreid_rgbir.modality import IR, NAMES, RGB
 
@@ -235,11 +233,7 @@ def _check_permutations(split: SYSUMM01) -> list[Finding]:
 
 
 def _check_images(paths: Sequence[str], used: set[str], progress: bool) -> list[Finding]:
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # decoding leaves the interpreter to others
-        errors = pool.map(_read_error, paths)
-        # disable=None: a bar on a terminal only
-        watched = tqdm(errors, "images", len(paths), leave=False, disable=None if progress else True)
-        broken = {path: error for path, error in zip(paths, watched, strict=True) if error}
+    broken = find_unreadable(paths, progress)
     return [
         *_list(
             True,
@@ -252,16 +246,6 @@ def _check_images(paths: Sequence[str], used: set[str], progress: bool) -> list[
             [error for path, error in broken.items() if path not in used],
         ),
     ]
-
-
-def _read_error(path: str) -> str:
-    try:
-        read_image(path)
-    except (ValueError, OSError) as error:
-        if os.path.isfile(path) and not os.path.getsize(path):
-            return f"{path} is empty (0 bytes)"
-        return str(error).rpartition(": ")[0]  # what to do is said once, for all of them
-    return ""
 
 
 def _list(problem: bool, text: str, details: Sequence[str]) -> list[Finding]:
