@@ -55,7 +55,7 @@ def test_finished_splits_are_kept_and_an_interrupted_one_goes_on(regdb_cfg, tmp_
 
     monkeypatch.setattr(splits_module, "train", train)
     run_splits(regdb_cfg, 2)
-    assert started == [(1, str(tmp_path / "run" / "split_2" / "model" / "model.pth.tar-1"))]
+    assert started == [(1, "auto")]
 
 
 def test_a_folder_of_another_configuration_is_refused(regdb_cfg):

@@ -22,11 +22,13 @@ from torchreid_rgbir.data.manager import CrossModalDataManager, is_cross_modal
 from torchreid_rgbir.engine import CrossModalEngine
 from torchreid_rgbir.engine.schedule import WARMUPS, build_lr_scheduler
 from torchreid_rgbir.models import DualResNet
-from torchreid_rgbir.train import about, build_criterion, log_to, testing, write_results
+from torchreid_rgbir.run_folder import log_to
+from torchreid_rgbir.train import about, build_criterion, run_options, testing, write_results
 
 # The keys of ours that torchreid's scripts have no word for.
 SETTINGS = (
     *("loss.mso.", "loss.pef.", "loss.cmcc.", "sampler.batches_per_epoch", "train.warmup_epoch", "train.target_loss"),
+    *("train.checkpoint_freq", "train.keep_checkpoints", "train.on_nonfinite", "train.max_skipped"),
     *("test.query", "test.sampling", "test.feature", "test.flip", "test.rerank_settings"),
 )
 
@@ -110,13 +112,13 @@ class StandInEngine(CrossModalEngine):
             optimizer,
             scheduler=scheduler,
             use_gpu=use_gpu,
-            target_loss=self.settings.train.target_loss,
             testing=testing(self.settings),
             about=about(inner.name, inner, datamanager)
             | {"config": _described(self.settings, inner, datamanager).dump()},
+            **run_options(self.settings),
         )
 
-    def run(self, save_dir: str = "log", **kwargs) -> None:
+    def run(self, save_dir: str = "log", **kwargs) -> None:  # type: ignore[override]  # as torchreid's callers know it
         """torchreid's `run`; leaves results.json as well."""
         self.settings.test.rerank = kwargs.get("rerank", False)
         self.testing = testing(self.settings)
