@@ -8,7 +8,7 @@ import shutil
 import urllib.request
 from http.client import HTTPException
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 from urllib.parse import parse_qs, urldefrag, urlparse
 
 import gdown
@@ -66,7 +66,7 @@ def fetch(source: str) -> Path:
     return path
 
 
-def _from_url(address: str, file: BinaryIO) -> None:
+def _from_url(address: str, file: IO[bytes]) -> None:
     with urllib.request.urlopen(address, timeout=TIMEOUT) as response:
         shutil.copyfileobj(response, file)
         stated = response.headers.get("Content-Length")
@@ -75,11 +75,11 @@ def _from_url(address: str, file: BinaryIO) -> None:
         raise HTTPException(f"the connection ended after {file.tell()} of {stated} bytes")
 
 
-def _from_drive(identity: str, file: BinaryIO) -> None:
-    gdown.download(id=identity, output=file, quiet=True)
+def _from_drive(identity: str, file: IO[bytes]) -> None:
+    gdown.download(id=identity, output=file, quiet=True)  # type: ignore[arg-type]
 
 
-def _check(file: BinaryIO, address: str, wanted: dict[str, str]) -> None:
+def _check(file: IO[bytes], address: str, wanted: dict[str, str]) -> None:
     size = file.tell()
     if "size" in wanted and wanted["size"] != str(size):
         raise ValueError(f"{address} has {size} bytes, not {wanted['size']}: it is not the file that was meant")
