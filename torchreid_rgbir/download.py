@@ -76,7 +76,7 @@ def _from_url(address: str, file: IO[bytes]) -> None:
 
 
 def _from_drive(identity: str, file: IO[bytes]) -> None:
-    gdown.download(id=identity, output=file, quiet=True)  # type: ignore[arg-type]  # a binary file is what it writes to
+    gdown.download(id=identity, output=file, quiet=True)  # type: ignore[arg-type]
 
 
 def _check(file: IO[bytes], address: str, wanted: dict[str, str]) -> None:

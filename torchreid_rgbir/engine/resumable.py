@@ -209,6 +209,9 @@ class ResumableEngine(host.SoftmaxTripletEngine):
             raise ValueError(
                 f"{path} is of another run ({str(error).splitlines()[-1].strip()}): resume with its config.yaml"
             ) from None
+        self.optimizer._opt_called = (
+            True  # steps were taken; else torch would warn of a schedule that runs ahead of them
+        )
         if "random" in state:
             random_state.load_state_dict(state["random"])
         self.epoch, self.batches_done = state["epoch"], state.get("batch", 0)
