@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from torchreid_rgbir import config
-from torchreid_rgbir import splits as splits_module
 from torchreid_rgbir.cli import main
 from torchreid_rgbir.data.synthetic import synthesize
 from torchreid_rgbir.splits import mean_over_splits, run_splits
@@ -34,7 +33,8 @@ def test_two_splits_and_their_mean(regdb_cfg, tmp_path, capsys):
     both = json.loads((run / "results.json").read_text())
     assert [setting["split"] for results in each for setting in results["settings"]] == [1, 1, 2, 2]
     assert {setting["direction"] for setting in both["settings"]} == {"visible->thermal", "thermal->visible"}
-    for number, setting in enumerate(both["settings"]):
+    assert [setting["split"] for setting in both["settings"]] == [None, None, 1, 1, 2, 2]
+    for number, setting in enumerate(both["settings"][:2]):
         values = [results["settings"][number]["mean"]["mAP"] for results in each]
         assert setting["num_trials"] == 2 and setting["split"] is None
         assert setting["mean"]["mAP"] == pytest.approx(np.mean(values))
@@ -53,14 +53,14 @@ def test_finished_splits_are_kept_and_an_interrupted_one_goes_on(regdb_cfg, tmp_
             (tmp_path / "run" / "split_1" / "results.json").read_text()
         )
 
-    monkeypatch.setattr(splits_module, "train", train)
+    monkeypatch.setattr("torchreid_rgbir.kept.train", train)
     run_splits(regdb_cfg, 2)
-    assert started == [(1, str(tmp_path / "run" / "split_2" / "model" / "model.pth.tar-1"))]
+    assert started == [(1, "auto")]
 
 
 def test_a_folder_of_another_configuration_is_refused(regdb_cfg):
     run_splits(regdb_cfg, 1)
-    with pytest.raises(ValueError, match="another configuration"):
+    with pytest.raises(ValueError, match="holds a run with another train.lr"):
         run_splits(config.override(regdb_cfg, ["train.lr", "0.5"]), 1)
 
 

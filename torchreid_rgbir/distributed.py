@@ -24,6 +24,11 @@ def world_size() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
+def asked_for() -> bool:
+    """Whether torchrun started several processes."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
 @contextlib.contextmanager
 def processes() -> Iterator[None]:
     """Joins the processes that torchrun started; within, only the first one prints. Does nothing without torchrun.
@@ -31,7 +36,7 @@ def processes() -> Iterator[None]:
     Raises:
         ValueError: more processes on this machine than it has GPUs.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
+    if not asked_for() or dist.is_initialized():
         yield
         return
     if torch.cuda.is_available():
@@ -71,6 +76,16 @@ def from_first(make: Callable[[], T]) -> T:
 def share(num: int) -> range:
     """This process's part of `num` things in a row: parts are as alike as can be, and those of all processes are all, in order."""
     return range(rank() * num // world_size(), (rank() + 1) * num // world_size())
+
+
+def everywhere(condition: Tensor) -> Tensor:
+    """Whether a condition, a boolean scalar, holds in every process; stays on the device."""
+    return condition if world_size() == 1 else _summed((~condition).int()) == 0
+
+
+def anywhere(condition: bool) -> bool:
+    """Whether a condition holds in any process; waits for them all."""
+    return condition if world_size() == 1 else bool(_summed(torch.tensor(int(condition))) > 0)
 
 
 def gather_rows(parts: list[Tensor]) -> Tensor:
@@ -132,7 +147,8 @@ class _Total(torch.autograd.Function):
 
 
 def _summed(values: Tensor) -> Tensor:
-    summed = values.clone(memory_format=torch.contiguous_format)
+    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    summed = values.clone(memory_format=torch.contiguous_format).to(device)
     dist.all_reduce(summed)
     return summed
 

@@ -1,30 +1,38 @@
 """From a configuration to a trained and tested model: what torchreid's scripts/main.py does, for cross-modal data."""
 
-import io
+import difflib
 import logging
-import platform
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any
 
-import numpy
 import torch
-import torchvision
+from torch import nn
 from yacs.config import CfgNode
 
-import torchreid_rgbir
-from torchreid_rgbir import config, distributed, host
+from torchreid_rgbir import atomic, config, distributed, host
+from torchreid_rgbir.data.archive import unpacked
 from torchreid_rgbir.data.manager import CrossModalDataManager
-from torchreid_rgbir.engine import CrossModalEngine, Testing, build_lr_scheduler, checkpoint
-from torchreid_rgbir.engine.update import fused
+from torchreid_rgbir.download import fetch, is_remote
+from torchreid_rgbir.engine import BaselineEngine, CrossModalEngine, Testing, build_lr_scheduler, checkpoint
+from torchreid_rgbir.engine.checkpoint_folder import newest_good
 from torchreid_rgbir.losses import MSOLoss
 from torchreid_rgbir.metrics import Rerank, report
-from torchreid_rgbir.models import MODELS
+from torchreid_rgbir.models import MODELS, DualResNet
 from torchreid_rgbir.models.sync_batchnorm import synchronize
+from torchreid_rgbir.provenance import provenance, versions
+from torchreid_rgbir.run_folder import CONFIG, check_unused, log_to, run_folder
 
 logger = logging.getLogger(__name__)
+
+STEP_KEYS = (
+    "amp",
+    "accumulate",
+    "ema",
+    "compile",
+    "gather_features",
+    "sync_batchnorm",
+)  # under train, of the method's own step
 
 
 def train(cfg: CfgNode) -> CrossModalEngine:
@@ -37,29 +45,57 @@ def train(cfg: CfgNode) -> CrossModalEngine:
         ValueError, FileNotFoundError: a user's mistake; found before anything is written.
     """
     config.check(cfg)
+    check_model(cfg)
     host.utils.set_random_seed(cfg.train.seed)
-    save_dir = Path(cfg.data.save_dir).expanduser()
-    with distributed.processes(), run_log(save_dir / ("test.log" if cfg.test.evaluate else "train.log")) as log:
+    with distributed.processes():
+        if distributed.rank() > 0:
+            with log_to(sys.stdout):  # which nobody sees
+                engine = build_engine(cfg)
+                engine.run(**run_kwargs(cfg))
+                return engine
+        return _train(cfg, Path(cfg.data.save_dir).expanduser())
+
+
+def _train(cfg: CfgNode, save_dir: Path) -> CrossModalEngine:
+    with run_folder(save_dir, "test.log" if cfg.test.evaluate else "train.log") as folder:
+        if not (cfg.test.evaluate or cfg.model.resume):
+            check_unused(save_dir, cfg)
         engine = build_engine(cfg)
-        if distributed.rank() == 0:
-            save_dir.mkdir(parents=True, exist_ok=True)
-            log.open()
-            (save_dir / "config.yaml").write_text(cfg.dump(), encoding="utf-8")
+        folder.open()
+        # A test in the folder of a training run leaves that run's own record as it is.
+        beside = "test-" if cfg.test.evaluate and (save_dir / CONFIG).exists() else ""
+        written = save_dir / f"{beside}{CONFIG}"
+        atomic.write_text(written, cfg.dump())
         engine.run(**run_kwargs(cfg))
-        if distributed.rank() == 0:
-            write_results(cfg, engine, save_dir)
+
+        tested = cfg.model.load_weights or engine.checkpoint_path
+        origin = {
+            "checkpoint": tested,
+            "config": str(written),
+            "run": provenance(cfg, engine.datamanager, engine.seconds),
+        }
+        write_results(engine, save_dir / f"{beside}results.json", origin)
+        if left_out := engine.datamanager.left_out:
+            logger.warning(
+                "%d images cannot be read and were left out:\n  %s", len(left_out), "\n  ".join(left_out.values())
+            )
     return engine
 
 
-def write_results(cfg: CfgNode, engine: CrossModalEngine, save_dir: Path) -> None:
-    """results.json and a table of each data set's last test."""
-    tested = cfg.model.load_weights or cfg.model.resume if cfg.test.evaluate else engine.checkpoint_path
+def write_results(engine: CrossModalEngine, path: Path, origin: dict) -> None:
+    """Writes what the last test found, as JSON and as a Markdown table; one file a data set where there are several.
+
+    Args:
+        engine: after `run`.
+        path: of the JSON file.
+        origin: what the numbers came from: `checkpoint`, `config` and more.
+    """
     for name, results in engine.results.items():
-        results |= {"checkpoint": str(tested), "config": str(save_dir / "config.yaml"), "versions": versions()}
-        path = save_dir / ("results.json" if len(engine.results) == 1 else f"results-{name}.json")
-        report.write_results(path, results)
-        report.write_text(path.with_suffix(".md"), report.markdown_table(results))
-        logger.info("results written to %s, and as a table to %s", path, path.with_suffix(".md"))
+        results |= origin | {"versions": versions()}
+        own = path if len(engine.results) == 1 else path.with_stem(f"{path.stem}-{name}")
+        report.write_results(own, results)
+        report.write_text(own.with_suffix(".md"), report.markdown_table(results))
+        logger.info("results written to %s, and as a table to %s", own, own.with_suffix(".md"))
 
 
 def build_engine(cfg: CfgNode) -> CrossModalEngine:
@@ -69,8 +105,11 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
         ValueError, FileNotFoundError: a user's mistake.
     """
     use_gpu = torch.cuda.is_available()
+    resume = cfg.model.resume
+    if resume == "auto":
+        resume = str(newest_good(Path(cfg.data.save_dir).expanduser() / "model") or "")
     datamanager = CrossModalDataManager(
-        root=cfg.data.root,
+        root=unpacked(cfg.data.root),
         sources=cfg.data.sources,
         targets=cfg.data.targets or None,
         height=cfg.data.height,
@@ -87,6 +126,7 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
         num_instances=cfg.sampler.num_instances,
         batches_per_epoch=cfg.sampler.batches_per_epoch,
         seed=cfg.train.seed,
+        skip_broken=cfg.data.skip_broken,
         transforms_rgb=cfg.data.transforms_rgb,
         transforms_ir=cfg.data.transforms_ir,
         cache="none" if cfg.test.evaluate else cfg.data.cache,  # a test reads every image once anyway
@@ -98,19 +138,18 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
             "raise it, start fewer processes, or set train.gather_features True"
         )
     logger.info("an epoch is %d batches of %d images", len(datamanager.sampler), cfg.train.batch_size)
-    model = MODELS[cfg.model.name](
-        datamanager.num_train_pids,
-        loss=cfg.loss.name,
-        # Weights that are about to be replaced need no download.
-        pretrained=cfg.model.pretrained and not (cfg.model.load_weights or cfg.model.resume),
-        last_stride=cfg.model.last_stride,
-    )
+    model = build_model(cfg, datamanager.num_train_pids, pretrained=not (cfg.model.load_weights or resume))
     if cfg.model.load_weights:
-        checkpoint.load_weights(model, cfg.model.load_weights)
+        path = fetch(cfg.model.load_weights) if is_remote(cfg.model.load_weights) else cfg.model.load_weights
+        kept = checkpoint.load_weights(model, path, cfg.model.allow_partial)
+        if kept:
+            logger.warning("%s lacks weights, which stay as they were: %s", cfg.model.load_weights, ", ".join(kept))
     device = torch.device("cuda" if use_gpu else "cpu")
-    model = model.to(device).to(memory_format=torch.channels_last)
-    if cfg.train.sync_batchnorm and distributed.world_size() > 1:
-        model = synchronize(model, device)
+    model = model.to(device)
+    if isinstance(model, DualResNet):
+        model = model.to(memory_format=torch.channels_last)
+        if cfg.train.sync_batchnorm and distributed.world_size() > 1:
+            model = synchronize(model, device)
     optimizer = host.optim.build_optimizer(
         model,
         optim=cfg.train.optim,
@@ -126,7 +165,6 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
         new_layers=cfg.train.new_layers,
         base_lr_mult=cfg.train.base_lr_mult,
     )
-    optimizer = fused(optimizer)
     scheduler = build_lr_scheduler(
         optimizer,
         cfg.train.lr_scheduler,
@@ -135,30 +173,84 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
         cfg.train.max_epoch,
         cfg.train.warmup_epoch,
     )
-    engine = CrossModalEngine(
-        datamanager,
-        model,
-        optimizer,
-        criterion=None if cfg.test.evaluate else build_criterion(cfg),
-        scheduler=scheduler,
-        use_gpu=use_gpu,
-        target_loss=cfg.train.target_loss,
-        testing=Testing(
-            query=cfg.test.query,
-            sampling=cfg.test.sampling,
-            feature=cfg.test.feature,
-            flip=cfg.test.flip,
-            rerank=Rerank(*cfg.test.rerank_settings) if cfg.test.rerank else None,
-        ),
-        about=about(cfg, datamanager),
-        amp=cfg.train.amp,
-        accumulate=cfg.train.accumulate,
-        ema=cfg.train.ema,
-        compiled=cfg.train.compile,
-    )
-    if cfg.model.resume:
-        cfg.train.start_epoch = engine.resume(cfg.model.resume)
+    shared: dict[str, Any] = {
+        "scheduler": scheduler,
+        "use_gpu": use_gpu,
+        "testing": testing(cfg),
+        "about": about(cfg.model.name, model, datamanager) | {"config": cfg.dump()},
+        **run_options(cfg),
+    }
+    engine: CrossModalEngine
+    if cfg.loss.name == "mso":
+        criterion = None if cfg.test.evaluate else build_criterion(cfg)
+        engine = CrossModalEngine(datamanager, model, optimizer, criterion, **shared, **step_options(cfg))
+    else:
+        engine = BaselineEngine(
+            datamanager,
+            model,
+            optimizer,
+            loss=cfg.loss.name,
+            label_smooth=cfg.loss.softmax.label_smooth,
+            margin=cfg.loss.triplet.margin,
+            weight_t=cfg.loss.triplet.weight_t,
+            weight_x=cfg.loss.triplet.weight_x,
+            **shared,
+        )
+    if resume:
+        engine.resume(resume)
+    elif cfg.model.resume:
+        logger.info("no checkpoint in %s yet: starting at the beginning", cfg.data.save_dir)
     return engine
+
+
+def check_model(cfg: CfgNode) -> None:
+    """Whether model and loss belong together.
+
+    Raises:
+        ValueError: an unknown model, or a loss that is not for it.
+    """
+    name, loss = cfg.model.name, cfg.loss.name
+    if name not in host.model_names():
+        near = difflib.get_close_matches(name, host.model_names(), n=3) or ["resnet50", "osnet_x1_0"]
+        raise ValueError(
+            f"model.name {name} is unknown: choose {', '.join(MODELS)}, or a model of torchreid's such as {', '.join(near)}"
+        )
+    if name in MODELS and loss != "mso":
+        raise ValueError(f"loss.name is {loss}: {name} is trained with loss.name mso, its parts weighed under loss.mso")
+    if name not in MODELS and loss == "mso":
+        raise ValueError(
+            f"loss.name is mso: {name} has one stream, choose dual_resnet50, or loss.name softmax or triplet"
+        )
+    ours = [key for key in STEP_KEYS if cfg.train[key] != config.defaults().train[key]]
+    if name not in MODELS and (ours or distributed.asked_for()):
+        what = f"train.{ours[0]}" if ours else "torchrun"
+        raise ValueError(f"{what} is not for {name}: torchreid's own engine makes its step, leave it out")
+    if name not in MODELS and cfg.test.feature != "bn":
+        raise ValueError(f"test.feature is {cfg.test.feature}: {name} has one feature, leave test.feature out")
+
+
+def build_model(cfg: CfgNode, num_classes: int, pretrained: bool = True) -> nn.Module:
+    """The model of `cfg`, ours or torchreid's own.
+
+    Args:
+        num_classes: training identities.
+        pretrained: False where the weights are about to be replaced, and need no download.
+
+    Raises:
+        FileNotFoundError: no pretrained weights, and no network.
+    """
+    pretrained = cfg.model.pretrained and pretrained
+    if cfg.model.name in MODELS:
+        return MODELS[cfg.model.name](
+            num_classes, loss=cfg.loss.name, pretrained=pretrained, last_stride=cfg.model.last_stride
+        )
+    try:
+        return host.models.build_model(cfg.model.name, num_classes, loss=cfg.loss.name, pretrained=pretrained)
+    except OSError as error:  # of urllib and of requests alike
+        raise FileNotFoundError(
+            f"the pretrained weights of {cfg.model.name} are not in {torch.hub.get_dir()}/checkpoints and cannot be downloaded "
+            f"({type(error).__name__}): put the file there, or set model.pretrained False"
+        ) from error
 
 
 def build_criterion(cfg: CfgNode) -> MSOLoss:
@@ -177,10 +269,41 @@ def build_criterion(cfg: CfgNode) -> MSOLoss:
     )
 
 
+def testing(cfg: CfgNode) -> Testing:
+    """How `cfg` wants the model scored."""
+    return Testing(
+        query=cfg.test.query,
+        sampling=cfg.test.sampling,
+        feature=cfg.test.feature,
+        flip=cfg.test.flip,
+        rerank=Rerank(*cfg.test.rerank_settings) if cfg.test.rerank else None,
+    )
+
+
+def run_options(cfg: CfgNode) -> dict:
+    """How `cfg` wants the run kept and guarded: what a ResumableEngine takes."""
+    return {
+        "target_loss": cfg.train.target_loss,
+        "checkpoint_freq": cfg.train.checkpoint_freq,
+        "keep_checkpoints": cfg.train.keep_checkpoints,
+        "max_skipped": cfg.train.max_skipped if cfg.train.on_nonfinite == "skip" else 0,
+    }
+
+
+def step_options(cfg: CfgNode) -> dict:
+    """How `cfg` wants a step of the method's made."""
+    return {
+        "amp": cfg.train.amp,
+        "accumulate": cfg.train.accumulate,
+        "ema": cfg.train.ema,
+        "compiled": cfg.train.compile,
+    }
+
+
 def run_kwargs(cfg: CfgNode) -> dict:
     """The arguments of the engine's `run`."""
     return {
-        "save_dir": cfg.data.save_dir,
+        "save_dir": str(Path(cfg.data.save_dir).expanduser()),
         "max_epoch": cfg.train.max_epoch,
         "start_epoch": cfg.train.start_epoch,
         "fixbase_epoch": cfg.train.fixbase_epoch,
@@ -196,80 +319,16 @@ def run_kwargs(cfg: CfgNode) -> dict:
     }
 
 
-def about(cfg: CfgNode, datamanager: CrossModalDataManager) -> dict:
+def about(name: str, model: nn.Module, datamanager: CrossModalDataManager) -> dict:
     """What a checkpoint says of itself: enough to use the model with nothing but the file."""
+    facts = {"name": name, "num_classes": datamanager.num_train_pids}
     return {
-        "model": {
-            "name": cfg.model.name,
-            "num_classes": datamanager.num_train_pids,
-            "last_stride": cfg.model.last_stride,
-        },
+        "model": facts | ({"last_stride": model.last_stride} if isinstance(model, DualResNet) else {}),
         "images": {
-            "height": cfg.data.height,
-            "width": cfg.data.width,
-            "norm_mean": list(cfg.data.norm_mean),
-            "norm_std": list(cfg.data.norm_std),
+            "height": datamanager.height,
+            "width": datamanager.width,
+            "norm_mean": datamanager.transforms.mean.flatten().tolist(),
+            "norm_std": datamanager.transforms.std.flatten().tolist(),
         },
-        "config": cfg.dump(),
         "versions": versions(),
     }
-
-
-def versions() -> dict[str, str]:
-    """Of everything that a number may depend on."""
-    return {
-        "torchreid_rgbir": torchreid_rgbir.__version__,
-        "torchreid": host.torchreid.__version__,
-        "torch": str(torch.__version__),  # a TorchVersion is not plain text
-        "torchvision": torchvision.__version__,
-        "numpy": numpy.__version__,
-        "python": platform.python_version(),
-    }
-
-
-class RunLog(io.TextIOBase):
-    """Standard output, kept as well: in memory until `open`, in the log file from then on.
-
-    A run that ends at the door, with a user's mistake, thus leaves no file and no folder behind.
-    """
-
-    def __init__(self, console: TextIO, path: Path):
-        self.console = console
-        self.path = path
-        self.early = io.StringIO()
-        self.file: TextIO = self.early
-
-    def open(self) -> None:
-        self.file = open(self.path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115
-        self.file.write(self.early.getvalue())
-
-    def write(self, text: str) -> int:
-        self.file.write(text)
-        return self.console.write(text)
-
-    def flush(self) -> None:
-        self.console.flush()
-        self.file.flush()
-
-    def isatty(self) -> bool:
-        return self.console.isatty()
-
-
-@contextmanager
-def run_log(path: Path) -> Iterator[RunLog]:
-    """Everything printed or logged within goes to the console and, once `open` is called, to `path`."""
-    log = RunLog(sys.stdout, path)
-    handler = logging.StreamHandler(log)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    ours = logging.getLogger("torchreid_rgbir")
-    level = ours.level
-    ours.addHandler(handler)
-    ours.setLevel(logging.INFO)
-    sys.stdout, console = log, sys.stdout  # torchreid prints
-    try:
-        yield log
-    finally:
-        sys.stdout = console
-        ours.removeHandler(handler)
-        ours.setLevel(level)
-        log.file.close()

@@ -1,5 +1,6 @@
 """From the loss to new weights: precision, accumulation, averaged weights, compilation."""
 
+import contextlib
 import copy
 import logging
 import math
@@ -11,7 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from torchreid_rgbir import config, host
 from torchreid_rgbir.engine import update as update_module
-from torchreid_rgbir.engine.update import Update, compile_works, fused, precision
+from torchreid_rgbir.engine.guard import NonFiniteGuard
+from torchreid_rgbir.engine.update import Update, compile_works, precision
 from torchreid_rgbir.train import build_engine, train
 
 CPU = torch.device("cpu")
@@ -27,6 +29,14 @@ def batches(num, seed=1):
     return [torch.randn(8, 3, generator=generator) for _ in range(num)]
 
 
+def updated(model, optimizer=None, **options):
+    return Update(model, NonFiniteGuard(model, optimizer or torch.optim.SGD(model.parameters(), 0.1)), CPU, **options)
+
+
+def step(update, loss, batch, num_batches):
+    return update({"loss": loss}, batch, num_batches, ["a.jpg"])
+
+
 def losses_of(model, data):
     return [model(batch).square().mean() for batch in data]
 
@@ -35,9 +45,9 @@ def losses_of(model, data):
 def test_a_step_has_the_mean_gradient_of_its_batches(accumulate, num_batches):
     ours, theirs = net(), net()
     data = batches(num_batches)
-    update = Update(ours, torch.optim.SGD(ours.parameters(), 0.1), CPU, accumulate=accumulate)
+    update = updated(ours, accumulate=accumulate)
     for i, batch in enumerate(data):
-        update(ours(batch).square().mean(), i, num_batches)
+        step(update, ours(batch).square().mean(), i, num_batches)
         assert all(p.grad is None for p in ours.parameters()) == update.is_due(i, num_batches)
     optimizer = torch.optim.SGD(theirs.parameters(), 0.1)
     for start in range(0, num_batches, accumulate):
@@ -50,10 +60,10 @@ def test_a_step_has_the_mean_gradient_of_its_batches(accumulate, num_batches):
 
 def test_averaged_weights_are_the_running_mean():
     model = net()
-    update = Update(model, torch.optim.SGD(model.parameters(), 0.1), CPU, ema=0.8)
+    update = updated(model, ema=0.8)
     expected = None
     for i, batch in enumerate(batches(5)):
-        update(model(batch).square().mean(), i, 5)
+        step(update, model(batch).square().mean(), i, 5)
         now = {name: value.clone().double() for name, value in model.state_dict().items()}
         expected = {name: 0.8 * expected[name] + 0.2 * now[name] for name in now} if expected else now
     for name, value in update.tested.state_dict().items():
@@ -67,22 +77,58 @@ def test_averaged_weights_are_the_running_mean():
     )
 
 
+@pytest.mark.parametrize("allowed", [0, 5])
+def test_a_bad_batch_spoils_the_step_that_it_would_have_been_part_of(allowed):
+    model = net()
+    update = Update(model, NonFiniteGuard(model, torch.optim.SGD(model.parameters(), 0.1), allowed), CPU, accumulate=2)
+    weights = []
+    for i, batch in enumerate(batches(6)):
+        loss = model(batch).square().mean() * (math.nan if i == 2 else 1)
+        finite = step(update, loss, i, 6)
+        assert bool(finite) == (i not in (2, 3))  # the sum of the gradients stays spoilt until the step
+        weights.append(model[0].weight.detach().clone())
+    assert not torch.equal(weights[0], weights[1])
+    assert torch.equal(weights[1], weights[3])
+    assert torch.equal(weights[3], weights[5]) == (allowed == 0)
+    with pytest.raises(ValueError, match="batch 3") if not allowed else contextlib.nullcontext():
+        update.guard.check(0)
+
+
+def test_an_overflow_of_scaled_gradients_is_the_scalers_to_answer():
+    """As with fp16 on a GPU, by a scaler on the CPU."""
+    model = net()
+    update = updated(model)
+    update.scaler = torch.amp.GradScaler("cpu", init_scale=1e38, growth_interval=1)
+    before = model[0].weight.detach().clone()
+    (batch,) = batches(1)
+    for i in range(3):
+        step(update, model(batch * 1e3).square().mean(), i, 9)
+        assert torch.equal(model[0].weight, before)
+        assert update.scaler.get_scale() == pytest.approx(1e38 / 2 ** (i + 1))
+    update.guard.check(0)  # no complaint
+    update.scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    loss = model(batch).square().mean()
+    expected = before - 0.1 * torch.autograd.grad(loss, model[0].weight, retain_graph=True)[0]
+    step(update, loss, 0, 1)
+    torch.testing.assert_close(model[0].weight, expected)
+
+
 @pytest.mark.parametrize("ema", [0.0, 0.8])
 def test_a_saved_state_continues_as_if_nothing_had_happened(ema):
     def make(seed):
         model = net(seed)
-        return model, Update(model, torch.optim.SGD(model.parameters(), 0.1), CPU, ema=ema)
+        return model, updated(model, ema=ema)
 
     model, update = make(0)
     for i, batch in enumerate(batches(3)):
-        update(model(batch).square().mean(), i, 6)
+        step(update, model(batch).square().mean(), i, 6)
     saved = copy.deepcopy({"state_dict": update.tested.state_dict(), "update": update.state_dict()})
     again, update_again = make(5)
     again.load_state_dict(saved["state_dict"])
     update_again.load_state_dict(saved["update"])
     for i, batch in enumerate(batches(3, seed=2), start=3):
-        for network, step in ((model, update), (again, update_again)):
-            step(network(batch).square().mean(), i, 6)
+        for network, one in ((model, update), (again, update_again)):
+            step(one, network(batch).square().mean(), i, 6)
     for network, other in ((model, again), (update.tested, update_again.tested)):
         assert all(torch.equal(value, other.state_dict()[name]) for name, value in network.state_dict().items())
 
@@ -101,37 +147,6 @@ def test_a_test_uses_the_averaged_weights_and_the_checkpoint_holds_them(tiny_cfg
         config.override(alone, ["model.load_weights", engine.checkpoint_path, "data.save_dir", str(tmp_path / "test")])
     )
     assert alone.results["sysu_mm01"]["settings"] == engine.results["sysu_mm01"]["settings"]
-
-
-def test_fused_optimizers_make_the_same_steps():
-    for optim in ("adam", "amsgrad", "sgd", "rmsprop", "radam"):
-        one, two = net(), net()
-        kwargs = {"optim": optim, "lr": 0.01, "weight_decay": 0.1}
-        plain, ours = host.optim.build_optimizer(one, **kwargs), fused(host.optim.build_optimizer(two, **kwargs))
-        assert type(ours) is type(plain)
-        assert (ours.param_groups[0].get("fused") is True) == (optim in ("adam", "amsgrad", "sgd"))
-        without = [
-            {key: value for key, value in group.items() if key not in ("params", "fused")}
-            for group in plain.param_groups
-        ]
-        assert without == [
-            {key: value for key, value in group.items() if key not in ("params", "fused")}
-            for group in ours.param_groups
-        ]
-        for model, optimizer in ((one, plain), (two, ours)):
-            for batch in batches(4):
-                optimizer.zero_grad()
-                model(batch).square().mean().backward()
-                optimizer.step()
-        for p, q in zip(one.parameters(), two.parameters(), strict=True):
-            torch.testing.assert_close(p, q, atol=1e-6, rtol=1e-5)
-
-
-def test_groups_of_layers_keep_their_learning_rates():
-    model = nn.ModuleDict({"base": nn.Linear(2, 2), "classifier": nn.Linear(2, 2)})
-    kwargs = {"optim": "adam", "lr": 0.01, "staged_lr": True, "new_layers": ["classifier"], "base_lr_mult": 0.1}
-    ours = fused(host.optim.build_optimizer(model, **kwargs))
-    assert [group["lr"] for group in ours.param_groups] == pytest.approx([0.001, 0.01])
 
 
 def test_precision_falls_back_with_a_warning(caplog, monkeypatch):
@@ -217,13 +232,12 @@ class Waits(TorchDispatchMode):
 
 def test_an_update_with_everything_on_reads_nothing_back(monkeypatch):
     model = net()
-    optimizer = fused(host.optim.build_optimizer(model, optim="adam"))
-    update = Update(model, optimizer, CPU, amp="bf16", accumulate=2, ema=0.9)
+    update = updated(model, host.optim.build_optimizer(model, optim="adam"), amp="bf16", accumulate=2, ema=0.9)
     with Waits() as guard:
         for i, batch in enumerate(batches(4)):
             with update.autocast():
                 output = model(batch)
-            update(output.float().square().mean(), i, 4)
+            step(update, output.float().square().mean(), i, 4)
     # torch's own counter of averaged steps lives on the CPU.
     assert (
         len(guard.seen) <= 2 * 2 and set(guard.seen) <= {"_local_scalar_dense"} and update.ema.n_averaged.device == CPU

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from torchreid_rgbir import host
 from torchreid_rgbir.benchmark.timing import interleave, medians, pair_ratios, spread
-from torchreid_rgbir.engine.update import Update, fused
+from torchreid_rgbir.engine.guard import NonFiniteGuard
+from torchreid_rgbir.engine.update import Update
 from torchreid_rgbir.losses import MSOLoss, PerceptualEdgeLoss, contrastive_center, edge_map, weighted_triplet
 from torchreid_rgbir.losses.precision import unit_length
 from torchreid_rgbir.losses.vgg import VGGStages
@@ -181,8 +182,8 @@ class OurStep:
         self.num_ids = num_ids
         self.model = MODELS[name](NUM_CLASSES, loss="mso", pretrained=False).train()
         self.model.to(self.images.device, memory_format=memory_format)  # type: ignore[call-overload]
-        optimizer = fused(torch.optim.Adam(self.model.parameters()))
-        self.update = Update(self.model, optimizer, self.images.device, amp)
+        guard = NonFiniteGuard(self.model, torch.optim.Adam(self.model.parameters()))
+        self.update = Update(self.model, guard, self.images.device, amp)
         self.normalised = ((self.images - 0.45) / 0.225).contiguous(memory_format=memory_format)
 
     def __call__(self, criterion: MSOLoss) -> None:
@@ -190,7 +191,7 @@ class OurStep:
         with self.update.autocast():
             logits, features, maps = self.model(self.normalised, num_rgb)
         losses = criterion(logits, features, maps, self.pids, self.images, num_rgb, self.num_ids)
-        self.update(losses["loss"], batch=0, num_batches=1)
+        self.update(losses, batch=0, num_batches=1, impaths=[])
 
     @torch.no_grad()
     def forward(self) -> None:

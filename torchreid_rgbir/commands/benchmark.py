@@ -1,10 +1,9 @@
-"""Measure speed: loading, training steps by parts and evaluation beside torchreid's own or a plain way, all sides interleaved in one run."""
+"""Measure speed: loading, training steps by parts, evaluation and search; both sides of each ratio interleaved in one run."""
 
 import argparse
 import json
 import platform
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 
@@ -18,12 +17,20 @@ from torchreid_rgbir.train import versions
 
 EXAMPLE = "torchreid-rgbir benchmark --only loader step --batch-size 16 --rounds 3 --json benchmark.json"
 
+
+def _search(args: argparse.Namespace) -> dict:
+    from torchreid_rgbir.benchmark.search import search  # its store is an extra
+
+    return search(rounds=args.rounds)
+
+
 PARTS: dict[str, Callable[[argparse.Namespace], dict]] = {
     "loader": lambda args: loader(rounds=args.rounds),
     "step": lambda args: step(batch_size=args.batch_size, rounds=args.rounds),
     "endurance": lambda args: endurance(),
     "growth": lambda args: growth(rounds=args.rounds),
     "evaluation": lambda args: evaluation(rounds=args.rounds),
+    "search": _search,
 }
 
 
@@ -32,9 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--only",
         nargs="+",
         choices=PARTS,
-        default=list(PARTS),
+        default=[part for part in PARTS if part != "search"],
         metavar="PART",
-        help=f"of {', '.join(PARTS)} (default: all)",
+        help=f"of {', '.join(PARTS)} (default: all but search, which wants the extra `gallery`)",
     )
     parser.add_argument("--batch-size", type=int, default=64, help="images of a training step (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="how often each side is timed (default: %(default)s)")
@@ -44,8 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.rounds < 1:
         raise ValueError(f"--rounds {args.rounds}: time each side at least once")
-    if args.json and not Path(args.json).absolute().parent.is_dir():
-        raise FileNotFoundError(f"{Path(args.json).parent} is not a folder: make it first, or write somewhere else")
+    if args.json:
+        report.check_folder(args.json)
     measured: dict = {"device": device(), "versions": versions()}
     for part in args.only:
         _merge(measured, PARTS[part](args))
@@ -53,11 +60,13 @@ def run(args: argparse.Namespace) -> int:
         low, high = measured["spread"][name]
         print(f"{name:<40}{ratio:>10.3f}   ({low:.3f} to {high:.3f})")
     for name, seconds in measured["medians"].items():
-        print(f"{name:<40}{seconds:>10.3f} s")
+        print(f"{name:<40}{seconds:>10.4f} s")
     for name, number in measured.get("images_per_second", {}).items():
         print(f"{name:<40}{number:>10.0f} images/s")
     for name, num_bytes in measured.get("memory", {}).items():
         print(f"{name:<40}{num_bytes / 2**20:>10.0f} MiB")
+    for name, recall in measured.get("recalls", {}).items():
+        print(f"{name:<40}{recall:>10.4f} recall at 10")
     if args.json:
         report.write_text(args.json, json.dumps(measured, indent=2) + "\n")
     return 0

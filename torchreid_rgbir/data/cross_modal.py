@@ -15,6 +15,9 @@ from torchreid_rgbir.metrics import Rerank, TestFeatures
 from torchreid_rgbir.modality import IR, RGB
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "PPM")  # whatever the suffix; some others start programs
+MAX_PIXELS = 2**26  # no crop of a person is as large; a small file may claim to be
+MEND = "replace it, take it out of the data set, or set data.skip_broken True"
 
 
 class Item(NamedTuple):
@@ -46,6 +49,7 @@ class CrossModalImageDataset(host.data.ImageDataset):
     train: list[Item]
     num_train_pids: int
     cache: Mapping[str, Tensor] | None = None  # decoded images by path, in the place of reading and transforming them
+    left_out: dict[str, str] = {}  # images that cannot be read, by path, with `data.skip_broken`
 
     def __init__(self, train: Sequence[Item], query: Sequence[Item], gallery: Sequence[Item], **kwargs):
         for name, items in (("training", train), ("query", query), ("gallery", gallery)):
@@ -72,8 +76,17 @@ class CrossModalImageDataset(host.data.ImageDataset):
         """
         raise NotImplementedError(f"{type(self).__name__} has no protocol")
 
-    def check_sampling(self, sampling: str) -> None:
-        """Called before hours of training: raises FileNotFoundError or ValueError where galleries cannot be drawn that way."""
+    def check_protocol(self, query: str, sampling: str) -> None:
+        """Draws every gallery once, for features that say nothing: what would fail in the test fails before the training.
+
+        Raises:
+            FileNotFoundError, ValueError: as `score`.
+        """
+        _, pids, camids, _, modalities, numbers = (
+            np.array(column) for column in zip(*self.query, *self.gallery, strict=True)
+        )
+        features = np.zeros((len(pids), 1), np.float32)
+        self.score(TestFeatures(features, pids, camids, modalities, numbers), query, "euclidean", sampling)
 
     def __getitem__(self, index: int) -> dict:
         item = Item(*self.data[index])
@@ -135,26 +148,37 @@ class CrossModalImageDataset(host.data.ImageDataset):
 
 
 def read_image(path: str) -> Image.Image:
-    """Reads an image as 8-bit RGB; a grey one is repeated to three channels.
+    """Reads an image as 8-bit RGB, whatever it is stored as: grey is repeated to three channels, 16 bits are scaled to 8, alpha is dropped.
 
     Raises:
         ValueError: the file is no readable image (torchreid's own reader tries it for ever).
         FileNotFoundError: there is no such file.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(f"it claims to have {image.width} x {image.height} pixels")
             return _to_8_bits(image).convert("RGB")
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} is missing: it was there when the data set was listed") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = "it is not an image" if isinstance(error, UnidentifiedImageError) else error
-        raise ValueError(f"{path} cannot be read ({reason}): replace it or take it out of the data set") from None
+    except Exception as error:  # a damaged file trips Pillow's readers in as many ways as they have lines
+        raise ValueError(f"{path} cannot be read ({_reason(path, error)}): {MEND}") from None
+
+
+def _reason(path: str, error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "it has 0 bytes" if os.path.getsize(path) == 0 else "it is not an image"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _to_8_bits(image: Image.Image) -> Image.Image:
     # Pillow's own conversion clips a 16-bit picture, as thermal cameras write them, to white.
     if image.mode.startswith("I"):
         return Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
+    if image.mode in ("P", "PA"):
+        return image.convert("RGBA")  # a palette may have transparent colours
     return image
 
 
@@ -185,7 +209,9 @@ def list_images(folder: Path) -> list[str]:
     """The image files of a folder, sorted by name, hidden ones left out; an empty list where there is no such folder."""
     if not folder.is_dir():
         return []
-    # A Mac leaves files such as ._0001.jpg, which are no images and would shift every image's number.
-    return sorted(
-        e.path for e in os.scandir(folder) if e.name.lower().endswith(IMAGE_SUFFIXES) and not e.name.startswith(".")
-    )
+    return sorted(entry.path for entry in os.scandir(folder) if is_image_name(entry.name) and not entry.is_dir())
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file is called like an image. A Mac leaves files such as ._0001.jpg, which are none and would shift every image's number."""
+    return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")

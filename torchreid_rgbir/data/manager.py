@@ -12,6 +12,7 @@ from torchreid_rgbir.data.cache import cache_images
 from torchreid_rgbir.data.cross_modal import CrossModalImageDataset
 from torchreid_rgbir.data.sampler import CrossModalSampler
 from torchreid_rgbir.data.transforms import BatchTransforms, Decode
+from torchreid_rgbir.data.unreadable import leave_out_unreadable
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -28,9 +29,13 @@ class CrossModalDataManager(host.data.ImageDataManager):
         num_instances: K, images of an identity *and modality* in a batch.
         batches_per_epoch: 0 = one pass over the larger modality.
         seed: of the sampler and of the augmentation.
+        skip_broken: leave out images that cannot be read; every image is read once to find them.
         transforms_rgb, transforms_ir: further transforms, of one modality's images only.
         cache: "none", or where images are kept once they are decoded: "ram", "disk"; see `data.cache`.
         cache_dir: the folder for "disk"; the data root's `.decoded` when empty.
+
+    Attributes:
+        left_out: images that cannot be read, and what is wrong with each.
 
     Raises:
         ValueError: an unknown data set or one that is not cross-modal, a batch size that P x 2K does not divide, too few identities.
@@ -59,6 +64,7 @@ class CrossModalDataManager(host.data.ImageDataManager):
         num_instances: int = 4,
         batches_per_epoch: int = 0,
         seed: int = 0,
+        skip_broken: bool = False,
         transforms_rgb: Sequence[str] = (),
         transforms_ir: Sequence[str] = (),
         cache: str = "none",
@@ -75,10 +81,14 @@ class CrossModalDataManager(host.data.ImageDataManager):
             rank,
             world_size,
         )
+        sources = [sources] if isinstance(sources, str) else list(sources)
+        targets = [targets] if isinstance(targets, str) else list(targets or sources)
+        check_cross_modal("data.sources", sources)
+        check_cross_modal("data.targets", targets)
         super().__init__(
             root=root,
-            sources=[sources] if isinstance(sources, str) else list(sources),
-            targets=targets if targets is None or isinstance(targets, str) else list(targets),
+            sources=sources,
+            targets=targets,
             height=height,
             width=width,
             transforms=[],  # nothing is drawn in a worker
@@ -90,13 +100,10 @@ class CrossModalDataManager(host.data.ImageDataManager):
             workers=workers,
         )
         trainset: Any = self.train_loader.dataset
-        tests = [loader.dataset for loaders in self.test_loader.values() for loader in loaders.values()]
+        tests: list[Any] = [loader.dataset for loaders in self.test_loader.values() for loader in loaders.values()]
         for dataset in (trainset, *tests):
-            if not isinstance(dataset, CrossModalImageDataset):
-                raise ValueError(
-                    f"{type(dataset).__name__} has images of one modality: choose cross-modal sources and targets, such as sysu_mm01"
-                )
             dataset.transform = Decode(height, width)
+        self.left_out = leave_out_unreadable([trainset, *tests]) if skip_broken else {}
 
         self.sampler = CrossModalSampler(
             [item.pid for item in trainset.train],
@@ -142,3 +149,23 @@ def _share(num: int, batch_size: int) -> list[list[int]]:
     """This process's batches of `num` images in order, the same ones that a process alone would make."""
     batches = [list(range(start, min(start + batch_size, num))) for start in range(0, num, batch_size)]
     return [batches[i] for i in distributed.share(len(batches))]
+
+
+def is_cross_modal(name: str) -> bool:
+    """Whether the data set registered with torchreid under `name` has RGB and IR images."""
+    return issubclass(host.find_image_dataset(name) or object, CrossModalImageDataset)
+
+
+def check_cross_modal(key: str, names: Sequence[str]) -> None:
+    """Before anything is listed, or downloaded by torchreid's own data sets.
+
+    Raises:
+        ValueError: a data set that is unknown, of one modality, or named twice.
+    """
+    for name in names:
+        if not is_cross_modal(name):
+            reason = "is unknown" if host.find_image_dataset(name) is None else "has images of one modality"
+            raise ValueError(f"{key}: {name} {reason}, choose data sets with RGB and IR images, such as sysu_mm01")
+    twice = [name for name in names if list(names).count(name) > 1]
+    if twice:
+        raise ValueError(f"{key} names {twice[0]} twice")

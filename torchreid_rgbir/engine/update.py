@@ -1,12 +1,14 @@
 """From the loss to new weights: mixed precision, gradient accumulation, averaged weights. Nothing in it waits for the device."""
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from torchreid_rgbir.engine.guard import NonFiniteGuard
 
 logger = logging.getLogger(__name__)
 
@@ -34,14 +36,6 @@ def precision(amp: str, device: torch.device) -> torch.dtype | None:
     return DTYPES[amp]
 
 
-def fused(optimizer: Optimizer) -> Optimizer:
-    """The same optimizer with one kernel for all parameters, where torch has it: with it, not even the gradient scaler waits for the device."""
-    if type(optimizer) not in (Adam, AdamW, SGD):
-        return optimizer
-    groups = [{**group, "fused": True} for group in optimizer.param_groups]
-    return type(optimizer)(groups, lr=optimizer.defaults["lr"], fused=True)  # type: ignore[call-arg]
-
-
 def compile_works(device: torch.device) -> bool:
     """Tries torch.compile on a single operation; warns where it fails, for want of a compiler or a new enough GPU."""
     try:
@@ -57,11 +51,11 @@ def compile_works(device: torch.device) -> bool:
 
 
 class Update:
-    """Takes a batch's loss and, every `accumulate` batches, the optimizer's step.
+    """Takes a batch's losses and, every `accumulate` batches, the optimizer's step.
 
     Args:
         model: whose weights are trained.
-        optimizer: over them.
+        guard: takes the optimizer's steps.
         device: of the model.
         amp: "bf16", "fp16" (with a gradient scaler) or "off"; see `precision`.
         accumulate: whole batches whose gradients are averaged for a step.
@@ -71,14 +65,14 @@ class Update:
     def __init__(
         self,
         model: nn.Module,
-        optimizer: Optimizer,
+        guard: NonFiniteGuard,
         device: torch.device,
         amp: str = "off",
         accumulate: int = 1,
         ema: float = 0.0,
     ):
         self.model = model
-        self.optimizer = optimizer
+        self.guard = guard
         self.device = device
         self.dtype = precision(amp, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
@@ -100,17 +94,29 @@ class Update:
         """Whether the weights change after this batch, counted from 0 in an epoch of `num_batches`; the last one never waits."""
         return (batch + 1) % self.accumulate == 0 or batch + 1 == num_batches
 
-    def __call__(self, loss: Tensor, batch: int, num_batches: int) -> None:
-        """The backward pass of a batch, and the optimizer's step where it is due."""
-        first = batch - batch % self.accumulate
-        self.scaler.scale(loss / min(self.accumulate, num_batches - first)).backward()
-        if not self.is_due(batch, num_batches):
-            return
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.optimizer.zero_grad()
-        if self.ema is not None:
-            self.ema.update_parameters(self.model)
+    def __call__(self, losses: dict[str, Tensor], batch: int, num_batches: int, impaths: Sequence[str]) -> Tensor:
+        """The backward pass of a batch, and the optimizer's step where it is due.
+
+        Args:
+            losses: scalars; "loss" is their weighted sum.
+            batch, num_batches: as of `is_due`.
+            impaths: the batch's images.
+
+        Returns:
+            Whether everything is finite, a scalar on the device.
+        """
+        first, due = batch - batch % self.accumulate, self.is_due(batch, num_batches)
+        optimizer = self.guard.optimizer
+        self.scaler.scale(losses["loss"] / min(self.accumulate, num_batches - first)).backward()
+        if due:
+            self.scaler.unscale_(optimizer)
+        finite = self.guard.step(losses, batch, impaths, due, scaled=self.scaler.is_enabled())
+        if due:
+            self.scaler.update()
+            optimizer.zero_grad()
+            if self.ema is not None:
+                self.ema.update_parameters(self.model)
+        return finite
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint holds beside the tested model's weights and the optimizer."""
