@@ -11,6 +11,8 @@ VERSION = next(
 
 GALLERY = ["lancedb>=0.40"]
 CLUSTER = ["pymilvus>=3.0"]
+EXPORT = ["onnx>=1.17", "onnxscript", "onnxruntime", "safetensors"]  # onnxscript: torch.onnx.export needs it
+VISUAL = ["matplotlib>=3.8", "scikit-learn", "jinja2"]
 
 setup(
     name="torchreid-rgbir",
@@ -23,7 +25,7 @@ setup(
     # configs/ stands beside the package in a checkout and inside it once installed.
     packages=[*find_packages(include=["torchreid_rgbir", "torchreid_rgbir.*"]), "torchreid_rgbir.configs"],
     package_dir={"torchreid_rgbir.configs": "configs"},
-    package_data={"torchreid_rgbir": ["py.typed"], "torchreid_rgbir.configs": ["*.yaml"]},
+    package_data={"torchreid_rgbir": ["py.typed", "visual/page.html"], "torchreid_rgbir.configs": ["*.yaml"]},
     install_requires=[
         "torch>=2.6",
         "torchvision>=0.21",
@@ -42,7 +44,10 @@ setup(
     extras_require={
         "gallery": GALLERY,
         "cluster": CLUSTER,
-        "dev": [*GALLERY, *CLUSTER, "milvus-lite>=3.2", "pytest", "hypothesis", "ruff", "mypy", "build"],
+        "export": EXPORT,
+        "visual": VISUAL,
+        # milvus-lite serves a Milvus cluster's calls inside a test.
+        "dev": [*GALLERY, *CLUSTER, "milvus-lite", *EXPORT, *VISUAL, "pytest", "hypothesis", "ruff", "mypy", "build"],
     },
     entry_points={"console_scripts": ["torchreid-rgbir = torchreid_rgbir.cli:main"]},
     classifiers=[

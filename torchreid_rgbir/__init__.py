@@ -8,9 +8,12 @@ from torchreid_rgbir.models import MODELS
 
 DATASETS = {"sysu_mm01": SYSUMM01, "regdb": RegDB, "llcm": LLCM, "rgbir_folder": RGBIRFolder}
 
+host.allow_stock_checkpoints()
 for _name, _dataset in DATASETS.items():
     host.register_image_dataset(_name, _dataset)
 for _name, _factory in MODELS.items():
     host.register_model(_name, _factory)
 
-__all__ = ["DATASETS", "MODELS", "__version__"]
+from torchreid_rgbir.stand_in import install  # noqa: E402  (it builds on all of the above)
+
+__all__ = ["DATASETS", "MODELS", "__version__", "install"]

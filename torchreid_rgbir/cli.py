@@ -10,13 +10,17 @@ from collections.abc import Sequence
 COMMANDS = {
     "quickstart": "make a synthetic RGB-IR set, train the method on it, score it, draw ranked results",
     "train": "train a model, then test it (the flags of torchreid's scripts/main.py)",
+    "run": "run a script of torchreid's, such as scripts/main.py, with the plugin installed",
     "test": "test a trained model (train with test.evaluate True)",
     "splits": "train and test on RegDB's ten splits, resuming where it stopped; report their mean",
+    "compare": "train and score several methods, torchreid's own among them, under one protocol; one table",
     "evaluate": "score features extracted by any model under a data set's protocol",
     "extract": "features of your own images",
     "identify": "who or what is it: rank the categories of references for an image of the other modality",
     "gallery": "keep references: add, remove, list, search, compact",
     "calibrate": "find the score below which an image is unknown",
+    "export": "write a trained model as ONNX graphs and safetensors, for use without torchreid",
+    "visualize": "draw ranked results, features, distances, edges, activation and curves, or a report page",
     "doctor": "check a data set on disk before training",
     "synthesize": "write a synthetic RGB-IR data set in an official layout",
     "benchmark": "measure speed, both sides of each ratio interleaved in one run",
@@ -70,6 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _one_line(error: ValueError | OSError) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
     # An error from a loader's worker process arrives as its whole traceback; its last line is the message.
-    line = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
-    return line.removeprefix("ValueError: ").removeprefix("FileNotFoundError: ")
+    text = lines[-1] if lines[0].startswith("Caught") else " ".join(line.strip() for line in lines)
+    return text.removeprefix("ValueError: ").removeprefix("FileNotFoundError: ")

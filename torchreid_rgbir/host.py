@@ -5,6 +5,7 @@ PyPI's `torchreid` keeps everything under `torchreid.reid`, a GitHub checkout di
 """
 
 import importlib
+import sys
 import warnings
 from collections.abc import Callable
 
@@ -37,8 +38,8 @@ with warnings.catch_warnings():
     # PyPI's torchreid has no Cython evaluator to offer; the plugin ranks with its own.
     warnings.filterwarnings("ignore", message="Cython evaluation")
     torchreid = _find()
-data, engine, metrics, models, optim, utils = (
-    getattr(torchreid, name) for name in ("data", "engine", "metrics", "models", "optim", "utils")
+data, engine, losses, metrics, models, optim, utils = (
+    getattr(torchreid, name) for name in ("data", "engine", "losses", "metrics", "models", "optim", "utils")
 )
 
 # The softmax + triplet engine: ImageTripletEngine with weight_x > 0, unless the host has a class of that name.
@@ -51,10 +52,14 @@ def register_image_dataset(name: str, dataset: type) -> None:
     Raises:
         ValueError: the name belongs to another data set.
     """
-    # Registration is public, asking is not: the host only raises for a name taken, so the private dict tells by whom.
-    taken = _private(importlib.import_module(f"{torchreid.__name__}.data.datasets"), "__image_datasets")
-    if taken.get(name) is not dataset:
+    if find_image_dataset(name) is not dataset:
         data.register_image_dataset(name, dataset)
+
+
+def find_image_dataset(name: str) -> type | None:
+    """The data set registered under `name`, None where there is none."""
+    # Registration is public, asking is not.
+    return _private(importlib.import_module(f"{torchreid.__name__}.data.datasets"), "__image_datasets").get(name)
 
 
 def register_model(name: str, factory: Callable[..., nn.Module]) -> None:
@@ -69,6 +74,11 @@ def register_model(name: str, factory: Callable[..., nn.Module]) -> None:
         raise ValueError(f"torchreid already has a model {name}: choose another name")
 
 
+def model_names() -> list[str]:
+    """Of every registered model; torchreid itself only prints them."""
+    return sorted(_private(models, "__model_factory"))
+
+
 def _private(module, name: str) -> dict:
     try:
         return getattr(module, name)
@@ -77,6 +87,16 @@ def _private(module, name: str) -> dict:
             f"{module.__name__}.{name} is gone: this torchreid ({getattr(torchreid, '__version__', '?')}) is not one that "
             "torchreid_rgbir knows, install torchreid 0.2.5 or GitHub's 1.4.0"
         ) from None
+
+
+def alias() -> None:
+    """Lets scripts written for a GitHub checkout run on PyPI's package: `torchreid.data` and so on can be imported there too."""
+    top, inside = torchreid.__name__.partition(".")[0], torchreid.__name__ + "."
+    if torchreid.__name__ == top:
+        return
+    for name, module in list(sys.modules.items()):
+        if name.startswith(inside):
+            sys.modules.setdefault(f"{top}.{name.removeprefix(inside)}", module)
 
 
 def allow_stock_checkpoints() -> None:

@@ -1,5 +1,6 @@
 """From a configuration to a trained and tested model: what torchreid's scripts/main.py does, for cross-modal data."""
 
+import difflib
 import io
 import logging
 import platform
@@ -7,20 +8,21 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy
 import torch
 import torchvision
+from torch import nn
 from yacs.config import CfgNode
 
 import torchreid_rgbir
 from torchreid_rgbir import config, host
 from torchreid_rgbir.data.manager import CrossModalDataManager
-from torchreid_rgbir.engine import CrossModalEngine, Testing, build_lr_scheduler, checkpoint
+from torchreid_rgbir.engine import BaselineEngine, CrossModalEngine, Testing, build_lr_scheduler, checkpoint
 from torchreid_rgbir.losses import MSOLoss
 from torchreid_rgbir.metrics import Rerank, report
-from torchreid_rgbir.models import MODELS
+from torchreid_rgbir.models import MODELS, DualResNet
 
 logger = logging.getLogger(__name__)
 
@@ -35,23 +37,38 @@ def train(cfg: CfgNode) -> CrossModalEngine:
         ValueError, FileNotFoundError: a user's mistake; found before anything is written.
     """
     config.check(cfg)
+    check_model(cfg)
     host.utils.set_random_seed(cfg.train.seed)
     save_dir = Path(cfg.data.save_dir).expanduser()
     with run_log(save_dir / ("test.log" if cfg.test.evaluate else "train.log")) as log:
         engine = build_engine(cfg)
         save_dir.mkdir(parents=True, exist_ok=True)
         log.open()
-        (save_dir / "config.yaml").write_text(cfg.dump(), encoding="utf-8")
+        # A test in the folder of a training run leaves that run's own record as it is.
+        beside = "test_" if cfg.test.evaluate and (save_dir / "train.log").exists() else ""
+        report.write_text(save_dir / f"{beside}config.yaml", cfg.dump())
         engine.run(**run_kwargs(cfg))
 
         tested = cfg.model.load_weights or cfg.model.resume if cfg.test.evaluate else engine.checkpoint_path
-        for name, results in engine.results.items():
-            results |= {"checkpoint": str(tested), "config": str(save_dir / "config.yaml"), "versions": versions()}
-            path = save_dir / ("results.json" if len(engine.results) == 1 else f"results-{name}.json")
-            report.write_results(path, results)
-            report.write_text(path.with_suffix(".md"), report.markdown_table(results))
-            logger.info("results written to %s, and as a table to %s", path, path.with_suffix(".md"))
+        origin = {"checkpoint": str(tested), "config": str(save_dir / f"{beside}config.yaml")}
+        write_results(engine, save_dir / f"{beside}results.json", origin)
     return engine
+
+
+def write_results(engine: CrossModalEngine, path: Path, origin: dict) -> None:
+    """Writes what the last test found, as JSON and as a Markdown table; one file a data set where there are several.
+
+    Args:
+        engine: after `run`.
+        path: of the JSON file.
+        origin: what the numbers came from, `checkpoint` and `config`.
+    """
+    for name, results in engine.results.items():
+        results |= origin | {"versions": versions()}
+        own = path if len(engine.results) == 1 else path.with_stem(f"{path.stem}-{name}")
+        report.write_results(own, results)
+        report.write_text(own.with_suffix(".md"), report.markdown_table(results))
+        logger.info("results written to %s, and as a table to %s", own, own.with_suffix(".md"))
 
 
 def build_engine(cfg: CfgNode) -> CrossModalEngine:
@@ -81,16 +98,12 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
         seed=cfg.train.seed,
     )
     logger.info("an epoch is %d batches of %d images", len(datamanager.sampler), cfg.train.batch_size)
-    model = MODELS[cfg.model.name](
-        datamanager.num_train_pids,
-        loss=cfg.loss.name,
-        # Weights that are about to be replaced need no download.
-        pretrained=cfg.model.pretrained and not (cfg.model.load_weights or cfg.model.resume),
-        last_stride=cfg.model.last_stride,
-    )
+    model = build_model(cfg, datamanager.num_train_pids)
     if cfg.model.load_weights:
         checkpoint.load_weights(model, cfg.model.load_weights)
-    model = model.to("cuda" if use_gpu else "cpu").to(memory_format=torch.channels_last)
+    model = model.to("cuda" if use_gpu else "cpu")
+    if isinstance(model, DualResNet):
+        model = model.to(memory_format=torch.channels_last)
     optimizer = host.optim.build_optimizer(
         model,
         optim=cfg.train.optim,
@@ -114,26 +127,75 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
         cfg.train.max_epoch,
         cfg.train.warmup_epoch,
     )
-    engine = CrossModalEngine(
-        datamanager,
-        model,
-        optimizer,
-        criterion=None if cfg.test.evaluate else build_criterion(cfg),
-        scheduler=scheduler,
-        use_gpu=use_gpu,
-        target_loss=cfg.train.target_loss,
-        testing=Testing(
-            query=cfg.test.query,
-            sampling=cfg.test.sampling,
-            feature=cfg.test.feature,
-            flip=cfg.test.flip,
-            rerank=Rerank(*cfg.test.rerank_settings) if cfg.test.rerank else None,
-        ),
-        about=about(cfg, datamanager),
-    )
+    shared: dict[str, Any] = {
+        "scheduler": scheduler,
+        "use_gpu": use_gpu,
+        "target_loss": cfg.train.target_loss,
+        "testing": testing(cfg),
+        "about": about(cfg.model.name, model, datamanager) | {"config": cfg.dump()},
+    }
+    engine: CrossModalEngine
+    if cfg.loss.name == "mso":
+        criterion = None if cfg.test.evaluate else build_criterion(cfg)
+        engine = CrossModalEngine(datamanager, model, optimizer, criterion, **shared)
+    else:
+        engine = BaselineEngine(
+            datamanager,
+            model,
+            optimizer,
+            loss=cfg.loss.name,
+            label_smooth=cfg.loss.softmax.label_smooth,
+            margin=cfg.loss.triplet.margin,
+            weight_t=cfg.loss.triplet.weight_t,
+            weight_x=cfg.loss.triplet.weight_x,
+            **shared,
+        )
     if cfg.model.resume:
         cfg.train.start_epoch = engine.resume(cfg.model.resume)
     return engine
+
+
+def check_model(cfg: CfgNode) -> None:
+    """Whether model and loss belong together.
+
+    Raises:
+        ValueError: an unknown model, or a loss that is not for it.
+    """
+    name, loss = cfg.model.name, cfg.loss.name
+    if name not in host.model_names():
+        near = difflib.get_close_matches(name, host.model_names(), n=3) or ["resnet50", "osnet_x1_0"]
+        raise ValueError(
+            f"model.name {name} is unknown: choose {', '.join(MODELS)}, or a model of torchreid's such as {', '.join(near)}"
+        )
+    if name in MODELS and loss != "mso":
+        raise ValueError(f"loss.name is {loss}: {name} is trained with loss.name mso, its parts weighed under loss.mso")
+    if name not in MODELS and loss == "mso":
+        raise ValueError(
+            f"loss.name is mso: {name} has one stream, choose dual_resnet50, or loss.name softmax or triplet"
+        )
+    if name not in MODELS and cfg.test.feature != "bn":
+        raise ValueError(f"test.feature is {cfg.test.feature}: {name} has one feature, leave test.feature out")
+
+
+def build_model(cfg: CfgNode, num_classes: int) -> nn.Module:
+    """The model of `cfg`, ours or torchreid's own.
+
+    Raises:
+        FileNotFoundError: no pretrained weights, and no network.
+    """
+    # Weights that are about to be replaced need no download.
+    pretrained = cfg.model.pretrained and not (cfg.model.load_weights or cfg.model.resume)
+    if cfg.model.name in MODELS:
+        return MODELS[cfg.model.name](
+            num_classes, loss=cfg.loss.name, pretrained=pretrained, last_stride=cfg.model.last_stride
+        )
+    try:
+        return host.models.build_model(cfg.model.name, num_classes, loss=cfg.loss.name, pretrained=pretrained)
+    except OSError as error:  # of urllib and of requests alike
+        raise FileNotFoundError(
+            f"the pretrained weights of {cfg.model.name} are not in {torch.hub.get_dir()}/checkpoints and cannot be downloaded "
+            f"({type(error).__name__}): put the file there, or set model.pretrained False"
+        ) from error
 
 
 def build_criterion(cfg: CfgNode) -> MSOLoss:
@@ -151,10 +213,21 @@ def build_criterion(cfg: CfgNode) -> MSOLoss:
     )
 
 
+def testing(cfg: CfgNode) -> Testing:
+    """How `cfg` wants the model scored."""
+    return Testing(
+        query=cfg.test.query,
+        sampling=cfg.test.sampling,
+        feature=cfg.test.feature,
+        flip=cfg.test.flip,
+        rerank=Rerank(*cfg.test.rerank_settings) if cfg.test.rerank else None,
+    )
+
+
 def run_kwargs(cfg: CfgNode) -> dict:
     """The arguments of the engine's `run`."""
     return {
-        "save_dir": cfg.data.save_dir,
+        "save_dir": str(Path(cfg.data.save_dir).expanduser()),
         "max_epoch": cfg.train.max_epoch,
         "start_epoch": cfg.train.start_epoch,
         "fixbase_epoch": cfg.train.fixbase_epoch,
@@ -170,21 +243,17 @@ def run_kwargs(cfg: CfgNode) -> dict:
     }
 
 
-def about(cfg: CfgNode, datamanager: CrossModalDataManager) -> dict:
+def about(name: str, model: nn.Module, datamanager: CrossModalDataManager) -> dict:
     """What a checkpoint says of itself: enough to use the model with nothing but the file."""
+    facts = {"name": name, "num_classes": datamanager.num_train_pids}
     return {
-        "model": {
-            "name": cfg.model.name,
-            "num_classes": datamanager.num_train_pids,
-            "last_stride": cfg.model.last_stride,
-        },
+        "model": facts | ({"last_stride": model.last_stride} if isinstance(model, DualResNet) else {}),
         "images": {
-            "height": cfg.data.height,
-            "width": cfg.data.width,
-            "norm_mean": list(cfg.data.norm_mean),
-            "norm_std": list(cfg.data.norm_std),
+            "height": datamanager.height,
+            "width": datamanager.width,
+            "norm_mean": datamanager.transforms.mean.flatten().tolist(),
+            "norm_std": datamanager.transforms.std.flatten().tolist(),
         },
-        "config": cfg.dump(),
         "versions": versions(),
     }
 
@@ -230,20 +299,29 @@ class RunLog(io.TextIOBase):
 
 
 @contextmanager
-def run_log(path: Path) -> Iterator[RunLog]:
-    """Everything printed or logged within goes to the console and, once `open` is called, to `path`."""
-    log = RunLog(sys.stdout, path)
-    handler = logging.StreamHandler(log)
+def log_to(stream: TextIO | io.TextIOBase) -> Iterator[None]:
+    """Our log lines, bare, go to `stream` within."""
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(logging.Formatter("%(message)s"))
     ours = logging.getLogger("torchreid_rgbir")
     level = ours.level
     ours.addHandler(handler)
     ours.setLevel(logging.INFO)
-    sys.stdout, console = log, sys.stdout  # torchreid prints
     try:
-        yield log
+        yield
     finally:
-        sys.stdout = console
         ours.removeHandler(handler)
         ours.setLevel(level)
+
+
+@contextmanager
+def run_log(path: Path) -> Iterator[RunLog]:
+    """Everything printed or logged within goes to the console and, once `open` is called, to `path`."""
+    log = RunLog(sys.stdout, path)
+    sys.stdout, console = log, sys.stdout  # torchreid prints
+    try:
+        with log_to(log):
+            yield log
+    finally:
+        sys.stdout = console
         log.file.close()

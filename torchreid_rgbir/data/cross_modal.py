@@ -70,8 +70,17 @@ class CrossModalImageDataset(host.data.ImageDataset):
         """
         raise NotImplementedError(f"{type(self).__name__} has no protocol")
 
-    def check_sampling(self, sampling: str) -> None:
-        """Called before hours of training: raises FileNotFoundError or ValueError where galleries cannot be drawn that way."""
+    def check_protocol(self, query: str, sampling: str) -> None:
+        """Draws every gallery once, for features that say nothing: what would fail in the test fails before the training.
+
+        Raises:
+            FileNotFoundError, ValueError: as `score`.
+        """
+        _, pids, camids, _, modalities, numbers = (
+            np.array(column) for column in zip(*self.query, *self.gallery, strict=True)
+        )
+        features = np.zeros((len(pids), 1), np.float32)
+        self.score(TestFeatures(features, pids, camids, modalities, numbers), query, "euclidean", sampling)
 
     def __getitem__(self, index: int) -> dict:
         item = Item(*self.data[index])

@@ -54,10 +54,14 @@ class CrossModalDataManager(host.data.ImageDataManager):
         seed: int = 0,
     ):
         self.transforms = BatchTransforms(transforms, norm_mean or IMAGENET_MEAN, norm_std or IMAGENET_STD, seed)
+        sources = [sources] if isinstance(sources, str) else list(sources)
+        targets = [targets] if isinstance(targets, str) else list(targets or sources)
+        check_cross_modal("data.sources", sources)
+        check_cross_modal("data.targets", targets)
         super().__init__(
             root=root,
-            sources=[sources] if isinstance(sources, str) else list(sources),
-            targets=targets if targets is None or isinstance(targets, str) else list(targets),
+            sources=sources,
+            targets=targets,
             height=height,
             width=width,
             transforms=[],  # nothing is drawn in a worker
@@ -69,12 +73,8 @@ class CrossModalDataManager(host.data.ImageDataManager):
             workers=workers,
         )
         trainset: Any = self.train_loader.dataset
-        tests = [loader.dataset for loaders in self.test_loader.values() for loader in loaders.values()]
+        tests: list[Any] = [loader.dataset for loaders in self.test_loader.values() for loader in loaders.values()]
         for dataset in (trainset, *tests):
-            if not isinstance(dataset, CrossModalImageDataset):
-                raise ValueError(
-                    f"{type(dataset).__name__} has images of one modality: choose cross-modal sources and targets, such as sysu_mm01"
-                )
             dataset.transform = Decode(height, width)
 
         self.sampler = CrossModalSampler(
@@ -92,3 +92,23 @@ class CrossModalDataManager(host.data.ImageDataManager):
             pin_memory=self.use_gpu,
             persistent_workers=workers > 0,
         )
+
+
+def is_cross_modal(name: str) -> bool:
+    """Whether the data set registered with torchreid under `name` has RGB and IR images."""
+    return issubclass(host.find_image_dataset(name) or object, CrossModalImageDataset)
+
+
+def check_cross_modal(key: str, names: Sequence[str]) -> None:
+    """Before anything is listed, or downloaded by torchreid's own data sets.
+
+    Raises:
+        ValueError: a data set that is unknown, of one modality, or named twice.
+    """
+    for name in names:
+        if not is_cross_modal(name):
+            reason = "is unknown" if host.find_image_dataset(name) is None else "has images of one modality"
+            raise ValueError(f"{key}: {name} {reason}, choose data sets with RGB and IR images, such as sysu_mm01")
+    twice = [name for name in names if list(names).count(name) > 1]
+    if twice:
+        raise ValueError(f"{key} names {twice[0]} twice")

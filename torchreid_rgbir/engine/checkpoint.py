@@ -8,8 +8,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from torchreid_rgbir import host
-
 CLASSIFIER = "classifier."
 
 
@@ -38,7 +36,6 @@ def load(path: str | Path) -> dict[str, Any]:
     path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: give the path of a checkpoint (model/model.pth.tar-EPOCH)")
-    host.allow_stock_checkpoints()
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

@@ -68,7 +68,7 @@ class CrossModalEngine(host.SoftmaxTripletEngine):
         self.target_loss = target_loss
         self.testing = testing or Testing()
         for loaders in self.test_loader.values():
-            loaders["query"].dataset.check_sampling(self.testing.sampling)
+            loaders["query"].dataset.check_protocol(self.testing.query, self.testing.sampling)
         self.about = about or {}
         self.features: dict[str, TestFeatures] = {}  # data set -> of its last test
         self.results: dict[str, dict] = {}  # data set -> what results.json holds

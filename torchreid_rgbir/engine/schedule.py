@@ -8,6 +8,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from torchreid_rgbir import host
 
+WARMUPS = ("warmup_multi_step", "warmup_cosine")
 WARMUP_START = 0.1  # of the learning rate, in the first epoch
 
 

@@ -1,13 +1,11 @@
-"""Distances between features, cosine or Euclidean, the same whatever the block they are computed in."""
+"""Distances between features, cosine or Euclidean, whole or by blocks of queries."""
+
+import hashlib
 
 import numpy as np
 from numpy.typing import NDArray
 
 METRICS = ("cosine", "euclidean")
-
-# A matrix product rounds an element differently in a kernel for whole tiles and in one for the ragged edge. Padded to whole
-# tiles, every element takes the same path, so equal rows have exactly equal distances and blocks do not show in the result.
-TILE = 192
 
 
 def distances(query: NDArray, gallery: NDArray, metric: str = "cosine") -> NDArray:
@@ -39,19 +37,19 @@ class DistanceRows:
             raise ValueError(f"distance {metric!r} is unknown: choose one of {', '.join(METRICS)}")
         self.metric = metric
         self.query = query
-        self.num_gallery = len(gallery)
-        self.gallery = _padded(gallery)  # (whole tiles, D)
-        if metric == "cosine":
-            self.gallery /= _norms(self.gallery)
-        else:
-            self.gallery_squares = _squares(self.gallery)
+        # A matrix product may round equal columns differently, depending on where they stand. Each feature is multiplied once, so
+        # that equal images have exactly equal distances, on any machine.
+        first, self.place = _distinct(gallery)
+        if len(first) < len(gallery):
+            gallery = gallery[first]
+        self.gallery = gallery / _norms(gallery) if metric == "cosine" else gallery  # (distinct, D)
+        self.gallery_squares = _squares(gallery)
 
     def rows(self, block: slice) -> NDArray:
         """Distances of the queries in `block`: (block, G)."""
-        query = _padded(self.query[block])
+        query = self.query[block]
         if self.metric == "cosine":
-            query /= _norms(query)
-            dist = query @ self.gallery.T  # (whole tiles, whole tiles)
+            dist = (query / _norms(query)) @ self.gallery.T  # (block, distinct)
             np.subtract(1, dist, out=dist)
         else:
             dist = query @ self.gallery.T
@@ -59,15 +57,20 @@ class DistanceRows:
             dist += _squares(query)[:, None]
             dist += self.gallery_squares
             np.sqrt(np.maximum(dist, 0, out=dist), out=dist)
-        return dist[: len(self.query[block]), : self.num_gallery]
+        return dist if dist.shape[1] == len(self.place) else dist[:, self.place]
 
 
-def _padded(features: NDArray) -> NDArray:
-    """A copy with zero rows up to a whole number of tiles."""
-    num_rows = -(-len(features) // TILE) * TILE
-    padded = np.zeros((num_rows, features.shape[1]), features.dtype)
-    padded[: len(features)] = features
-    return padded
+def _distinct(features: NDArray) -> tuple[list[int], NDArray]:
+    """The rows that differ from every row before them, and for each row the place of its like among those, (N,)."""
+    places: dict[bytes, int] = {}
+    first: list[int] = []
+    place = np.empty(len(features), np.int64)
+    for row, feature in enumerate(np.ascontiguousarray(features)):
+        number = places.setdefault(hashlib.blake2b(feature, digest_size=16).digest(), len(places))
+        if number == len(first):
+            first.append(row)
+        place[row] = number
+    return first, place
 
 
 def _norms(features: NDArray) -> NDArray:

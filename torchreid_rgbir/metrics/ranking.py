@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from torchreid_rgbir.metrics.distance import TILE
 from torchreid_rgbir.metrics.features import TestFeatures
 
 CMC_RANKS = (1, 5, 10, 20)
@@ -149,8 +148,7 @@ def _stable_order(dist: NDArray) -> NDArray[np.int64]:
 
 
 def _blocks(num_queries: int, num_gallery: int) -> Iterator[slice]:
-    fitting = BLOCK_BYTES // (BYTES_PER_DISTANCE * num_gallery)
-    step = max(fitting // TILE, 1) * TILE  # a product of less than a tile would be padded to one
+    step = max(BLOCK_BYTES // (BYTES_PER_DISTANCE * num_gallery), 1)
     for start in range(0, num_queries, step):
         yield slice(start, min(start + step, num_queries))
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from torchreid_rgbir.metrics.distance import TILE, DistanceRows
+from torchreid_rgbir.metrics.distance import DistanceRows
 
 BLOCK_BYTES = 2**27  # working memory for one block of rows
 
@@ -159,5 +159,5 @@ def _jaccard(weights: sparse.csr_matrix, num_queries: int) -> NDArray[np.float32
 
 
 def _blocks(num_rows: int, bytes_per_row: int) -> list[slice]:
-    step = max(BLOCK_BYTES // bytes_per_row // TILE, 1) * TILE
+    step = max(BLOCK_BYTES // bytes_per_row, 1)
     return [slice(start, min(start + step, num_rows)) for start in range(0, num_rows, step)]

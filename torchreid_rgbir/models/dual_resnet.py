@@ -30,11 +30,14 @@ class DualResNet(nn.Module):
         last_stride: stride of Layer4, 1 or 2; 1 keeps its maps twice as high and wide.
 
     Attributes:
+        name: under which it is registered with torchreid, such as 'dual_resnet50'.
         feature_dim: D, 512 for ResNet-18 and -34, 2048 for ResNet-50.
 
     Raises:
         ValueError: an unknown loss or last stride.
     """
+
+    name = ""
 
     def __init__(self, resnet: ResNet, num_classes: int, loss: str = "softmax", last_stride: int = 1) -> None:
         super().__init__()
@@ -43,6 +46,7 @@ class DualResNet(nn.Module):
         if last_stride not in (1, 2):
             raise ValueError(f"last stride is {last_stride!r}: choose 1 or 2")
         self.loss = loss
+        self.last_stride = last_stride
         self.feature_dim = resnet.fc.in_features
 
         parts = OrderedDict(conv1=resnet.conv1, bn1=resnet.bn1, relu=resnet.relu, maxpool=resnet.maxpool)
@@ -155,10 +159,12 @@ def set_stride(layer4: nn.Module, stride: int) -> None:
 def _build(
     resnet: Callable[[], ResNet], weights: WeightsEnum, num_classes: int, loss: str, pretrained: bool, last_stride: int
 ) -> DualResNet:
-    model = resnet()
+    single = resnet()
     if pretrained:
-        load_imagenet(model, weights, instead="set model.pretrained False")
-    return DualResNet(model, num_classes, loss, last_stride)
+        load_imagenet(single, weights, instead="set model.pretrained False")
+    model = DualResNet(single, num_classes, loss, last_stride)
+    model.name = f"dual_{resnet.__name__}"
+    return model
 
 
 def dual_resnet18(

@@ -1,0 +1,37 @@
+"""Run a script written for torchreid, such as its scripts/main.py, unmodified, with the plugin installed."""
+
+import argparse
+import runpy
+import sys
+from pathlib import Path
+
+from torchreid_rgbir.stand_in import install
+
+EXAMPLE = "torchreid-rgbir run --set loss.pef.entry conv2 scripts/main.py -s sysu_mm01 --root reid-data model.name dual_resnet50 loss.name mso"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("KEY", "VALUE"),
+        help="one of the plugin's own settings, which torchreid's scripts do not know; may be repeated",
+    )
+    parser.add_argument("script", metavar="SCRIPT", help="path of the script")
+    parser.add_argument("flags", nargs=argparse.REMAINDER, metavar="...", help="the script's own flags")
+
+
+def run(args: argparse.Namespace) -> int:
+    script = Path(args.script).expanduser()
+    if not script.is_file():
+        raise FileNotFoundError(
+            f"{script} is missing: give the path of a script, such as deep-person-reid/scripts/main.py"
+        )
+    install([word for pair in args.set for word in pair])
+    # As `python SCRIPT` has them: torchreid's main.py imports a neighbour.
+    sys.argv = [str(script), *args.flags]
+    sys.path.insert(0, str(script.resolve().parent))
+    runpy.run_path(str(script), run_name="__main__")
+    return 0
