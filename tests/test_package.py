@@ -79,6 +79,7 @@ def test_the_wheel_holds_configs_and_licence_and_no_tests(wheel):
     assert "torchreid_rgbir/configs/mso_sysu.yaml" in names
     assert "torchreid_rgbir/configs/quickstart.yaml" in names
     assert "torchreid_rgbir/py.typed" in names
+    assert "torchreid_rgbir/visual/page.html" in names
     assert any(name.endswith("LICENSE") for name in names)
     assert not [name for name in names if name.startswith(("tests", "tools"))]
 

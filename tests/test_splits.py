@@ -99,13 +99,13 @@ def test_a_split_that_lacks_only_its_results_is_only_tested(regdb_cfg, tmp_path,
     assert again["settings"] == first["settings"] and again["checkpoint"] == first["checkpoint"]
     assert "Start training" not in capsys.readouterr().out
     names = sorted(path.name for path in (split / "model").iterdir())
-    assert names == ["model-best.pth.tar", "model.pth.tar-1"]
+    assert names == ["SHA256SUMS", "model-best.pth.tar", "model.pth.tar-1"]
     assert run_splits(regdb_cfg, 1) == again
 
 
 def test_a_folder_of_another_configuration_is_refused(regdb_cfg):
     run_splits(regdb_cfg, 1)
-    with pytest.raises(ValueError, match="another configuration"):
+    with pytest.raises(ValueError, match="holds a run with another train.lr"):
         run_splits(config.override(regdb_cfg, ["train.lr", "0.5"]), 1)
 
 

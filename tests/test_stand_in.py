@@ -212,6 +212,10 @@ scheduler = torchreid.optim.build_lr_scheduler(optimizer, lr_scheduler="warmup_c
 engine = torchreid.engine.ImageTripletEngine(datamanager, model, optimizer, scheduler=scheduler)
 assert isinstance(engine, torchreid_rgbir.engine.CrossModalEngine)
 engine.run(max_epoch=1, save_dir="log")
+from torchreid_rgbir.retrieval import Extractor
+extractor = Extractor.load("log/model/model.pth.tar-1")
+assert (extractor.height, extractor.width) == (64, 32)
+assert extractor({str(sysu_root / "cam3" / "0001")!r}, "ir").shape == (2, 512)
 """
     run = python(["-c", code], tmp_path, layout)
     assert run.returncode == 0, run.stderr

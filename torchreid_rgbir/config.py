@@ -9,6 +9,8 @@ from pathlib import Path
 import yaml
 from yacs.config import CfgNode as CN
 
+from torchreid_rgbir.download import is_remote
+
 PACKAGE = Path(__file__).parent
 
 
@@ -17,15 +19,18 @@ def defaults() -> CN:
     cfg = CN()
 
     cfg.model = CN()
-    cfg.model.name = "dual_resnet50"
+    cfg.model.name = "dual_resnet50"  # dual_resnet18, 34, 50, or any model of torchreid's
     cfg.model.pretrained = True  # ImageNet weights, downloaded once
     cfg.model.last_stride = 1  # stride of Layer4
-    cfg.model.load_weights = ""  # checkpoint whose weights to start from, or to test
-    cfg.model.resume = ""  # checkpoint to continue from, with its optimizer and schedule
+    cfg.model.load_weights = (
+        ""  # checkpoint whose weights to start from, or to test: path, URL or Google Drive id (#sha256=...)
+    )
+    cfg.model.allow_partial = False  # load_weights may lack more than the classifier
+    cfg.model.resume = ""  # checkpoint to continue from; auto: the newest good one in data.save_dir, if there is one
 
     cfg.data = CN()
     cfg.data.type = "image"  # torchreid's; video has no cross-modal data
-    cfg.data.root = "reid-data"
+    cfg.data.root = "reid-data"  # a folder, or an archive, which is unpacked beside itself
     cfg.data.sources = ["sysu_mm01"]
     cfg.data.targets = []  # empty: the sources
     cfg.data.workers = 4
@@ -36,6 +41,7 @@ def defaults() -> CN:
     cfg.data.transforms = ["pad_crop", "random_flip"]
     cfg.data.norm_mean = [0.485, 0.456, 0.406]
     cfg.data.norm_std = [0.229, 0.224, 0.225]
+    cfg.data.skip_broken = False  # leave out images that cannot be read, instead of ending with an error
     cfg.data.save_dir = "log"
 
     cfg.sampler = CN()
@@ -60,6 +66,10 @@ def defaults() -> CN:
     cfg.train.gamma = 0.1
     cfg.train.target_loss = 0.0  # training ends once an epoch's mean loss is at or under it; 0: never
     cfg.train.print_freq = 20
+    cfg.train.checkpoint_freq = 1  # epochs from one checkpoint to the next; each test leaves one too
+    cfg.train.keep_checkpoints = 2  # so many of the newest, besides the best
+    cfg.train.on_nonfinite = "stop"  # at a loss or gradient that is not finite: stop, or skip the batch
+    cfg.train.max_skipped = 10  # batches, in a run; one more stops it
     cfg.train.seed = 1
 
     cfg.sgd = CN()
@@ -73,9 +83,13 @@ def defaults() -> CN:
     cfg.adam.beta2 = 0.999
 
     cfg.loss = CN()
-    cfg.loss.name = "mso"
+    cfg.loss.name = "mso"  # mso for dual_resnet, softmax or triplet for torchreid's own models
     cfg.loss.softmax = CN()
     cfg.loss.softmax.label_smooth = False
+    cfg.loss.triplet = CN()  # torchreid's: softmax + batch-hard triplet
+    cfg.loss.triplet.margin = 0.3
+    cfg.loss.triplet.weight_t = 1.0
+    cfg.loss.triplet.weight_x = 1.0
     cfg.loss.mso = CN()  # a loss of weight 0 is not computed
     cfg.loss.mso.weight_id = 1.0
     cfg.loss.mso.weight_wrt = 1.0
@@ -107,11 +121,11 @@ def defaults() -> CN:
 
 
 CHOICES = {
-    "model.name": ("dual_resnet18", "dual_resnet34", "dual_resnet50"),
     "data.type": ("image",),
     "train.optim": ("adam", "amsgrad", "sgd", "rmsprop", "radam"),
     "train.lr_scheduler": ("warmup_multi_step", "warmup_cosine", "single_step", "multi_step", "cosine"),
-    "loss.name": ("mso",),
+    "train.on_nonfinite": ("stop", "skip"),
+    "loss.name": ("mso", "softmax", "triplet"),
     "loss.pef.entry": ("image", "conv2"),
     "loss.pef.weights": ("imagenet", "random"),
     "loss.cmcc.form": ("soft_margin", "ratio"),
@@ -123,7 +137,8 @@ CHOICES = {
 
 POSITIVE = (
     *("sampler.num_instances", "model.last_stride", "train.batch_size", "train.lr", "train.gamma", "train.print_freq"),
-    *("train.max_epoch", "test.batch_size", "test.visrank_topk"),
+    *("train.max_epoch", "train.checkpoint_freq", "train.keep_checkpoints", "train.max_skipped"),
+    *("test.batch_size", "test.visrank_topk"),
 )
 
 # Key: smallest and largest value, both allowed.
@@ -142,6 +157,9 @@ RANGES = {
     "train.base_lr_mult": (0, math.inf),
     "adam.beta1": (0, 0.999999),
     "adam.beta2": (0, 0.999999),
+    "loss.triplet.margin": (0, math.inf),
+    "loss.triplet.weight_t": (0, math.inf),
+    "loss.triplet.weight_x": (0, math.inf),
     "loss.mso.weight_id": (0, math.inf),
     "loss.mso.weight_wrt": (0, math.inf),
     "loss.mso.weight_pef": (0, math.inf),
@@ -245,8 +263,9 @@ def check(cfg: CN) -> None:
         )
     if not cfg.data.save_dir:
         raise ValueError("data.save_dir is empty: name the folder of the run, such as log/mso")
-    if not any(cfg.loss.mso.values()):
-        raise ValueError("every weight under loss.mso is 0: there is nothing to train for")
+    weights = {"mso": cfg.loss.mso, "triplet": {k: v for k, v in cfg.loss.triplet.items() if k != "margin"}}
+    if not any(weights.get(cfg.loss.name, {"id": 1}).values()):
+        raise ValueError(f"every weight under loss.{cfg.loss.name} is 0: there is nothing to train for")
     if not cfg.data.sources:
         raise ValueError("data.sources is empty: name a data set (-s sysu_mm01)")
     k1, k2, weight = cfg.test.rerank_settings if len(cfg.test.rerank_settings) == 3 else (0, 0, 0)
@@ -258,7 +277,7 @@ def check(cfg: CN) -> None:
         raise ValueError(
             "test.visrank draws pictures of a trained model: set test.evaluate True and model.load_weights"
         )
-    if cfg.model.load_weights and cfg.model.resume:
+    if cfg.model.load_weights and cfg.model.resume not in ("", "auto"):
         raise ValueError(
             "model.load_weights and model.resume are both set: resume continues a run, load_weights starts one"
         )
@@ -266,12 +285,17 @@ def check(cfg: CN) -> None:
         raise ValueError(
             "test.evaluate True without weights would score an untrained network: set model.load_weights CHECKPOINT"
         )
-    for key in ("load_weights", "resume"):
-        path = cfg.model[key]
-        if path and not Path(path).expanduser().is_file():
+    for key, path in (("load_weights", cfg.model.load_weights), ("resume", cfg.model.resume)):
+        elsewhere = path == "auto" if key == "resume" else is_remote(path)
+        if path and not elsewhere and not Path(path).expanduser().is_file():
             raise FileNotFoundError(
                 f"model.{key} {path} is missing: give the path of a checkpoint (model/model.pth.tar-EPOCH)"
             )
+
+
+def differences(one: CN, other: CN) -> list[str]:
+    """The keys whose values differ."""
+    return [key for key in _keys(one) if _get(one, key) != _get(other, key)]
 
 
 def _shipped() -> list[Path]:

@@ -1,15 +1,14 @@
 """RegDB's published number: the mean over its ten official splits, each with a model of its own."""
 
-import json
 from pathlib import Path
 
 from yacs.config import CfgNode
 
-from torchreid_rgbir import config
+from torchreid_rgbir.kept import kept_run
 from torchreid_rgbir.metrics import report
 from torchreid_rgbir.metrics.protocol import mean_and_std
 from torchreid_rgbir.metrics.regdb import NUM_SPLITS
-from torchreid_rgbir.train import train, versions
+from torchreid_rgbir.train import versions
 
 
 def run_splits(cfg: CfgNode, num_splits: int = NUM_SPLITS) -> dict:
@@ -57,32 +56,7 @@ def mean_over_splits(done: list[dict]) -> list[dict]:
 
 def _run(cfg: CfgNode, split: int, folder: Path) -> dict:
     cfg = cfg.clone()
-    cfg.data.split_id, cfg.data.save_dir = split - 1, str(folder)
-    results, written = folder / "results.json", folder / "config.yaml"
-    if written.is_file() and _essence(config.load(str(written))) != _essence(cfg):
-        raise ValueError(
-            f"{folder} holds a run of another configuration: set data.save_dir to a new folder, or remove it"
-        )
-    if results.is_file():
-        print(f"split {split} is done: {results}")
-    else:
-        epochs = {int(path.name.rpartition("-")[2]): str(path) for path in folder.glob("model/model.pth.tar-[0-9]*")}
-        last = max(epochs, default=0)
-        if last < cfg.train.max_epoch:
-            if last:
-                cfg.model.resume, cfg.model.load_weights = epochs[last], ""
-            train(cfg)
-        else:  # it was interrupted between its last checkpoint and its results
-            cfg.test.evaluate, cfg.model.load_weights = True, epochs[last]
-            train(cfg)
-            for suffix in (".md", ".json"):
-                results.with_name(f"test_results{suffix}").replace(results.with_suffix(suffix))
-    return json.loads(results.read_text(encoding="utf-8"))
-
-
-def _essence(cfg: CfgNode) -> CfgNode:
-    """A configuration without what may change from one call to the next: where training starts, where the data lie and who reads them."""
-    cfg = cfg.clone()
-    cfg.model.load_weights, cfg.model.resume, cfg.train.start_epoch = "", "", 0
-    cfg.data.root, cfg.data.workers = "", 0
-    return cfg
+    cfg.data.split_id = split - 1
+    if (folder / "results.json").is_file():
+        print(f"split {split} is done: {folder / 'results.json'}")
+    return kept_run(cfg, folder)

@@ -1,26 +1,25 @@
 """From a configuration to a trained and tested model: what torchreid's scripts/main.py does, for cross-modal data."""
 
-import io
+import difflib
 import logging
-import platform
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any
 
-import numpy
 import torch
-import torchvision
+from torch import nn
 from yacs.config import CfgNode
 
-import torchreid_rgbir
-from torchreid_rgbir import config, host
+from torchreid_rgbir import atomic, config, host
+from torchreid_rgbir.data.archive import unpacked
 from torchreid_rgbir.data.manager import CrossModalDataManager
-from torchreid_rgbir.engine import CrossModalEngine, Testing, build_lr_scheduler, checkpoint
+from torchreid_rgbir.download import fetch, is_remote
+from torchreid_rgbir.engine import BaselineEngine, CrossModalEngine, Testing, build_lr_scheduler, checkpoint
+from torchreid_rgbir.engine.checkpoint_folder import newest_good
 from torchreid_rgbir.losses import MSOLoss
 from torchreid_rgbir.metrics import Rerank, report
 from torchreid_rgbir.models import MODELS, DualResNet
+from torchreid_rgbir.provenance import provenance, versions
+from torchreid_rgbir.run_folder import CONFIG, check_unused, run_folder
 
 logger = logging.getLogger(__name__)
 
@@ -35,20 +34,31 @@ def train(cfg: CfgNode) -> CrossModalEngine:
         ValueError, FileNotFoundError: a user's mistake; found before anything is written.
     """
     config.check(cfg)
+    check_model(cfg)
     host.utils.set_random_seed(cfg.train.seed)
     save_dir = Path(cfg.data.save_dir).expanduser()
-    with run_log(save_dir / ("test.log" if cfg.test.evaluate else "train.log")) as log:
+    with run_folder(save_dir, "test.log" if cfg.test.evaluate else "train.log") as folder:
+        if not (cfg.test.evaluate or cfg.model.resume):
+            check_unused(save_dir, cfg)
         engine = build_engine(cfg)
-        save_dir.mkdir(parents=True, exist_ok=True)
-        log.open()
+        folder.open()
         # A test in the folder of a training run leaves that run's own record as it is.
-        beside = "test_" if cfg.test.evaluate and (save_dir / "train.log").exists() else ""
-        report.write_text(save_dir / f"{beside}config.yaml", cfg.dump())
+        beside = "test-" if cfg.test.evaluate and (save_dir / CONFIG).exists() else ""
+        written = save_dir / f"{beside}{CONFIG}"
+        atomic.write_text(written, cfg.dump())
         engine.run(**run_kwargs(cfg))
 
-        tested = cfg.model.load_weights or cfg.model.resume if cfg.test.evaluate else engine.checkpoint_path
-        origin = {"checkpoint": str(tested), "config": str(save_dir / f"{beside}config.yaml")}
+        tested = engine.checkpoint_path or cfg.model.load_weights
+        origin = {
+            "checkpoint": tested,
+            "config": str(written),
+            "run": provenance(cfg, engine.datamanager, engine.seconds),
+        }
         write_results(engine, save_dir / f"{beside}results.json", origin)
+        if left_out := engine.datamanager.left_out:
+            logger.warning(
+                "%d images cannot be read and were left out:\n  %s", len(left_out), "\n  ".join(left_out.values())
+            )
     return engine
 
 
@@ -58,7 +68,7 @@ def write_results(engine: CrossModalEngine, path: Path, origin: dict) -> None:
     Args:
         engine: after `run`.
         path: of the JSON file.
-        origin: what the numbers came from, `checkpoint` and `config`.
+        origin: what the numbers came from: `checkpoint`, `config` and more.
     """
     for name, results in engine.results.items():
         results |= origin | {"versions": versions()}
@@ -75,8 +85,11 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
         ValueError, FileNotFoundError: a user's mistake.
     """
     use_gpu = torch.cuda.is_available()
+    resume = cfg.model.resume
+    if resume == "auto":
+        resume = str(newest_good(Path(cfg.data.save_dir).expanduser() / "model") or "")
     datamanager = CrossModalDataManager(
-        root=cfg.data.root,
+        root=unpacked(cfg.data.root),
         sources=cfg.data.sources,
         targets=cfg.data.targets or None,
         height=cfg.data.height,
@@ -93,18 +106,18 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
         num_instances=cfg.sampler.num_instances,
         batches_per_epoch=cfg.sampler.batches_per_epoch,
         seed=cfg.train.seed,
+        skip_broken=cfg.data.skip_broken,
     )
     logger.info("an epoch is %d batches of %d images", len(datamanager.sampler), cfg.train.batch_size)
-    model = MODELS[cfg.model.name](
-        datamanager.num_train_pids,
-        loss=cfg.loss.name,
-        # Weights that are about to be replaced need no download.
-        pretrained=cfg.model.pretrained and not (cfg.model.load_weights or cfg.model.resume),
-        last_stride=cfg.model.last_stride,
-    )
+    model = build_model(cfg, datamanager.num_train_pids, pretrained=not (cfg.model.load_weights or resume))
     if cfg.model.load_weights:
-        checkpoint.load_weights(model, cfg.model.load_weights)
-    model = model.to("cuda" if use_gpu else "cpu").to(memory_format=torch.channels_last)
+        path = fetch(cfg.model.load_weights) if is_remote(cfg.model.load_weights) else cfg.model.load_weights
+        kept = checkpoint.load_weights(model, path, cfg.model.allow_partial)
+        if kept:
+            logger.warning("%s lacks weights, which stay as they were: %s", cfg.model.load_weights, ", ".join(kept))
+    model = model.to("cuda" if use_gpu else "cpu")
+    if isinstance(model, DualResNet):
+        model = model.to(memory_format=torch.channels_last)
     optimizer = host.optim.build_optimizer(
         model,
         optim=cfg.train.optim,
@@ -128,20 +141,80 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
         cfg.train.max_epoch,
         cfg.train.warmup_epoch,
     )
-    engine = CrossModalEngine(
-        datamanager,
-        model,
-        optimizer,
-        criterion=None if cfg.test.evaluate else build_criterion(cfg),
-        scheduler=scheduler,
-        use_gpu=use_gpu,
-        target_loss=cfg.train.target_loss,
-        testing=testing(cfg),
-        about=about(model, datamanager) | {"config": cfg.dump()},
-    )
-    if cfg.model.resume:
-        cfg.train.start_epoch = engine.resume(cfg.model.resume)
+    shared: dict[str, Any] = {
+        "scheduler": scheduler,
+        "use_gpu": use_gpu,
+        "testing": testing(cfg),
+        "about": about(cfg.model.name, model, datamanager) | {"config": cfg.dump()},
+        **run_options(cfg),
+    }
+    engine: CrossModalEngine
+    if cfg.loss.name == "mso":
+        criterion = None if cfg.test.evaluate else build_criterion(cfg)
+        engine = CrossModalEngine(datamanager, model, optimizer, criterion, **shared)
+    else:
+        engine = BaselineEngine(
+            datamanager,
+            model,
+            optimizer,
+            loss=cfg.loss.name,
+            label_smooth=cfg.loss.softmax.label_smooth,
+            margin=cfg.loss.triplet.margin,
+            weight_t=cfg.loss.triplet.weight_t,
+            weight_x=cfg.loss.triplet.weight_x,
+            **shared,
+        )
+    if resume:
+        engine.resume(resume)
+    elif cfg.model.resume:
+        logger.info("no checkpoint in %s yet: starting at the beginning", cfg.data.save_dir)
     return engine
+
+
+def check_model(cfg: CfgNode) -> None:
+    """Whether model and loss belong together.
+
+    Raises:
+        ValueError: an unknown model, or a loss that is not for it.
+    """
+    name, loss = cfg.model.name, cfg.loss.name
+    if name not in host.model_names():
+        near = difflib.get_close_matches(name, host.model_names(), n=3) or ["resnet50", "osnet_x1_0"]
+        raise ValueError(
+            f"model.name {name} is unknown: choose {', '.join(MODELS)}, or a model of torchreid's such as {', '.join(near)}"
+        )
+    if name in MODELS and loss != "mso":
+        raise ValueError(f"loss.name is {loss}: {name} is trained with loss.name mso, its parts weighed under loss.mso")
+    if name not in MODELS and loss == "mso":
+        raise ValueError(
+            f"loss.name is mso: {name} has one stream, choose dual_resnet50, or loss.name softmax or triplet"
+        )
+    if name not in MODELS and cfg.test.feature != "bn":
+        raise ValueError(f"test.feature is {cfg.test.feature}: {name} has one feature, leave test.feature out")
+
+
+def build_model(cfg: CfgNode, num_classes: int, pretrained: bool = True) -> nn.Module:
+    """The model of `cfg`, ours or torchreid's own.
+
+    Args:
+        num_classes: training identities.
+        pretrained: False where the weights are about to be replaced, and need no download.
+
+    Raises:
+        FileNotFoundError: no pretrained weights, and no network.
+    """
+    pretrained = cfg.model.pretrained and pretrained
+    if cfg.model.name in MODELS:
+        return MODELS[cfg.model.name](
+            num_classes, loss=cfg.loss.name, pretrained=pretrained, last_stride=cfg.model.last_stride
+        )
+    try:
+        return host.models.build_model(cfg.model.name, num_classes, loss=cfg.loss.name, pretrained=pretrained)
+    except OSError as error:  # of urllib and of requests alike
+        raise FileNotFoundError(
+            f"the pretrained weights of {cfg.model.name} are not in {torch.hub.get_dir()}/checkpoints and cannot be downloaded "
+            f"({type(error).__name__}): put the file there, or set model.pretrained False"
+        ) from error
 
 
 def build_criterion(cfg: CfgNode) -> MSOLoss:
@@ -170,6 +243,16 @@ def testing(cfg: CfgNode) -> Testing:
     )
 
 
+def run_options(cfg: CfgNode) -> dict:
+    """How `cfg` wants the run kept and guarded: what a ResumableEngine takes."""
+    return {
+        "target_loss": cfg.train.target_loss,
+        "checkpoint_freq": cfg.train.checkpoint_freq,
+        "keep_checkpoints": cfg.train.keep_checkpoints,
+        "max_skipped": cfg.train.max_skipped if cfg.train.on_nonfinite == "skip" else 0,
+    }
+
+
 def run_kwargs(cfg: CfgNode) -> dict:
     """The arguments of the engine's `run`."""
     return {
@@ -189,14 +272,11 @@ def run_kwargs(cfg: CfgNode) -> dict:
     }
 
 
-def about(model: DualResNet, datamanager: CrossModalDataManager) -> dict:
+def about(name: str, model: nn.Module, datamanager: CrossModalDataManager) -> dict:
     """What a checkpoint says of itself: enough to use the model with nothing but the file."""
+    facts = {"name": name, "num_classes": datamanager.num_train_pids}
     return {
-        "model": {
-            "name": model.name,
-            "num_classes": model.classifier.out_features,
-            "last_stride": model.last_stride,
-        },
+        "model": facts | ({"last_stride": model.last_stride} if isinstance(model, DualResNet) else {}),
         "images": {
             "height": datamanager.height,
             "width": datamanager.width,
@@ -205,72 +285,3 @@ def about(model: DualResNet, datamanager: CrossModalDataManager) -> dict:
         },
         "versions": versions(),
     }
-
-
-def versions() -> dict[str, str]:
-    """Of everything that a number may depend on."""
-    return {
-        "torchreid_rgbir": torchreid_rgbir.__version__,
-        "torchreid": host.torchreid.__version__,
-        "torch": str(torch.__version__),  # a TorchVersion is not plain text
-        "torchvision": torchvision.__version__,
-        "numpy": numpy.__version__,
-        "python": platform.python_version(),
-    }
-
-
-class RunLog(io.TextIOBase):
-    """Standard output, kept as well: in memory until `open`, in the log file from then on.
-
-    A run that ends at the door, with a user's mistake, thus leaves no file and no folder behind.
-    """
-
-    def __init__(self, console: TextIO, path: Path):
-        self.console = console
-        self.path = path
-        self.early = io.StringIO()
-        self.file: TextIO = self.early
-
-    def open(self) -> None:
-        self.file = open(self.path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115
-        self.file.write(self.early.getvalue())
-
-    def write(self, text: str) -> int:
-        self.file.write(text)
-        return self.console.write(text)
-
-    def flush(self) -> None:
-        self.console.flush()
-        self.file.flush()
-
-    def isatty(self) -> bool:
-        return self.console.isatty()
-
-
-@contextmanager
-def log_to(stream: TextIO | io.TextIOBase) -> Iterator[None]:
-    """Our log lines, bare, go to `stream` within."""
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    ours = logging.getLogger("torchreid_rgbir")
-    level = ours.level
-    ours.addHandler(handler)
-    ours.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        ours.removeHandler(handler)
-        ours.setLevel(level)
-
-
-@contextmanager
-def run_log(path: Path) -> Iterator[RunLog]:
-    """Everything printed or logged within goes to the console and, once `open` is called, to `path`."""
-    log = RunLog(sys.stdout, path)
-    sys.stdout, console = log, sys.stdout  # torchreid prints
-    try:
-        with log_to(log):
-            yield log
-    finally:
-        sys.stdout = console
-        log.file.close()

@@ -318,7 +318,7 @@ def test_a_layout_too_broken_to_load(tmp_path, request, name, writer, lost, caps
     image = next(path for path in sorted(folder.rglob("*")) if path.suffix in (".jpg", ".bmp"))
     image.write_bytes(b"")
     diagnosis = diagnose(name, folder)
-    assert details(diagnosis, "1 image that cannot be read: replace") == [f"{image} is empty (0 bytes)"]
+    assert details(diagnosis, "1 image that cannot be read: replace") == [f"{image} cannot be read (it has 0 bytes)"]
     assert any(text.startswith("1 image that cannot") for text in problems(diagnosis))  # it may well be used
     assert main(["doctor", "--dataset", name, "--root", str(tmp_path)]) == 1
     assert str(folder / lost) in capsys.readouterr().out
@@ -388,7 +388,7 @@ def test_images_outside_the_usual_folders_are_opened_if_listed(tmp_path, write_l
     assert diagnose("llcm", folder).healthy
     image = sorted((folder / "pictures").rglob("*.jpg"))[0]
     image.write_bytes(b"")
-    assert details(diagnose("llcm", folder), "cannot be read") == [f"{image} is empty (0 bytes)"]
+    assert details(diagnose("llcm", folder), "cannot be read") == [f"{image} cannot be read (it has 0 bytes)"]
 
 
 def test_mistakes_of_the_user(tmp_path, capsys, fails):

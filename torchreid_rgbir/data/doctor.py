@@ -3,19 +3,17 @@
 import json
 import os
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, is_image_name, read_image
+from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, is_image_name
 from torchreid_rgbir.data.findings import Finding, check_permutations, check_test, check_training, listed
 from torchreid_rgbir.data.published import GALLERY, LAYOUTS, QUERY, TEST_IDS, TRAIN_IDS, TRAIN_IR, TRAIN_RGB, Layout
 from torchreid_rgbir.data.regdb import RegDB, list_splits
 from torchreid_rgbir.data.synthetic import SUMMARY
 from torchreid_rgbir.data.sysu_mm01 import SYSUMM01
+from torchreid_rgbir.data.unreadable import find_unreadable
 from torchreid_rgbir.metrics.regdb import NUM_SPLITS
 from torchreid_rgbir.modality import IR, RGB
 
@@ -173,11 +171,7 @@ def _compare(counts: Sequence[Count], synthetic: bool) -> list[Finding]:
 
 
 def _check_images(paths: Sequence[str], used: set[str], progress: bool) -> list[Finding]:
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # decoding leaves the interpreter to others
-        errors = pool.map(_read_error, paths)
-        # disable=None: a bar on a terminal only
-        watched = tqdm(errors, "images", len(paths), leave=False, disable=None if progress else True)
-        broken = {path: error for path, error in zip(paths, watched, strict=True) if error}
+    broken = find_unreadable(paths, progress)
     return [
         *listed(
             True,
@@ -192,13 +186,3 @@ def _check_images(paths: Sequence[str], used: set[str], progress: bool) -> list[
             [error for path, error in broken.items() if path not in used],
         ),
     ]
-
-
-def _read_error(path: str) -> str:
-    try:
-        read_image(path)
-    except (ValueError, OSError) as error:
-        if os.path.isfile(path) and not os.path.getsize(path):
-            return f"{path} is empty (0 bytes)"
-        return str(error).rpartition(": ")[0]  # what to do is said once, for all of them
-    return ""

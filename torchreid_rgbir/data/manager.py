@@ -9,6 +9,7 @@ from torchreid_rgbir import host
 from torchreid_rgbir.data.cross_modal import CrossModalImageDataset
 from torchreid_rgbir.data.sampler import CrossModalSampler
 from torchreid_rgbir.data.transforms import BatchTransforms, Decode
+from torchreid_rgbir.data.unreadable import leave_out_unreadable
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -25,6 +26,10 @@ class CrossModalDataManager(host.data.ImageDataManager):
         num_instances: K, images of an identity *and modality* in a batch.
         batches_per_epoch: 0 = one pass over the larger modality.
         seed: of the sampler and of the augmentation.
+        skip_broken: leave out images that cannot be read; every image is read once to find them.
+
+    Attributes:
+        left_out: those images, and what is wrong with each.
 
     Raises:
         ValueError: an unknown data set or one that is not cross-modal, a batch size that P x 2K does not divide, too few identities.
@@ -52,6 +57,7 @@ class CrossModalDataManager(host.data.ImageDataManager):
         num_instances: int = 4,
         batches_per_epoch: int = 0,
         seed: int = 0,
+        skip_broken: bool = False,
     ):
         self.transforms = BatchTransforms(transforms, norm_mean or IMAGENET_MEAN, norm_std or IMAGENET_STD, seed)
         sources = [sources] if isinstance(sources, str) else list(sources)
@@ -76,6 +82,7 @@ class CrossModalDataManager(host.data.ImageDataManager):
         tests: list[Any] = [loader.dataset for loaders in self.test_loader.values() for loader in loaders.values()]
         for dataset in (trainset, *tests):
             dataset.transform = Decode(height, width)
+        self.left_out = leave_out_unreadable([trainset, *tests]) if skip_broken else {}
 
         self.sampler = CrossModalSampler(
             [item.pid for item in trainset.train],

@@ -51,7 +51,7 @@ class CrossModalSampler(Sampler[list[int]]):
         self.num_ids = batch_size // (2 * num_instances)
         self.num_instances = num_instances
         self.seed = seed
-        self.epoch = 0
+        self.epoch = self.first = 0
 
         found: dict[int, tuple[list[int], list[int]]] = {}
         for index, (pid, modality) in enumerate(zip(pids, modalities, strict=True)):
@@ -84,9 +84,10 @@ class CrossModalSampler(Sampler[list[int]]):
         larger = max(sum(len(halves[modality]) for halves in self.images.values()) for modality in (RGB, IR))
         self.num_batches = batches_per_epoch or math.ceil(larger / (self.num_ids * num_instances))
 
-    def set_epoch(self, epoch: int) -> None:
-        """Chooses the epoch that the next pass draws."""
+    def set_epoch(self, epoch: int, first: int = 0) -> None:
+        """Chooses the epoch that the next pass draws, and the batch that it begins with."""
         self.epoch = epoch
+        self.first = first
 
     def __len__(self) -> int:
         return self.num_batches
@@ -95,19 +96,21 @@ class CrossModalSampler(Sampler[list[int]]):
         rng = np.random.default_rng([self.seed, self.epoch])
         everybody = np.array(sorted(self.images))
         waiting: list[int] = []
-        for _ in range(self.num_batches):
+        for number in range(self.num_batches):
             if len(waiting) < self.num_ids:
                 # Those left over from the last pass come first; their turn in the new pass comes after this batch.
                 order = rng.permutation(everybody).tolist()
                 fresh = [pid for pid in order if pid not in waiting][: self.num_ids - len(waiting)]
                 waiting += fresh + [pid for pid in order if pid not in fresh]
             drawn, waiting = waiting[: self.num_ids], waiting[self.num_ids :]
-            yield [
+            batch = [
                 int(index)
                 for modality in (RGB, IR)
                 for pid in drawn
                 for index in self._draw(rng, self.images[pid][modality])
             ]
+            if number >= self.first:  # the earlier ones are drawn all the same: the later ones depend on them
+                yield batch
 
     def _draw(self, rng: np.random.Generator, images: np.ndarray) -> np.ndarray:
         return rng.choice(images, self.num_instances, replace=len(images) < self.num_instances)

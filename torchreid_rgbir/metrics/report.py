@@ -2,10 +2,10 @@
 
 import json
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from torchreid_rgbir.atomic import write_text
 from torchreid_rgbir.modality import NAMES
 
 COLUMNS = {"rank1": "Rank-1", "rank5": "Rank-5", "rank10": "Rank-10", "rank20": "Rank-20", "mAP": "mAP", "mINP": "mINP"}
@@ -46,29 +46,7 @@ def results(
 
 def write_results(path: str | Path, results: dict) -> None:
     """Writes JSON so that the file is either the old one or the new one, never half of it."""
-    path = Path(path)
-    text = json.dumps(results, indent=2, allow_nan=False) + "\n"
-    write_text(path, text)
-
-
-def write_text(path: str | Path, text: str) -> None:
-    """Replaces a file at once: written beside it, flushed to the disk, renamed."""
-    path = Path(path)
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8"
-    ) as file:
-        try:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-            # NamedTemporaryFile is private to the user; a result is as readable as any new file.
-            mask = os.umask(0)
-            os.umask(mask)
-            os.chmod(file.name, 0o666 & ~mask)
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+    write_text(path, json.dumps(results, indent=2, allow_nan=False) + "\n")
 
 
 def check_folder(path: str | Path) -> None:
