@@ -282,7 +282,7 @@ def check(cfg: CN) -> None:
         raise ValueError(
             "test.visrank draws pictures of a trained model: set test.evaluate True and model.load_weights"
         )
-    if cfg.model.load_weights and cfg.model.resume:
+    if cfg.model.load_weights and cfg.model.resume not in ("", "auto"):
         raise ValueError(
             "model.load_weights and model.resume are both set: resume continues a run, load_weights starts one"
         )

@@ -48,7 +48,7 @@ def train(cfg: CfgNode) -> CrossModalEngine:
         atomic.write_text(written, cfg.dump())
         engine.run(**run_kwargs(cfg))
 
-        tested = cfg.model.load_weights or engine.checkpoint_path
+        tested = engine.checkpoint_path or cfg.model.load_weights
         origin = {
             "checkpoint": tested,
             "config": str(written),
