@@ -200,5 +200,5 @@ def list_images(folder: Path) -> list[str]:
     return sorted(
         e.path
         for e in os.scandir(folder)
-        if e.name.lower().endswith(IMAGE_SUFFIXES) and not e.name.startswith(".") and e.is_file()
+        if e.name.lower().endswith(IMAGE_SUFFIXES) and not e.name.startswith(".") and (e.is_file() or e.is_symlink())
     )
