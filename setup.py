@@ -9,6 +9,11 @@ VERSION = next(
     if line.startswith("__version__")
 )
 
+GALLERY = ["lancedb>=0.40"]
+CLUSTER = ["pymilvus>=3.0"]
+EXPORT = ["onnx>=1.17", "onnxscript", "onnxruntime", "safetensors"]  # onnxscript: torch.onnx.export needs it
+VISUAL = ["matplotlib>=3.8", "scikit-learn", "jinja2"]
+
 setup(
     name="torchreid-rgbir",
     version=VERSION,
@@ -20,7 +25,7 @@ setup(
     # configs/ stands beside the package in a checkout and inside it once installed.
     packages=[*find_packages(include=["torchreid_rgbir", "torchreid_rgbir.*"]), "torchreid_rgbir.configs"],
     package_dir={"torchreid_rgbir.configs": "configs"},
-    package_data={"torchreid_rgbir": ["py.typed"], "torchreid_rgbir.configs": ["*.yaml"]},
+    package_data={"torchreid_rgbir": ["py.typed", "visual/page.html"], "torchreid_rgbir.configs": ["*.yaml"]},
     install_requires=[
         "torch>=2.6",
         "torchvision>=0.21",
@@ -36,7 +41,25 @@ setup(
         "opencv-python-headless",
         "tensorboard",
     ],
-    extras_require={"dev": ["pytest", "hypothesis", "ruff", "mypy", "build"]},
+    extras_require={
+        "gallery": GALLERY,
+        "cluster": CLUSTER,
+        "export": EXPORT,
+        "visual": VISUAL,
+        # milvus-lite serves a Milvus cluster's calls inside a test.
+        "dev": [
+            *GALLERY,
+            *CLUSTER,
+            "milvus-lite>=3.2",
+            *EXPORT,
+            *VISUAL,
+            "pytest",
+            "hypothesis",
+            "ruff",
+            "mypy",
+            "build",
+        ],
+    },
     entry_points={"console_scripts": ["torchreid-rgbir = torchreid_rgbir.cli:main"]},
     classifiers=[
         "Programming Language :: Python :: 3",

@@ -82,6 +82,9 @@ def test_overrides_win_and_are_typed():
         (["train.lr", "fast"], "train.lr is 'fast': expected a number"),
         (["train.max_epoch", "1.5"], "expected a whole number"),
         (["model.pretrained", "1"], "expected True or False"),
+        (["train.stepsize", "[a, b]"], "expected a list of whole numbers"),
+        (["data.norm_mean", "[a, b, c]"], "expected a list of numbers"),
+        (["data.sources", "[1]"], "expected a list of texts"),
     ],
 )
 def test_overrides_that_cannot_be(words, message):
@@ -93,11 +96,14 @@ def test_overrides_that_cannot_be(words, message):
     ("words", "message"),
     [
         (["data.type", "video"], "data.type is 'video'"),
-        (["model.name", "resnet50"], "model.name is 'resnet50': choose from dual_resnet18"),
-        (["loss.name", "triplet"], "loss.name"),
+        (["loss.name", "center"], "loss.name is 'center': choose from mso, softmax, triplet"),
+        (
+            ["loss.name", "triplet", "loss.triplet.weight_t", "0", "loss.triplet.weight_x", "0"],
+            "every weight under loss.triplet is 0",
+        ),
         (["loss.cmcc.form", "hard"], "choose from soft_margin, ratio"),
         (["train.batch_size", "0"], "train.batch_size is 0"),
-        (["loss.mso.weight_id", "-1"], "loss.mso.weight_id is -1"),
+        (["loss.mso.weight_id", "-1"], "loss.mso.weight_id is -1.0: it must be 0 or more"),
         (
             [
                 "loss.mso.weight_id",
@@ -112,6 +118,21 @@ def test_overrides_that_cannot_be(words, message):
             "nothing to train",
         ),
         (["data.sources", "[]"], "data.sources is empty"),
+        (["train.lr", ".nan"], "train.lr is nan: it must be a number above 0"),
+        (["train.lr", ".inf"], "train.lr is inf"),
+        (["train.gamma", "-1"], "train.gamma is -1"),
+        (["train.weight_decay", "-1"], "train.weight_decay is -1.0: it must be 0 or more"),
+        (["train.seed", "99999999999"], "train.seed is 99999999999: it must be 0 to 4294967295"),
+        (["train.start_epoch", "200"], "nothing is left to train"),
+        (["adam.beta1", "2"], "adam.beta1 is 2.0"),
+        (["loss.mso.weight_pef", ".nan"], "loss.mso.weight_pef is nan"),
+        (["data.height", "16"], "images of 16x144 are too small for VGG"),
+        (["data.width", "4"], "data.width is 4: it must be 8 or more"),
+        (["data.norm_mean", "[0.5]"], "give three numbers"),
+        (["data.norm_std", "[0, 1, 1]"], "above 0"),
+        (["data.save_dir", ""], "data.save_dir is empty"),
+        (["test.rerank_settings", "[20, 6]"], "give k1, k2 and lambda"),
+        (["test.rerank_settings", "[0, 0, 5]"], "give k1, k2 and lambda"),
         (["test.visrank", "True"], "test.evaluate True"),
         (["test.evaluate", "True"], "untrained network"),
         (["model.load_weights", "a", "model.resume", "b"], "both set"),
@@ -169,3 +190,15 @@ def test_any_yaml_is_a_configuration_or_one_clear_error(tmp_path_factory, tree):
         config.load(str(path))
     except ValueError as error:
         assert str(path) in str(error)
+
+
+def test_the_setting_for_torchreids_own_script_is_the_same(tmp_path):
+    from tests.upstream.default_config import get_default_config
+
+    theirs, ours = get_default_config(), config.load("mso_sysu")
+    theirs.merge_from_file(str(config.find("torchreid_mso_sysu")))
+    shared = [key for key in config._keys(theirs) if key in config._keys(ours)]
+    assert len(shared) > 40
+    differ = {key for key in shared if config._get(theirs, key) != config._get(ours, key)}
+    # An empty target is the source; 64 or 100 images at a time; torchreid's triplet loss plays no part.
+    assert differ == {"data.targets", "test.batch_size", "loss.triplet.weight_x"}

@@ -110,8 +110,8 @@ found = []
 for number, words in enumerate({commands!r}):
     sys.stdout = io.StringIO()  # torchreid's Logger closes what it was given
     with contextlib.redirect_stderr(io.StringIO()) as errors:
-        status = main([*words, "data.save_dir", str(number)])
-    left = [path.name for path in pathlib.Path(str(number)).rglob("*") if path.is_file() and path.name != "train.log"]
+        status = main([*words, "data.save_dir", "run" + str(number)])
+    left = [path.name for path in pathlib.Path("run" + str(number)).rglob("*") if path.is_file() and path.name != "train.log"]
     found.append((status, errors.getvalue().splitlines()[-1], left))
 pathlib.Path("found.json").write_text(json.dumps(found))
 """
@@ -153,6 +153,7 @@ def test_a_run_on_one_modality_is_the_same_with_and_without_the_plugin(market_ro
         market_root,
         *SMALL.split(),
         "model.name",
+        "osnet_x0_25",
     ]
     flags += sampler.split()
     runs = {
@@ -211,6 +212,10 @@ scheduler = torchreid.optim.build_lr_scheduler(optimizer, lr_scheduler="warmup_c
 engine = torchreid.engine.ImageTripletEngine(datamanager, model, optimizer, scheduler=scheduler)
 assert isinstance(engine, torchreid_rgbir.engine.CrossModalEngine)
 engine.run(max_epoch=1, save_dir="log")
+from torchreid_rgbir.retrieval import Extractor
+extractor = Extractor.load("log/model/model.pth.tar-1")
+assert (extractor.height, extractor.width) == (64, 32)
+assert extractor({str(sysu_root / "cam3" / "0001")!r}, "ir").shape == (2, 512)
 """
     run = python(["-c", code], tmp_path, layout)
     assert run.returncode == 0, run.stderr

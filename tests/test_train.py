@@ -146,7 +146,7 @@ def test_training_ends_once_the_loss_meets_the_target(tiny_cfg, tmp_path):
 
 
 def test_the_model_of_the_best_map_is_kept(tiny_cfg, tmp_path, monkeypatch):
-    scores = iter([0.6, 0.35, 0.4])
+    scores = iter([0.9, 0.6, 0.35, 0.4])  # the first is the trial before the training
 
     def score(*args):
         mean = dict.fromkeys(("rank1", "rank5", "rank10", "rank20", "mAP", "mINP"), 0.5) | {"mAP": next(scores)}
@@ -181,7 +181,6 @@ def test_a_loss_that_is_not_finite_stops_the_run_without_a_checkpoint(tiny_cfg, 
 
 
 def test_only_the_classifier_is_trained_while_the_base_is_fixed(tiny_cfg, tmp_path):
-    before = {key: value.clone() for key, value in build_engine(tiny_cfg).model.state_dict().items()}
     host.utils.set_random_seed(tiny_cfg.train.seed)
     before = {key: value.clone() for key, value in build_engine(tiny_cfg).model.state_dict().items()}
     train(config.override(tiny_cfg, ["train.fixbase_epoch", "2"]))
@@ -291,7 +290,11 @@ def test_run_log_keeps_what_came_before_it_was_opened(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "named"), [(["test.feature", "pooled"], "pooled features"), (["test.flip", "True"], "bn features")]
+    ("words", "named"),
+    [
+        (["test.feature", "pooled"], "pooled features; "),
+        (["test.flip", "True"], "bn features, flip test; "),
+    ],
 )
 def test_another_feature_gives_other_numbers_and_is_named(trained, tmp_path, words, named):
     cfg, engine = trained
@@ -300,6 +303,7 @@ def test_another_feature_gives_other_numbers_and_is_named(trained, tmp_path, wor
     again = train(config.override(other, ["data.save_dir", str(tmp_path / "other")]))
     results = json.loads((tmp_path / "other" / "results.json").read_text())
     assert (results["feature"], results["flip"]) == (other.test.feature, other.test.flip)
+    assert results["normalize_feature"] == other.test.normalize_feature
     assert results["settings"][0]["mean"] != engine.results["sysu_mm01"]["settings"][0]["mean"]
     assert again.features["sysu_mm01"].features.shape == engine.features["sysu_mm01"].features.shape
     assert named in (tmp_path / "other" / "results.md").read_text()

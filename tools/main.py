@@ -4,4 +4,5 @@ import sys
 
 from torchreid_rgbir.cli import main
 
-sys.exit(main(["train", *sys.argv[1:]]))
+if __name__ == "__main__":
+    sys.exit(main(["train", *sys.argv[1:]]))

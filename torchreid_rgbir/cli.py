@@ -5,6 +5,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 # What `--help` lists. A command's module is imported only when it is chosen, so that one command never pays for another's packages.
 COMMANDS = {
@@ -13,11 +14,25 @@ COMMANDS = {
     "run": "run a script of torchreid's, such as scripts/main.py, with the plugin installed",
     "test": "test a trained model (train with test.evaluate True)",
     "splits": "train and test on RegDB's ten splits, resuming where it stopped; report their mean",
+    "compare": "train and score several methods, torchreid's own among them, under one protocol; one table",
     "evaluate": "score features extracted by any model under a data set's protocol",
+    "extract": "features of your own images",
+    "identify": "who or what is it: rank the categories of references for an image of the other modality",
+    "gallery": "keep references: add, remove, list, search, compact",
+    "calibrate": "find the score below which an image is unknown",
+    "export": "write a trained model as ONNX graphs and safetensors, for use without torchreid",
+    "visualize": "draw ranked results, features, distances, edges, activation and curves, or a report page",
     "doctor": "check a data set on disk before training",
     "synthesize": "write a synthetic RGB-IR data set in an official layout",
     "benchmark": "measure speed, both sides of each ratio interleaved in one run",
 }
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as every other mistake is said."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     listing = "\n".join(f"  {name:<12} {text}" for name, text in COMMANDS.items())
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="torchreid-rgbir",
         description="Visible-infrared re-identification with torchreid.",
         epilog=f"commands:\n{listing}\n\nexample: torchreid-rgbir quickstart\n`torchreid-rgbir COMMAND --help` tells more.",
@@ -43,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(argv)
 
     command = importlib.import_module(f"torchreid_rgbir.commands.{chosen.command}")
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"torchreid-rgbir {chosen.command}",
         description=command.__doc__,
         epilog=f"example: {command.EXAMPLE}",
@@ -67,6 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _one_line(error: ValueError | OSError) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
     # An error from a loader's worker process arrives as its whole traceback; its last line is the message.
-    line = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
-    return line.removeprefix("ValueError: ").removeprefix("FileNotFoundError: ")
+    text = lines[-1] if lines[0].startswith("Caught") else " ".join(line.strip() for line in lines)
+    return text.removeprefix("ValueError: ").removeprefix("FileNotFoundError: ")

@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def defaults() -> CN:
     cfg = CN()
 
     cfg.model = CN()
-    cfg.model.name = "dual_resnet50"
+    cfg.model.name = "dual_resnet50"  # dual_resnet18, 34, 50, or any model of torchreid's
     cfg.model.pretrained = True  # ImageNet weights, downloaded once
     cfg.model.last_stride = 1  # stride of Layer4
     cfg.model.load_weights = (
@@ -82,9 +83,13 @@ def defaults() -> CN:
     cfg.adam.beta2 = 0.999
 
     cfg.loss = CN()
-    cfg.loss.name = "mso"
+    cfg.loss.name = "mso"  # mso for dual_resnet, softmax or triplet for torchreid's own models
     cfg.loss.softmax = CN()
     cfg.loss.softmax.label_smooth = False
+    cfg.loss.triplet = CN()  # torchreid's: softmax + batch-hard triplet
+    cfg.loss.triplet.margin = 0.3
+    cfg.loss.triplet.weight_t = 1.0
+    cfg.loss.triplet.weight_x = 1.0
     cfg.loss.mso = CN()  # a loss of weight 0 is not computed
     cfg.loss.mso.weight_id = 1.0
     cfg.loss.mso.weight_wrt = 1.0
@@ -116,12 +121,11 @@ def defaults() -> CN:
 
 
 CHOICES = {
-    "model.name": ("dual_resnet18", "dual_resnet34", "dual_resnet50"),
     "data.type": ("image",),
     "train.optim": ("adam", "amsgrad", "sgd", "rmsprop", "radam"),
     "train.lr_scheduler": ("warmup_multi_step", "warmup_cosine", "single_step", "multi_step", "cosine"),
     "train.on_nonfinite": ("stop", "skip"),
-    "loss.name": ("mso",),
+    "loss.name": ("mso", "softmax", "triplet"),
     "loss.pef.entry": ("image", "conv2"),
     "loss.pef.weights": ("imagenet", "random"),
     "loss.cmcc.form": ("soft_margin", "ratio"),
@@ -132,11 +136,35 @@ CHOICES = {
 }
 
 POSITIVE = (
-    *("data.height", "data.width", "sampler.num_instances", "model.last_stride"),
-    *("train.batch_size", "train.lr", "train.print_freq", "train.max_epoch"),
-    *("train.checkpoint_freq", "train.keep_checkpoints", "train.max_skipped"),
+    *("sampler.num_instances", "model.last_stride", "train.batch_size", "train.lr", "train.gamma", "train.print_freq"),
+    *("train.max_epoch", "train.checkpoint_freq", "train.keep_checkpoints", "train.max_skipped"),
     *("test.batch_size", "test.visrank_topk"),
 )
+
+# Key: smallest and largest value, both allowed.
+RANGES = {
+    "data.height": (8, math.inf),
+    "data.width": (8, math.inf),
+    "data.workers": (0, math.inf),
+    "data.split_id": (0, math.inf),
+    "sampler.batches_per_epoch": (0, math.inf),
+    "train.seed": (0, 2**32 - 1),
+    "train.weight_decay": (0, math.inf),
+    "train.warmup_epoch": (0, math.inf),
+    "train.fixbase_epoch": (0, math.inf),
+    "train.start_epoch": (0, math.inf),
+    "train.target_loss": (0, math.inf),
+    "train.base_lr_mult": (0, math.inf),
+    "adam.beta1": (0, 0.999999),
+    "adam.beta2": (0, 0.999999),
+    "loss.triplet.margin": (0, math.inf),
+    "loss.triplet.weight_t": (0, math.inf),
+    "loss.triplet.weight_x": (0, math.inf),
+    "loss.mso.weight_id": (0, math.inf),
+    "loss.mso.weight_wrt": (0, math.inf),
+    "loss.mso.weight_pef": (0, math.inf),
+    "loss.mso.weight_cmcc": (0, math.inf),
+}
 
 
 def load(file: str = "") -> CN:
@@ -216,35 +244,45 @@ def check(cfg: CN) -> None:
         if _get(cfg, key) not in choices:
             raise ValueError(f"{key} is {_get(cfg, key)!r}: choose from {', '.join(choices)}")
     for key in POSITIVE:
-        if _get(cfg, key) <= 0:
-            raise ValueError(f"{key} is {_get(cfg, key)}: it must be above 0")
-    for key in (
-        "train.seed",
-        "train.warmup_epoch",
-        "train.fixbase_epoch",
-        "train.start_epoch",
-        "data.workers",
-        "data.split_id",
-    ):
-        if _get(cfg, key) < 0:
-            raise ValueError(f"{key} is {_get(cfg, key)}: it must be 0 or more")
-    weights = {key: value for key, value in cfg.loss.mso.items() if value < 0}
-    if weights:
-        key, value = next(iter(weights.items()))
-        raise ValueError(f"loss.mso.{key} is {value}: a weight is 0 or more")
-    if not any(cfg.loss.mso.values()):
-        raise ValueError("every weight under loss.mso is 0: there is nothing to train for")
+        if not 0 < _get(cfg, key) < math.inf:
+            raise ValueError(f"{key} is {_get(cfg, key)}: it must be a number above 0")
+    for key, (low, high) in RANGES.items():
+        if not low <= _get(cfg, key) <= high or math.isinf(_get(cfg, key)):
+            raise ValueError(
+                f"{key} is {_get(cfg, key)}: it must be {low} {'or more' if high == math.inf else f'to {high}'}"
+            )
+    small = min(cfg.data.height, cfg.data.width)
+    if small < 32 and cfg.loss.name == "mso" and cfg.loss.mso.weight_pef:
+        raise ValueError(
+            f"images of {cfg.data.height}x{cfg.data.width} are too small for VGG in the perceptual edge loss: 32 at least"
+        )
+    for key in ("data.norm_mean", "data.norm_std"):
+        values = _get(cfg, key)
+        if len(values) != 3 or not all(math.isfinite(v) and (v > 0 or key.endswith("mean")) for v in values):
+            raise ValueError(
+                f"{key} is {values}: give three numbers, one a channel{'' if key.endswith('mean') else ', above 0'}"
+            )
+    if cfg.train.start_epoch >= cfg.train.max_epoch:
+        raise ValueError(
+            f"train.start_epoch is {cfg.train.start_epoch} of {cfg.train.max_epoch} epochs: nothing is left to train, raise train.max_epoch"
+        )
+    if not cfg.data.save_dir:
+        raise ValueError("data.save_dir is empty: name the folder of the run, such as log/mso")
+    weights = {"mso": cfg.loss.mso, "triplet": {k: v for k, v in cfg.loss.triplet.items() if k != "margin"}}
+    if not any(weights.get(cfg.loss.name, {"id": 1}).values()):
+        raise ValueError(f"every weight under loss.{cfg.loss.name} is 0: there is nothing to train for")
     if not cfg.data.sources:
         raise ValueError("data.sources is empty: name a data set (-s sysu_mm01)")
-    if len(cfg.test.rerank_settings) != 3:
+    k1, k2, weight = cfg.test.rerank_settings if len(cfg.test.rerank_settings) == 3 else (0, 0, 0)
+    if k1 < 1 or k2 < 1 or k1 % 1 or k2 % 1 or not 0 <= weight <= 1:
         raise ValueError(
-            f"test.rerank_settings is {cfg.test.rerank_settings}: give k1, k2 and lambda, such as [20, 6, 0.3]"
+            f"test.rerank_settings is {cfg.test.rerank_settings}: give k1, k2 and lambda, two whole numbers and a share, such as [20, 6, 0.3]"
         )
     if cfg.test.visrank and not cfg.test.evaluate:
         raise ValueError(
             "test.visrank draws pictures of a trained model: set test.evaluate True and model.load_weights"
         )
-    if cfg.model.load_weights and cfg.model.resume:
+    if cfg.model.load_weights and cfg.model.resume not in ("", "auto"):
         raise ValueError(
             "model.load_weights and model.resume are both set: resume continues a run, load_weights starts one"
         )
@@ -291,13 +329,15 @@ def _get(cfg: CN, key: str):
 def _set(cfg: CN, key: str, value, where: str) -> None:
     known = _keys(cfg)
     if key not in known:
-        close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+        close = difflib.get_close_matches(key, known, n=1, cutoff=0.7)
         hint = f", did you mean {close[0]}?" if close else f": the keys are in {PACKAGE / 'config.py'}"
         raise ValueError(f"{where}unknown configuration key {key}{hint}")
     section, _, name = key.rpartition(".")
     node, old = _get(cfg, section), _get(cfg, key)
-    if isinstance(old, list) and not isinstance(value, list):
-        value = [value]  # torchreid's command line gives a list of one as a plain word
+    if isinstance(old, list):
+        value = _list(
+            key, value if isinstance(value, list) else [value], old, where
+        )  # torchreid's command line: a list of one is a word
     if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if isinstance(old, float) and isinstance(value, str):
@@ -310,6 +350,17 @@ def _set(cfg: CN, key: str, value, where: str) -> None:
     if type(value) is not type(old):
         raise ValueError(f"{where}{key} is {value!r}: expected {_kind(old)}, such as {old!r}")
     node[name] = value
+
+
+def _list(key: str, values: list, old: list, where: str) -> list:
+    """`values`, whole numbers where the default has them, numbers, or text (data.targets is empty by default)."""
+    kinds = {type(value) for value in old} or {str}
+    accepted: dict[type, type | tuple] = {str: str, int: int, float: (int, float)}
+    kind = max(kinds, key=lambda k: k is float)
+    plural = {str: "texts", int: "whole numbers", float: "numbers"}[kind]
+    if not all(isinstance(value, accepted[kind]) and not isinstance(value, bool) for value in values):
+        raise ValueError(f"{where}{key} is {values!r}: expected a list of {plural}, such as {old!r}")
+    return values
 
 
 def _kind(value) -> str:

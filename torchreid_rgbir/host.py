@@ -38,8 +38,8 @@ with warnings.catch_warnings():
     # PyPI's torchreid has no Cython evaluator to offer; the plugin ranks with its own.
     warnings.filterwarnings("ignore", message="Cython evaluation")
     torchreid = _find()
-data, engine, metrics, models, optim, utils = (
-    getattr(torchreid, name) for name in ("data", "engine", "metrics", "models", "optim", "utils")
+data, engine, losses, metrics, models, optim, utils = (
+    getattr(torchreid, name) for name in ("data", "engine", "losses", "metrics", "models", "optim", "utils")
 )
 
 # The softmax + triplet engine: ImageTripletEngine with weight_x > 0, unless the host has a class of that name.
@@ -72,6 +72,11 @@ def register_model(name: str, factory: Callable[..., nn.Module]) -> None:
     factories = _private(models, "__model_factory")
     if factories.setdefault(name, factory) is not factory:
         raise ValueError(f"torchreid already has a model {name}: choose another name")
+
+
+def model_names() -> list[str]:
+    """Of every registered model; torchreid itself only prints them."""
+    return sorted(_private(models, "__model_factory"))
 
 
 def _private(module, name: str) -> dict:

@@ -30,11 +30,12 @@ def quickstart(out: str | Path, seed: int = 1) -> str:
     """
     start = time.time()
     data, run, picture = (Path(out) / name for name in ("data/SYSU-MM01", "run", "ranked.png"))
+    cfg = config.load("quickstart")
+    cfg.data.root, cfg.data.save_dir, cfg.train.seed = str(data), str(run), seed
+    config.check(cfg)
     if not is_written(DATASET, data, NUM_IDS, IMAGES_PER_CAMERA):
         print(f"writing synthetic RGB-IR images of {NUM_IDS} people to {data}")
         synthesize(DATASET, data, NUM_IDS, IMAGES_PER_CAMERA)
-    cfg = config.load("quickstart")
-    cfg.data.root, cfg.data.save_dir, cfg.train.seed = str(data), str(run), seed
 
     print("scoring the untrained network")
     host.utils.set_random_seed(seed)

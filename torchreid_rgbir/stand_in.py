@@ -76,6 +76,7 @@ class StandInDataManager(CrossModalDataManager):
             raise ValueError(
                 "data.k_tfm above 1 and data.load_train_targets are for data of one modality: leave them out"
             )
+        self.root = arguments.get("root", "")
         known = inspect.signature(CrossModalDataManager).parameters
         super().__init__(
             **{name: value for name, value in arguments.items() if name in known},
@@ -111,7 +112,9 @@ class StandInEngine(CrossModalEngine):
             optimizer,
             scheduler=scheduler,
             use_gpu=use_gpu,
-            about=about(inner, datamanager),
+            testing=testing(self.settings),
+            about=about(inner.name, inner, datamanager)
+            | {"config": _described(self.settings, inner, datamanager).dump()},
             **run_options(self.settings),
         )
 
@@ -123,7 +126,22 @@ class StandInEngine(CrossModalEngine):
             self.criterion = build_criterion(self.settings).to(self.device)
         with log_to(sys.stdout):
             super().run(save_dir, **kwargs)
-            write_results(self, Path(save_dir), {"checkpoint": self.checkpoint_path, "config": ""})
+            write_results(self, Path(save_dir) / "results.json", {"checkpoint": self.checkpoint_path, "config": ""})
+
+
+def _described(settings: CfgNode, model: DualResNet, datamanager: CrossModalDataManager) -> CfgNode:
+    """The settings with what the caller chose, as far as it can be told: what testing and using the model takes."""
+    cfg = settings.clone()
+    cfg.model.name, cfg.model.last_stride = model.name, model.last_stride
+    cfg.data.root, cfg.data.sources, cfg.data.targets = (
+        getattr(datamanager, "root", ""),
+        datamanager.sources,
+        datamanager.targets,
+    )
+    cfg.data.height, cfg.data.width = datamanager.height, datamanager.width
+    cfg.data.norm_mean = datamanager.transforms.mean.flatten().tolist()
+    cfg.data.norm_std = datamanager.transforms.std.flatten().tolist()
+    return cfg
 
 
 def bare(model: Any) -> Any:

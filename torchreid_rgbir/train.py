@@ -1,16 +1,19 @@
 """From a configuration to a trained and tested model: what torchreid's scripts/main.py does, for cross-modal data."""
 
+import difflib
 import logging
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 from yacs.config import CfgNode
 
 from torchreid_rgbir import atomic, config, host
 from torchreid_rgbir.data.archive import unpacked
 from torchreid_rgbir.data.manager import CrossModalDataManager
 from torchreid_rgbir.download import fetch, is_remote
-from torchreid_rgbir.engine import CrossModalEngine, Testing, build_lr_scheduler, checkpoint
+from torchreid_rgbir.engine import BaselineEngine, CrossModalEngine, Testing, build_lr_scheduler, checkpoint
 from torchreid_rgbir.engine.checkpoint_folder import newest_good
 from torchreid_rgbir.losses import MSOLoss
 from torchreid_rgbir.metrics import Rerank, report
@@ -31,6 +34,7 @@ def train(cfg: CfgNode) -> CrossModalEngine:
         ValueError, FileNotFoundError: a user's mistake; found before anything is written.
     """
     config.check(cfg)
+    check_model(cfg)
     host.utils.set_random_seed(cfg.train.seed)
     save_dir = Path(cfg.data.save_dir).expanduser()
     with run_folder(save_dir, "test.log" if cfg.test.evaluate else "train.log") as folder:
@@ -38,13 +42,19 @@ def train(cfg: CfgNode) -> CrossModalEngine:
             check_unused(save_dir, cfg)
         engine = build_engine(cfg)
         folder.open()
-        written = save_dir / (f"test-{CONFIG}" if cfg.test.evaluate and (save_dir / CONFIG).exists() else CONFIG)
+        # A test in the folder of a training run leaves that run's own record as it is.
+        beside = "test-" if cfg.test.evaluate and (save_dir / CONFIG).exists() else ""
+        written = save_dir / f"{beside}{CONFIG}"
         atomic.write_text(written, cfg.dump())
         engine.run(**run_kwargs(cfg))
 
-        tested = cfg.model.load_weights or engine.checkpoint_path
-        origin = {"checkpoint": tested, "config": str(written)}
-        write_results(engine, save_dir, origin | {"run": provenance(cfg, engine.datamanager, engine.seconds)})
+        tested = engine.checkpoint_path or cfg.model.load_weights
+        origin = {
+            "checkpoint": tested,
+            "config": str(written),
+            "run": provenance(cfg, engine.datamanager, engine.seconds),
+        }
+        write_results(engine, save_dir / f"{beside}results.json", origin)
         if left_out := engine.datamanager.left_out:
             logger.warning(
                 "%d images cannot be read and were left out:\n  %s", len(left_out), "\n  ".join(left_out.values())
@@ -52,20 +62,20 @@ def train(cfg: CfgNode) -> CrossModalEngine:
     return engine
 
 
-def write_results(engine: CrossModalEngine, save_dir: Path, origin: dict) -> None:
-    """Writes what the last test of each data set found, as JSON and as a Markdown table.
+def write_results(engine: CrossModalEngine, path: Path, origin: dict) -> None:
+    """Writes what the last test found, as JSON and as a Markdown table; one file a data set where there are several.
 
     Args:
         engine: after `run`.
-        save_dir: the run's folder.
+        path: of the JSON file.
         origin: what the numbers came from: `checkpoint`, `config` and more.
     """
     for name, results in engine.results.items():
         results |= origin | {"versions": versions()}
-        path = save_dir / ("results.json" if len(engine.results) == 1 else f"results-{name}.json")
-        report.write_results(path, results)
-        report.write_text(path.with_suffix(".md"), report.markdown_table(results))
-        logger.info("results written to %s, and as a table to %s", path, path.with_suffix(".md"))
+        own = path if len(engine.results) == 1 else path.with_stem(f"{path.stem}-{name}")
+        report.write_results(own, results)
+        report.write_text(own.with_suffix(".md"), report.markdown_table(results))
+        logger.info("results written to %s, and as a table to %s", own, own.with_suffix(".md"))
 
 
 def build_engine(cfg: CfgNode) -> CrossModalEngine:
@@ -99,19 +109,15 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
         skip_broken=cfg.data.skip_broken,
     )
     logger.info("an epoch is %d batches of %d images", len(datamanager.sampler), cfg.train.batch_size)
-    model = MODELS[cfg.model.name](
-        datamanager.num_train_pids,
-        loss=cfg.loss.name,
-        # Weights that are about to be replaced need no download.
-        pretrained=cfg.model.pretrained and not (cfg.model.load_weights or resume),
-        last_stride=cfg.model.last_stride,
-    )
+    model = build_model(cfg, datamanager.num_train_pids, pretrained=not (cfg.model.load_weights or resume))
     if cfg.model.load_weights:
         path = fetch(cfg.model.load_weights) if is_remote(cfg.model.load_weights) else cfg.model.load_weights
         kept = checkpoint.load_weights(model, path, cfg.model.allow_partial)
         if kept:
             logger.warning("%s lacks weights, which stay as they were: %s", cfg.model.load_weights, ", ".join(kept))
-    model = model.to("cuda" if use_gpu else "cpu").to(memory_format=torch.channels_last)
+    model = model.to("cuda" if use_gpu else "cpu")
+    if isinstance(model, DualResNet):
+        model = model.to(memory_format=torch.channels_last)
     optimizer = host.optim.build_optimizer(
         model,
         optim=cfg.train.optim,
@@ -135,22 +141,80 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
         cfg.train.max_epoch,
         cfg.train.warmup_epoch,
     )
-    engine = CrossModalEngine(
-        datamanager,
-        model,
-        optimizer,
-        criterion=None if cfg.test.evaluate else build_criterion(cfg),
-        scheduler=scheduler,
-        use_gpu=use_gpu,
-        testing=testing(cfg),
-        about=about(model, datamanager) | {"config": cfg.dump()},
+    shared: dict[str, Any] = {
+        "scheduler": scheduler,
+        "use_gpu": use_gpu,
+        "testing": testing(cfg),
+        "about": about(cfg.model.name, model, datamanager) | {"config": cfg.dump()},
         **run_options(cfg),
-    )
+    }
+    engine: CrossModalEngine
+    if cfg.loss.name == "mso":
+        criterion = None if cfg.test.evaluate else build_criterion(cfg)
+        engine = CrossModalEngine(datamanager, model, optimizer, criterion, **shared)
+    else:
+        engine = BaselineEngine(
+            datamanager,
+            model,
+            optimizer,
+            loss=cfg.loss.name,
+            label_smooth=cfg.loss.softmax.label_smooth,
+            margin=cfg.loss.triplet.margin,
+            weight_t=cfg.loss.triplet.weight_t,
+            weight_x=cfg.loss.triplet.weight_x,
+            **shared,
+        )
     if resume:
         engine.resume(resume)
     elif cfg.model.resume:
         logger.info("no checkpoint in %s yet: starting at the beginning", cfg.data.save_dir)
     return engine
+
+
+def check_model(cfg: CfgNode) -> None:
+    """Whether model and loss belong together.
+
+    Raises:
+        ValueError: an unknown model, or a loss that is not for it.
+    """
+    name, loss = cfg.model.name, cfg.loss.name
+    if name not in host.model_names():
+        near = difflib.get_close_matches(name, host.model_names(), n=3) or ["resnet50", "osnet_x1_0"]
+        raise ValueError(
+            f"model.name {name} is unknown: choose {', '.join(MODELS)}, or a model of torchreid's such as {', '.join(near)}"
+        )
+    if name in MODELS and loss != "mso":
+        raise ValueError(f"loss.name is {loss}: {name} is trained with loss.name mso, its parts weighed under loss.mso")
+    if name not in MODELS and loss == "mso":
+        raise ValueError(
+            f"loss.name is mso: {name} has one stream, choose dual_resnet50, or loss.name softmax or triplet"
+        )
+    if name not in MODELS and cfg.test.feature != "bn":
+        raise ValueError(f"test.feature is {cfg.test.feature}: {name} has one feature, leave test.feature out")
+
+
+def build_model(cfg: CfgNode, num_classes: int, pretrained: bool = True) -> nn.Module:
+    """The model of `cfg`, ours or torchreid's own.
+
+    Args:
+        num_classes: training identities.
+        pretrained: False where the weights are about to be replaced, and need no download.
+
+    Raises:
+        FileNotFoundError: no pretrained weights, and no network.
+    """
+    pretrained = cfg.model.pretrained and pretrained
+    if cfg.model.name in MODELS:
+        return MODELS[cfg.model.name](
+            num_classes, loss=cfg.loss.name, pretrained=pretrained, last_stride=cfg.model.last_stride
+        )
+    try:
+        return host.models.build_model(cfg.model.name, num_classes, loss=cfg.loss.name, pretrained=pretrained)
+    except OSError as error:  # of urllib and of requests alike
+        raise FileNotFoundError(
+            f"the pretrained weights of {cfg.model.name} are not in {torch.hub.get_dir()}/checkpoints and cannot be downloaded "
+            f"({type(error).__name__}): put the file there, or set model.pretrained False"
+        ) from error
 
 
 def build_criterion(cfg: CfgNode) -> MSOLoss:
@@ -192,7 +256,7 @@ def run_options(cfg: CfgNode) -> dict:
 def run_kwargs(cfg: CfgNode) -> dict:
     """The arguments of the engine's `run`."""
     return {
-        "save_dir": cfg.data.save_dir,
+        "save_dir": str(Path(cfg.data.save_dir).expanduser()),
         "max_epoch": cfg.train.max_epoch,
         "start_epoch": cfg.train.start_epoch,
         "fixbase_epoch": cfg.train.fixbase_epoch,
@@ -208,14 +272,11 @@ def run_kwargs(cfg: CfgNode) -> dict:
     }
 
 
-def about(model: DualResNet, datamanager: CrossModalDataManager) -> dict:
+def about(name: str, model: nn.Module, datamanager: CrossModalDataManager) -> dict:
     """What a checkpoint says of itself: enough to use the model with nothing but the file."""
+    facts = {"name": name, "num_classes": datamanager.num_train_pids}
     return {
-        "model": {
-            "name": model.name,
-            "num_classes": model.classifier.out_features,
-            "last_stride": model.last_stride,
-        },
+        "model": facts | ({"last_stride": model.last_stride} if isinstance(model, DualResNet) else {}),
         "images": {
             "height": datamanager.height,
             "width": datamanager.width,

@@ -306,6 +306,12 @@ def test_list_images(tmp_path):
     assert list_images(tmp_path / "nowhere") == []
 
 
+def test_list_images_leaves_folders_out_and_broken_links_in(tmp_path):
+    (tmp_path / "1.jpg").mkdir()
+    (tmp_path / "2.jpg").symlink_to(tmp_path / "nowhere")  # left out, it would shift the numbers unnoticed
+    assert list_images(tmp_path) == [str(tmp_path / "2.jpg")]
+
+
 def test_list_images_leaves_hidden_files_out(tmp_path):
     for name in ("1.jpg", "._1.jpg"):
         (tmp_path / name).write_text("")

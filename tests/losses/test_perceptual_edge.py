@@ -129,3 +129,14 @@ def test_autocast_does_not_round():
     plain = loss(maps.float(), images, 1)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(loss(maps, images, 1), plain)
+
+
+def test_the_target_passes_without_gradient_and_each_side_in_one_batch():
+    vgg = VGGStages("image", "random").requires_grad_(True)
+    calls = []
+    vgg.register_forward_hook(lambda module, inputs, outputs: calls.append((len(inputs[0]), outputs[0].requires_grad)))
+    maps = torch.rand(6, 64, 32, 32, requires_grad=True)
+    edges = torch.rand(6, 1, 32, 32, requires_grad=True)
+    perceptual_edge(maps, edges, 2, vgg).backward()
+    assert sorted(calls) == [(6, False), (6, True)]
+    assert edges.grad is None and maps.grad is not None

@@ -29,11 +29,18 @@ def test_blocks_of_queries_give_the_whole(metric):
     np.testing.assert_allclose(blocks, distances(query, gallery, metric), rtol=0, atol=1e-12)
 
 
-def test_equal_whole_numbers_are_at_exactly_equal_distances():
-    gallery = np.random.default_rng(2).integers(-3, 4, (300, 333)).astype(np.float32)
-    gallery[[7, 100, 299]] = gallery[0]
-    dist = distances(gallery[:37], gallery, "euclidean")
-    assert (dist[:, [7, 100, 299]] == dist[:, :1]).all()
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("dim", [3, 64, 333, 2048])
+def test_equal_images_are_at_exactly_equal_distances(metric, dim, dtype):
+    rng = np.random.default_rng(dim)
+    gallery = rng.standard_normal((237, dim)).astype(dtype)
+    same = [0, 1, 7, 50, 100, 191, 192, 236]
+    gallery[same] = gallery[0]
+    dist = distances(rng.standard_normal((37, dim)).astype(dtype), gallery, metric)
+    assert dist.shape == (37, 237)
+    assert (dist[:, same] == dist[:, :1]).all()
+    assert len(np.unique(dist[0])) > 200
 
 
 def test_a_feature_of_zeros_is_at_cosine_distance_one():
@@ -51,3 +58,17 @@ def test_the_features_stay_as_they_were():
 def test_unknown_metric():
     with pytest.raises(ValueError, match="'manhattan' is unknown: choose one of cosine, euclidean"):
         distances(np.ones((1, 1)), np.ones((1, 1)), "manhattan")
+
+
+def test_an_offset_that_all_share_costs_no_digits():
+    identities = 0.01 * np.eye(20, dtype=np.float32)
+    dist = distances(100 + identities, 100 + identities, "euclidean")
+    expected = 0.01 * math.sqrt(2) * (1 - np.eye(20))
+    np.testing.assert_allclose(dist, expected, atol=1e-4)
+
+
+def test_whole_numbers_tie_exactly_whatever_their_mean():
+    rng = np.random.default_rng(3)
+    query, gallery = (rng.integers(0, 9, (num, 7)).astype(np.float32) + 50 for num in (20, 61))
+    whole = ((query[:, None].astype(int) - gallery[None].astype(int)) ** 2).sum(axis=2)
+    np.testing.assert_array_equal(distances(query, gallery, "euclidean"), np.sqrt(whole.astype(np.float32)))

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from torchreid_rgbir.models import GeM, gem
@@ -60,3 +61,13 @@ def test_all_negative_map_is_finite():
     module(maps).sum().backward()
     torch.testing.assert_close(gem(maps, 3.0), torch.full((1, 2), 1e-6))
     assert maps.grad.isfinite().all() and module.p.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("p", [0.5, 8.0, 22.0, 100.0])
+@pytest.mark.parametrize("value", [0.0, 1e-5, 60.0, 1e4])
+def test_any_exponent_and_any_size_of_map_is_finite(p, value):
+    maps = torch.full((1, 2, 3, 3), value).requires_grad_()
+    maps.data[0, 1] *= torch.linspace(0, 1, 9).view(3, 3)
+    module = GeM(p)
+    module(maps).sum().backward()
+    assert module(maps).isfinite().all() and maps.grad.isfinite().all() and module.p.grad.isfinite().all()

@@ -53,10 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     for out in filter(None, (args.json, args.markdown)):
-        if not Path(out).absolute().parent.is_dir():
-            raise FileNotFoundError(
-                f"{Path(out).parent} is not a folder: make it first, or write somewhere else than {out}"
-            )
+        report.check_folder(out)
     results = evaluate(
         args.features,
         args.protocol,
@@ -110,6 +107,8 @@ def evaluate(
     ):
         if value is not None and protocol != owner:
             raise ValueError(f"--{flag} belongs to {owner} and has no effect on {protocol}: leave it out")
+    if permutations is not None and sampling == "agw":
+        raise ValueError("--permutations has no effect with --sampling agw, which draws without a file: leave one out")
 
     data = load_features(features)
     try:

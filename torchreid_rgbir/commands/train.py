@@ -30,11 +30,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def configuration(args: argparse.Namespace):
-    """The configuration that the flags ask for; KEY VALUE pairs have the last word, as in torchreid."""
+    """The configuration that the flags ask for; KEY VALUE pairs have the last word, as in torchreid.
+
+    Raises:
+        ValueError, FileNotFoundError: a flag or a key that cannot be.
+    """
     cfg = config.load(args.config_file)
     for key in ("sources", "targets", "transforms", "root"):
-        if getattr(args, key):
-            cfg.data[key] = getattr(args, key)
+        words = getattr(args, key)
+        swallowed = [word for word in words or () if key != "root" and "." in word]
+        if swallowed:
+            raise ValueError(
+                f"--{key} took {swallowed[0]} for a name: put KEY VALUE pairs after a flag of one value, such as --root"
+            )
+        if words:
+            cfg.data[key] = words
     return config.override(cfg, args.opts)
 
 

@@ -74,8 +74,17 @@ class CrossModalImageDataset(host.data.ImageDataset):
         """
         raise NotImplementedError(f"{type(self).__name__} has no protocol")
 
-    def check_sampling(self, sampling: str) -> None:
-        """Called before hours of training: raises FileNotFoundError or ValueError where galleries cannot be drawn that way."""
+    def check_protocol(self, query: str, sampling: str) -> None:
+        """Draws every gallery once, for features that say nothing: what would fail in the test fails before the training.
+
+        Raises:
+            FileNotFoundError, ValueError: as `score`.
+        """
+        _, pids, camids, _, modalities, numbers = (
+            np.array(column) for column in zip(*self.query, *self.gallery, strict=True)
+        )
+        features = np.zeros((len(pids), 1), np.float32)
+        self.score(TestFeatures(features, pids, camids, modalities, numbers), query, "euclidean", sampling)
 
     def __getitem__(self, index: int) -> dict:
         item = Item(*self.data[index])
@@ -196,9 +205,14 @@ def list_images(folder: Path) -> list[str]:
     """The image files of a folder, sorted by name, hidden ones left out; an empty list where there is no such folder."""
     if not folder.is_dir():
         return []
-    # A Mac leaves files such as ._0001.jpg, which are no images and would shift every image's number.
+    # A link to nothing is listed, so that reading it says so; a folder or a pipe, which would be waited for, is not.
     return sorted(
-        e.path
-        for e in os.scandir(folder)
-        if e.name.lower().endswith(IMAGE_SUFFIXES) and not e.name.startswith(".") and (e.is_file() or e.is_symlink())
+        entry.path
+        for entry in os.scandir(folder)
+        if is_image_name(entry.name) and (entry.is_file() or not os.path.exists(entry.path))
     )
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file is called like an image. A Mac leaves files such as ._0001.jpg, which are none and would shift every image's number."""
+    return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")

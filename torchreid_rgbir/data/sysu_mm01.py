@@ -54,7 +54,7 @@ class SYSUMM01(CrossModalImageDataset):
             for number, path in enumerate(list_images(self.dataset_dir / f"cam{camid}" / f"{pid:04d}"), start=1)
         ]
 
-    def check_sampling(self, sampling: str) -> None:
+    def check_protocol(self, query: str, sampling: str) -> None:
         if sampling == "official" and not self.permutations.is_file():
             raise FileNotFoundError(
                 f"{self.permutations} is missing: the official trials are drawn from it, put it there or set test.sampling agw"
@@ -65,6 +65,7 @@ class SYSUMM01(CrossModalImageDataset):
                 f"{len(lost)} test images cannot be read, such as {lost[0]}, and the official trials draw from all of them: "
                 "replace them, or set test.sampling agw"
             )
+        super().check_protocol(query, sampling)
 
     def score(
         self, features: TestFeatures, query: str, distance: str, sampling: str, rerank: Rerank | None = None

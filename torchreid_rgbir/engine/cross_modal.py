@@ -58,7 +58,7 @@ class CrossModalEngine(ResumableEngine):
         self.criterion: Any = criterion if criterion is None else criterion.to(self.device)
         self.testing = testing or Testing()
         for loaders in self.test_loader.values():
-            loaders["query"].dataset.check_sampling(self.testing.sampling)
+            loaders["query"].dataset.check_protocol(self.testing.query, self.testing.sampling)
         self.features: dict[str, TestFeatures] = {}  # data set -> of its last test
 
     def train(
@@ -195,9 +195,15 @@ class CrossModalEngine(ResumableEngine):
             features, testing.query, dist_metric, testing.sampling, testing.rerank if is_last else None
         )
         results = report.results(
-            dataset_name, settings, query=testing.query, feature=testing.feature, distance=dist_metric
+            dataset_name,
+            settings,
+            query=testing.query,
+            feature=testing.feature,
+            distance=dist_metric,
+            flip=testing.flip,
+            normalize_feature=normalize_feature,
         )
-        self.features[dataset_name], self.results[dataset_name] = features, results | {"flip": testing.flip}
+        self.features[dataset_name], self.results[dataset_name] = features, results
         logger.info("%s", report.terminal_table(results))
         if visrank:
             path = osp.join(save_dir, f"visrank_{dataset_name}", "ranked.png")

@@ -25,13 +25,24 @@ def perceptual_edge(maps: Tensor, edges: Tensor, num_rgb: int, vgg: VGGStages) -
     Returns:
         The loss, a scalar: the sum of the modalities' means over their images.
     """
+    distances = stage_distances(maps, edges, vgg).sum(dim=0)  # (B,)
+    halves = [half.mean() for half in (distances[:num_rgb], distances[num_rgb:]) if len(half)]
+    return torch.stack(halves).sum()
+
+
+def stage_distances(maps: Tensor, edges: Tensor, vgg: VGGStages) -> Tensor:
+    """The loss of each image, stage by stage.
+
+    Args:
+        maps, edges, vgg: as in `perceptual_edge`.
+
+    Returns:
+        (stages, B): ||phi_t(maps) - phi_t(edges)||^2 per element of stage t.
+    """
     # Both modalities pass VGG in one batch, and nothing of the edges' pass is kept for the backward pass.
     with torch.no_grad():
         targets = vgg(edges)
-    stages = [_distance(found, target) for found, target in zip(vgg(maps), targets, strict=True)]  # (B,) each
-    distances = torch.stack(stages).sum(dim=0)  # (B,)
-    halves = [half.mean() for half in (distances[:num_rgb], distances[num_rgb:]) if len(half)]
-    return torch.stack(halves).sum()
+    return torch.stack([_distance(found, target) for found, target in zip(vgg(maps), targets, strict=True)])
 
 
 def _distance(found: Tensor, target: Tensor) -> Tensor:

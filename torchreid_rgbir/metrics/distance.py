@@ -1,5 +1,7 @@
 """Distances between features, cosine or Euclidean, whole or by blocks of queries."""
 
+import hashlib
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,20 +37,47 @@ class DistanceRows:
             raise ValueError(f"distance {metric!r} is unknown: choose one of {', '.join(METRICS)}")
         self.metric = metric
         self.query = query
-        self.gallery = gallery / _norms(gallery) if metric == "cosine" else gallery
-        self.gallery_squares = _squares(gallery)
+        # A matrix product may round equal columns differently, depending on where they stand. Each feature is multiplied once, so
+        # that equal images have exactly equal distances, on any machine.
+        first, self.place = _distinct(gallery)
+        if len(first) < len(gallery):
+            gallery = gallery[first]
+        if metric == "cosine":
+            self.gallery = gallery / _norms(gallery)  # (distinct, D)
+        else:
+            # An offset that all images share would swallow their differences. The mean is rounded: whole numbers stay whole, and
+            # their distances exact.
+            self.origin = np.rint(gallery.mean(axis=0))  # (D,)
+            self.gallery = gallery - self.origin  # (distinct, D)
+            self.gallery_squares = _squares(self.gallery)
 
     def rows(self, block: slice) -> NDArray:
         """Distances of the queries in `block`: (block, G)."""
         query = self.query[block]
         if self.metric == "cosine":
-            dist = (query / _norms(query)) @ self.gallery.T  # (block, G)
-            return np.subtract(1, dist, out=dist)
-        dist = query @ self.gallery.T
-        dist *= -2
-        dist += _squares(query)[:, None]
-        dist += self.gallery_squares
-        return np.sqrt(np.maximum(dist, 0, out=dist), out=dist)
+            dist = (query / _norms(query)) @ self.gallery.T  # (block, distinct)
+            np.subtract(1, dist, out=dist)
+        else:
+            query = query - self.origin
+            dist = query @ self.gallery.T
+            dist *= -2
+            dist += _squares(query)[:, None]
+            dist += self.gallery_squares
+            np.sqrt(np.maximum(dist, 0, out=dist), out=dist)
+        return dist if dist.shape[1] == len(self.place) else dist[:, self.place]
+
+
+def _distinct(features: NDArray) -> tuple[list[int], NDArray]:
+    """The rows that differ from every row before them, and for each row the place of its like among those, (N,)."""
+    places: dict[bytes, int] = {}
+    first: list[int] = []
+    place = np.empty(len(features), np.int64)
+    for row, feature in enumerate(np.ascontiguousarray(features)):
+        number = places.setdefault(hashlib.blake2b(feature, digest_size=16).digest(), len(places))
+        if number == len(first):
+            first.append(row)
+        place[row] = number
+    return first, place
 
 
 def _norms(features: NDArray) -> NDArray:

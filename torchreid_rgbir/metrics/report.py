@@ -1,6 +1,7 @@
 """results.json and the tables made of it."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,14 @@ COLUMNS = {"rank1": "Rank-1", "rank5": "Rank-5", "rank10": "Rank-10", "rank20": 
 
 
 def results(
-    dataset: str, settings: Sequence[dict], *, query: str = "ir", feature: str = "bn", distance: str = "cosine"
+    dataset: str,
+    settings: Sequence[dict],
+    *,
+    query: str = "ir",
+    feature: str = "bn",
+    distance: str = "cosine",
+    flip: bool | None = None,
+    normalize_feature: bool | None = None,
 ) -> dict:
     """What results.json holds.
 
@@ -21,13 +29,17 @@ def results(
         query: "ir" or "rgb", the modality that asked (first, where the protocol has both directions).
         feature: which of the model's features was evaluated.
         distance: "cosine" or "euclidean".
+        flip: whether the mirrored image's feature was added; None, and left out, where nobody knows.
+        normalize_feature: whether features were brought to length 1 first; None as for `flip`.
     """
+    made = {"flip": flip, "normalize_feature": normalize_feature}
     return {
         "dataset": dataset,
         "query": query,
         "gallery": NAMES[1 - NAMES.index(query)],
         "feature": feature,
         "distance": distance,
+        **{key: value for key, value in made.items() if value is not None},
         "settings": list(settings),
     }
 
@@ -35,6 +47,22 @@ def results(
 def write_results(path: str | Path, results: dict) -> None:
     """Writes JSON so that the file is either the old one or the new one, never half of it."""
     write_text(path, json.dumps(results, indent=2, allow_nan=False) + "\n")
+
+
+def check_folder(path: str | Path) -> None:
+    """Called before work whose result goes to `path`.
+
+    Raises:
+        OSError: it cannot be written there.
+    """
+    path = Path(path)
+    folder = path.absolute().parent
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: name a file in it")
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is not a folder: make it first, or write somewhere else than {path}")
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"{folder} may not be written to: write somewhere else than {path}")
 
 
 def terminal_table(results: dict) -> str:
@@ -58,10 +86,13 @@ def markdown_table(results: dict) -> str:
 
 
 def setting_name(setting: dict) -> str:
-    """A setting in words, e.g. "all-search, single-shot, official"."""
+    """A setting in words, e.g. "all-search, single-shot, official"; one that the data set's authors do not define says so."""
     if "search" in setting:
         shots = {1: "single-shot", 10: "multi-shot"}[setting["shots"]]
         name = f"{setting['search']}-search, {shots}, {setting['sampling']}"
+        name += ", RGB queries (not official)" if setting.get("query") == "rgb" else ""
+    elif "splits" in setting:
+        name = f"{setting['direction']}, mean of {len(setting['splits'])} splits"
     else:
         name = setting["direction"] + (f", split {setting['split']}" if setting.get("split") else "")
     rerank = setting.get("rerank")
@@ -69,7 +100,12 @@ def setting_name(setting: dict) -> str:
 
 
 def _caption(results: dict) -> str:
-    return f"{results['dataset']}: {results['query']} queries, {results['distance']} distance, {results['feature']} features; measures in %"
+    """What is true of every row; a row that names its direction says who asks."""
+    asks = "" if any("direction" in setting for setting in results["settings"]) else f"{results['query']} queries, "
+    made = (", flip test" if results.get("flip") else "") + (
+        ", L2-normalised" if results.get("normalize_feature") else ""
+    )
+    return f"{results['dataset']}: {asks}{results['distance']} distance, {results['feature']} features{made}; measures in %"
 
 
 def _cells(results: dict) -> list[list[str]]:

@@ -16,7 +16,10 @@ def gem(maps: Tensor, p: Tensor | float, eps: float = 1e-6) -> Tensor:
         (B, C), in float32 also for maps of reduced precision (their cubes would overflow or vanish), float64 for float64.
     """
     maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
-    return maps.clamp(min=eps).pow(p).mean(dim=(2, 3)).pow(1 / p)
+    maps = maps.clamp(min=eps)
+    # Relative to its maximum, no value overflows under a large exponent, and none of a dead channel's vanishes.
+    largest = maps.detach().amax(dim=(2, 3), keepdim=True)
+    return (maps / largest).pow(p).mean(dim=(2, 3)).pow(1 / p) * largest.flatten(1)
 
 
 class GeM(nn.Module):

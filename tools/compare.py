@@ -1,0 +1,8 @@
+"""`torchreid-rgbir compare` for those who look in tools/."""
+
+import sys
+
+from torchreid_rgbir.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["compare", *sys.argv[1:]]))

@@ -1,0 +1,127 @@
+"""Search in galleries: exact over 100,000 images, and LanceDB's index against exact over a million, with and without a filter."""
+
+import tempfile
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from numpy.typing import NDArray
+
+from torchreid_rgbir.benchmark.timing import interleave, medians, pair_ratios, spread
+from torchreid_rgbir.retrieval import Gallery, Rows, Where
+
+DIM, K = 512, 10
+IMAGES_PER_CATEGORY = 50
+NOISE = 0.8  # length of an image's part beside its category's centre of length 1: images of a category have cosine 0.61
+NUM_CAMERAS = 6
+ONE_CAMERA = Where(cameras=[1])
+COMMIT_ROWS = 50_000
+
+
+def search(rounds: int = 3, num_exact: int = 100_000, num_indexed: int = 1_000_000, num_queries: int = 200) -> dict:
+    """Writes two galleries of clustered features to a temporary folder and times them.
+
+    Takes a quarter of an hour on two cores, most of it for the index, 6 GB of disk and 6 GB of memory.
+
+    Args:
+        rounds: timed rounds of 100 queries in batches of 64, or of 20 queries alone.
+        num_exact, num_indexed: images of the two.
+        num_queries: that recall is measured with.
+
+    Returns:
+        {"ratios": {"search_exact_over_index": of one query, how many times faster the index is, and the same "_filtered"}, "spread": their
+        smallest and largest, "medians": seconds a query, or of opening, adding and indexing, "recalls": of the 10 nearest, the share
+        that the index finds}.
+    """
+    with tempfile.TemporaryDirectory(prefix="torchreid-rgbir-search-") as folder:
+        result = _exact(Path(folder) / "exact", rounds, num_exact)
+        for key, part in _indexed(Path(folder) / "indexed", rounds, num_indexed, num_queries).items():
+            result.setdefault(key, {}).update(part)
+    return result
+
+
+def centres_of(num: int) -> NDArray[np.float32]:
+    """(C, 512): the random centres, of length 1, of `num` images' categories."""
+    num_categories = max(1, num // IMAGES_PER_CATEGORY)
+    return _unit(np.random.default_rng(0).standard_normal((num_categories, DIM), np.float32))
+
+
+def draw(centres: NDArray[np.float32], num: int, rng: np.random.Generator) -> tuple[NDArray, NDArray[np.float32]]:
+    """Categories (num,) and features (num, 512) around their centres."""
+    categories = rng.integers(len(centres), size=num)
+    return categories, _unit(centres[categories] + NOISE / DIM**0.5 * rng.standard_normal((num, DIM), np.float32))
+
+
+def fill(where: Path, num: int) -> None:
+    """Makes a gallery of `num` images."""
+    gallery, centres, rng = Gallery.create(where, "0" * 32, DIM, "rgb"), centres_of(num), np.random.default_rng(1)
+    for start in range(0, num, COMMIT_ROWS):
+        categories, features = draw(centres, min(COMMIT_ROWS, num - start), rng)
+        paths = [f"{category}/{start + i}.jpg" for i, category in enumerate(categories)]
+        cameras = rng.integers(1, NUM_CAMERAS + 1, len(paths)).tolist()
+        gallery.add(features, Rows.of(paths, [str(category) for category in categories], cameras))
+
+
+def _exact(where: Path, rounds: int, num: int) -> dict:
+    fill(where, num)
+    _, queries = draw(centres_of(num), 64, np.random.default_rng(2))
+    gallery = Gallery.open(where)
+
+    def opened() -> None:
+        Gallery.open(where).search(queries[:1], K)
+
+    def in_batches(filtered: Where) -> None:
+        for _ in range(2):
+            gallery.search(queries, K, filtered)
+
+    def alone(filtered: Where) -> None:
+        for query in queries[:20]:
+            gallery.search(query[None], K, filtered)
+
+    seconds = interleave(
+        {
+            "open": opened,
+            "batches": lambda: in_batches(Where()),
+            "batches_filtered": lambda: in_batches(ONE_CAMERA),
+            "alone": lambda: alone(Where()),
+            "alone_filtered": lambda: alone(ONE_CAMERA),
+        },
+        rounds,
+    )
+    each = {"open": 1, "batches": 128, "batches_filtered": 128, "alone": 20, "alone_filtered": 20}
+    return {"medians": {f"search_{num}_{name}": value / each[name] for name, value in medians(seconds).items()}}
+
+
+def _indexed(where: Path, rounds: int, num: int, num_queries: int) -> dict:
+    filling = interleave({"add": lambda: fill(where, num)}, 1, warmup=0)
+    _, queries = draw(centres_of(num), num_queries, np.random.default_rng(2))
+    gallery = Gallery.open(where)
+    indexing = interleave({"index": lambda: gallery.compact(index=True)}, 1, warmup=0)
+    kinds = {"": Where(), "_filtered": ONE_CAMERA}
+
+    def alone(filtered: Where, exact: bool) -> None:
+        for query in queries[:20]:
+            gallery.search(query[None], K, filtered, exact=exact)
+
+    candidates = {
+        f"{side}{kind}": lambda filtered=filtered, side=side: alone(filtered, side == "exact")
+        for kind, filtered in kinds.items()
+        for side in ("exact", "index")
+    }
+    seconds = interleave(candidates, rounds)
+    result: dict[str, dict] = {"ratios": {}, "spread": {}, "recalls": {}, "medians": {}}
+    for kind, filtered in kinds.items():
+        ratios = pair_ratios(seconds, f"exact{kind}", f"index{kind}")
+        result["ratios"][f"search_exact_over_index{kind}"] = median(ratios)
+        result["spread"][f"search_exact_over_index{kind}"] = spread(ratios)
+        nearest, found = (gallery.search(queries, K, filtered, exact=exact) for exact in (True, False))
+        result["recalls"][f"search_index{kind}"] = float(
+            np.mean([len({m.path for m in a} & {m.path for m in b}) / K for a, b in zip(nearest, found, strict=True)])
+        )
+    timed = {name: value / 20 for name, value in medians(seconds).items()} | medians({**filling, **indexing})
+    result["medians"] = {f"search_{num}_{name}": value for name, value in timed.items()}
+    return result
+
+
+def _unit(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    return features / np.linalg.norm(features, axis=1, keepdims=True)

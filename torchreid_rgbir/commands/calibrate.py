@@ -1,0 +1,48 @@
+"""Finds the score below which an image is "unknown", for a wanted false-match rate, and stores it in the gallery."""
+
+import argparse
+
+from torchreid_rgbir.commands.arguments import add_model_arguments, load_extractor
+from torchreid_rgbir.modality import NAMES
+from torchreid_rgbir.retrieval.calibrate import calibrate, num_allowed
+from torchreid_rgbir.retrieval.gallery import Gallery
+from torchreid_rgbir.retrieval.identify import open_references
+from torchreid_rgbir.retrieval.listing import read_listing
+
+EXAMPLE = "torchreid-rgbir calibrate --weights model-best.pth.tar --reference gallery --images labelled/ir --modality ir --rate 0.01"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_model_arguments(parser)
+    parser.add_argument(
+        "--reference", required=True, metavar="X", help="a gallery, a folder CATEGORY/*.jpg or a .csv file"
+    )
+    parser.add_argument("--reference-modality", choices=NAMES, help="what the references are; a gallery knows")
+    parser.add_argument(
+        "--images",
+        required=True,
+        metavar="X",
+        help="labelled images that are none of the references: CATEGORY/*.jpg or .csv",
+    )
+    parser.add_argument("--modality", required=True, choices=NAMES, help="what these are")
+    parser.add_argument(
+        "--rate", type=float, default=0.01, help="share of strangers that may be given a name (default: %(default)s)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    labelled = read_listing(args.images)
+    num_allowed(args.rate, len(labelled))  # before anything is extracted
+    extractor = load_extractor(args)
+    references = open_references(args.reference, extractor, args.reference_modality)
+    features = extractor(list(labelled.paths), args.modality, args.batch_size)
+    found = calibrate(features, labelled.categories, references, args.rate)
+    print(f"threshold {found.threshold:.9g}, from {found.num_images} images against {len(references)} references:")
+    print(f"  strangers given a name   {100 * found.false_match_rate:.2f} %")
+    print(f"  known ones named rightly {100 * found.identified:.2f} %")
+    if isinstance(references, Gallery):
+        references.set_threshold(found.threshold)
+        print(f"stored in {args.reference}: identify uses it unless --threshold is given")
+    else:
+        print(f"give it to identify: --threshold {found.threshold:.9g}")
+    return 0

@@ -1,0 +1,40 @@
+"""Train and score several methods, torchreid's own models among them, under one protocol; finished runs are kept."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from torchreid_rgbir.commands import train
+from torchreid_rgbir.compare import METHODS, compare, markdown
+from torchreid_rgbir.run_folder import log_to
+from torchreid_rgbir.visual.comparison import draw_comparison
+
+EXAMPLE = (
+    "torchreid-rgbir compare --methods mso id+wrt resnet50:triplet osnet_x1_0:softmax --seeds 1 2 3 --out log/compare "
+    "--config-file mso_sysu --root reid-data"
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        default=list(METHODS),
+        metavar="METHOD",
+        help="mso, its parts (id, id+wrt, id+wrt+pef, id+wrt+cmcc), and MODEL:softmax or MODEL:triplet with any model of torchreid's; "
+        f"default: {' '.join(METHODS)}",
+    )
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1], metavar="N", help="default: 1")
+    parser.add_argument("--out", default="log/compare", metavar="DIR", help="folder of all runs (default: %(default)s)")
+    train.add_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    out = Path(args.out).expanduser()
+    with log_to(sys.stderr):
+        found = compare(train.configuration(args), args.methods, args.seeds, out)
+    print(markdown(found))
+    print(f"as files: {out / 'compare.md'}, {out / 'compare.json'}")
+    if any("mean" in row for row in found["methods"]):
+        print(f"plot: {draw_comparison(found, out / 'compare.png')}")
+    return int(any("error" in run for row in found["methods"] for run in row["runs"]))

@@ -1,0 +1,40 @@
+"""Export a trained model: an ONNX graph for each modality, weights as safetensors, and a loader that does not need torchreid."""
+
+import argparse
+
+from torchreid_rgbir.benchmark.export import onnx_over_eager
+from torchreid_rgbir.export import export
+
+EXAMPLE = "torchreid-rgbir export --weights log/mso/model/model-best.pth.tar --out exported"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--weights", required=True, metavar="CKPT", help="checkpoint written by `torchreid-rgbir train`"
+    )
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write to")
+    parser.add_argument(
+        "--images",
+        nargs="+",
+        default=[],
+        metavar="PATH",
+        help="image files, or folders with some, to compare the exported features on (default: the training data, if it is there)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    differences = export(args.weights, args.out, args.images)
+    print(
+        f"written to {args.out}: rgb.onnx, ir.onnx, model.safetensors, model.json, and reid_features.py, which loads them"
+    )
+    for kind, difference in differences.items():
+        print(f"largest difference from PyTorch's features on {kind}: {difference:.1e}")
+    if "files" not in differences:
+        print("compared on random images only, since the training data is not there: give some files with --images")
+    measured = onnx_over_eager(args.weights, args.out)
+    onnx, eager = (1000 * measured["medians"][side] / 2 for side in ("onnx", "eager"))  # two streams each
+    print(
+        f"one image on one CPU thread: ONNX Runtime {onnx:.1f} ms, PyTorch {eager:.1f} ms, "
+        f"ratio {measured['ratios']['onnx_over_eager']:.2f} (median of 20, interleaved)"
+    )
+    return 0

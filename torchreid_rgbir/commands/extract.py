@@ -1,0 +1,40 @@
+"""Features of one's own images as an .npz file: what `evaluate` reads, or a program of yours."""
+
+import argparse
+
+from torchreid_rgbir.commands.arguments import add_model_arguments, load_extractor
+from torchreid_rgbir.metrics import report, save_features
+from torchreid_rgbir.modality import NAMES
+from torchreid_rgbir.retrieval.feature_file import extract
+
+EXAMPLE = "torchreid-rgbir extract --weights model-best.pth.tar --rgb photos/rgb --ir photos/ir --out features.npz"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_model_arguments(parser)
+    for name in NAMES:
+        parser.add_argument(
+            f"--{name}",
+            nargs="+",
+            default=[],
+            metavar="X",
+            help=f"{name.upper()} images, or folders of them, such as ID/*.jpg: the folder's name is the identity, a file prefix cN_ the camera",
+        )
+    parser.add_argument("--out", required=True, metavar="FEATURES.npz", help="where to write")
+    parser.add_argument(
+        "--no-normalize", action="store_true", help="leave the features as long as the model makes them"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    images = {name: getattr(args, name) for name in NAMES if getattr(args, name)}
+    if not images:
+        raise ValueError("no image is given: name some with --rgb, --ir or both, which also says their modality")
+    report.check_folder(args.out)
+    data = extract(load_extractor(args), images, args.batch_size, normalize=not args.no_normalize)
+    save_features(args.out, data)
+    counts = ", ".join(f"{(data.modalities == i).sum()} {name.upper()}" for i, name in enumerate(NAMES))
+    print(
+        f"{len(data)} images ({counts}) in {len(set(data.pids))} folders: {data.features.shape[1]} numbers each, in {args.out}"
+    )
+    return 0

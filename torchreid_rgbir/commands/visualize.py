@@ -1,0 +1,36 @@
+"""Look at a trained model: ranked results, features in the plane, distances, edges, activation, training curves; or all of it on one HTML page."""
+
+import argparse
+
+from torchreid_rgbir.extras import require
+from torchreid_rgbir.modality import IR, RGB
+
+EXAMPLE = "torchreid-rgbir visualize --weights log/mso/model/model-best.pth.tar --out pictures --report"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--weights", required=True, metavar="CKPT", help="checkpoint in the folder of its run")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write to")
+    parser.add_argument(
+        "--report", action="store_true", help="write report.html, one page with everything, readable without a network"
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="PICTURE",
+        help="ranked, embedding, separation, stages, activation, curves (default: all)",
+    )
+    parser.add_argument("--root", default="", metavar="DIR", help="the data set's folder (default: where it was)")
+    parser.add_argument("--rgb", nargs="+", default=[], metavar="FILE", help="RGB images for stages and activation")
+    parser.add_argument("--ir", nargs="+", default=[], metavar="FILE", help="IR images for stages and activation")
+
+
+def run(args: argparse.Namespace) -> int:
+    require("visual", "matplotlib", "sklearn", "jinja2")
+    from torchreid_rgbir.visual.run import visualize
+
+    images = {modality: files for modality, files in ((RGB, args.rgb), (IR, args.ir)) if files}
+    for path in visualize(args.weights, args.out, args.root, args.only, images, args.report):
+        print(f"written: {path}")
+    return 0

@@ -1,0 +1,175 @@
+"""Several methods under one protocol, data, schedule and seeds: the method, its parts, and torchreid's own models."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import stats
+from yacs.config import CfgNode
+
+from torchreid_rgbir import config
+from torchreid_rgbir.kept import check_kept, kept_run
+from torchreid_rgbir.metrics import report
+from torchreid_rgbir.train import check_model, versions
+
+logger = logging.getLogger(__name__)
+
+# Which of the losses' weights are set to 0.
+ABLATIONS = {
+    "mso": (),
+    "id": ("weight_wrt", "weight_pef", "weight_cmcc"),
+    "id+wrt": ("weight_pef", "weight_cmcc"),
+    "id+wrt+pef": ("weight_cmcc",),
+    "id+wrt+cmcc": ("weight_pef",),
+}
+METHODS = (*ABLATIONS, "resnet50:softmax", "resnet50:triplet", "osnet_x1_0:softmax")
+SHOWN = {"rank1": "Rank-1", "mAP": "mAP", "mINP": "mINP"}
+
+
+def configure(cfg: CfgNode, method: str) -> CfgNode:
+    """The configuration of a method, from the one of the method MSO.
+
+    Args:
+        cfg: data, schedule and everything else that is shared.
+        method: a name in `ABLATIONS`, or MODEL:LOSS with any model of torchreid's and its loss, softmax or triplet.
+
+    Raises:
+        ValueError: an unknown method.
+    """
+    cfg = cfg.clone()
+    if method in ABLATIONS:
+        for weight in ABLATIONS[method]:
+            cfg.loss.mso[weight] = 0.0
+    else:
+        cfg.model.name, colon, cfg.loss.name = method.partition(":")
+        if not colon:
+            raise ValueError(
+                f"method {method} is unknown: choose {', '.join(ABLATIONS)}, or MODEL:LOSS with a model of torchreid's, such as resnet50:softmax"
+            )
+    config.check(cfg)
+    check_model(cfg)
+    return cfg
+
+
+def compare(cfg: CfgNode, methods: Sequence[str], seeds: Sequence[int], out: Path) -> dict:
+    """Trains and scores every method with every seed, each in `out`/METHOD/seed_SEED; finished runs are not repeated.
+
+    A run that fails is reported and the others go on.
+
+    Args:
+        cfg: what all runs share.
+        methods: see `configure`; the first is what the others are compared with.
+        seeds: of the runs.
+        out: folder of everything.
+
+    Returns:
+        What `out`/compare.json holds.
+
+    Raises:
+        ValueError: an unknown method, a method or seed named twice, or none, or `out` holds runs of another configuration;
+            before any training.
+    """
+    for name, values in (("method", methods), ("seed", seeds)):
+        if not values or len(set(values)) < len(values):
+            raise ValueError(f"the {name}s are {', '.join(map(str, values)) or 'none'}: name each once")
+    # Every method has its first run before any has its second.
+    planned = [(method, seed, configure(cfg, method)) for seed in seeds for method in methods]
+    for method, seed, own in planned:
+        own.train.seed = seed
+        check_kept(own, _folder(out, method, seed))
+    runs: dict[str, dict[int, dict]] = {method: {} for method in methods}
+    for method, seed, own in planned:
+        runs[method][seed] = _run(own, _folder(out, method, seed))
+    found = summary(runs)
+    found |= {"dataset": ", ".join(cfg.data.targets or cfg.data.sources), "versions": versions()}
+    report.write_results(out / "compare.json", found)
+    report.write_text(out / "compare.md", markdown(found))
+    return found
+
+
+def _folder(out: Path, method: str, seed: int) -> Path:
+    return out / method.replace(":", "-") / f"seed_{seed}"
+
+
+def _run(cfg: CfgNode, folder: Path) -> dict:
+    try:
+        return kept_run(cfg, folder)
+    except Exception as error:  # whatever it is, the other methods' hours are not lost to it
+        logger.warning("%s failed: %s", folder, error, exc_info=logger.isEnabledFor(logging.DEBUG))
+        return {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
+
+
+def summary(runs: dict[str, dict[int, dict]]) -> dict:
+    """Means over the seeds, of the protocol's first setting.
+
+    Args:
+        runs: method -> seed -> results.json, or {"error": text} of a run that failed.
+
+    Returns:
+        "setting", "seeds", and "methods": for each its "mean" and "std" over the seeds that finished, "runs" (measures or error of each
+        seed), and "difference": of its mAP to the first method's over the seeds that both finished, with the 95 % confidence interval
+        of the paired differences (Student's t; from two seeds on).
+    """
+    measures: dict[str, dict[int, dict[str, float]]] = {}
+    setting = ""
+    for method, by_seed in runs.items():
+        measures[method] = {}
+        for seed, results in by_seed.items():
+            if "error" not in results:
+                first = results["settings"][0]
+                setting = report.setting_name(first)
+                measures[method][seed] = first["mean"]
+    reference = next(iter(runs))
+    rows = []
+    for method, by_seed in runs.items():
+        done = measures[method]
+        columns = {key: [mean[key] for mean in done.values()] for key in SHOWN}
+        row: dict[str, Any] = {"method": method}
+        if done:
+            row["mean"] = {key: float(np.mean(values)) for key, values in columns.items()}
+            row["std"] = {key: float(np.std(values)) for key, values in columns.items()}
+        both = [seed for seed in done if seed in measures[reference]]
+        if method != reference and both:
+            row["difference"] = _difference([done[s]["mAP"] - measures[reference][s]["mAP"] for s in both])
+        row["runs"] = [
+            {"seed": seed} | ({"error": results["error"]} if "error" in results else {"mean": done[seed]})
+            for seed, results in by_seed.items()
+        ]
+        rows.append(row)
+    return {"setting": setting, "seeds": list(next(iter(runs.values()))), "methods": rows}
+
+
+def _difference(values: list[float]) -> dict[str, float]:
+    found = {"mAP": float(np.mean(values))}
+    if len(values) > 1:
+        half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
+        found |= {"low": found["mAP"] - float(half), "high": found["mAP"] + float(half)}
+    return found
+
+
+def markdown(found: dict) -> str:
+    """The table, measures in %: mean ± standard deviation over the seeds, and the difference in mAP with its 95 % interval."""
+    reference = found["methods"][0]["method"]
+    lines = [
+        f"{found['dataset']}: {found['setting']}; {len(found['seeds'])} seeds, measures in %",
+        "",
+        f"| method | {' | '.join(SHOWN.values())} | mAP against {reference} [95 %] | runs |",
+        "| :-- |" + " --: |" * (len(SHOWN) + 2),
+    ]
+    for row in found["methods"]:
+        done = [run for run in row["runs"] if "error" not in run]
+        cells = [f"{100 * row['mean'][key]:.2f} ± {100 * row['std'][key]:.2f}" if done else "-" for key in SHOWN]
+        cells += [_interval(row.get("difference")), f"{len(done)}/{len(row['runs'])}"]
+        lines.append(f"| {' | '.join([row['method'], *cells])} |")
+    failed = [(row["method"], run) for row in found["methods"] for run in row["runs"] if "error" in run]
+    lines += ["", *(f"{method}, seed {run['seed']} failed: {run['error']}" for method, run in failed)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _interval(difference: dict[str, float] | None) -> str:
+    if difference is None:
+        return ""
+    text = f"{100 * difference['mAP']:+.2f}"
+    return text + (f" [{100 * difference['low']:+.2f}, {100 * difference['high']:+.2f}]" if "low" in difference else "")

@@ -1,0 +1,121 @@
+"""Features of RGB and infrared images from an exported model. Stands in the exported folder; torchreid is not needed.
+
+from reid_features import load_onnx, load_torch
+model = load_onnx("exported")      # numpy, Pillow, onnxruntime
+model = load_torch("exported")     # numpy, Pillow, torch, torchvision, safetensors
+features = model(["night/1.jpg", "night/2.jpg"], "ir")     # (2, D) float32
+features /= numpy.linalg.norm(features, axis=1, keepdims=True)     # then similarity is features @ others.T
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+Stream = Callable[[np.ndarray], np.ndarray]  # prepared images (B, 3, H, W) of one modality to features (B, D)
+
+
+class ExportedModel:
+    """Both streams of an exported model.
+
+    Args:
+        images: height, width, norm_mean and norm_std, as model.json has them.
+        streams: "rgb" and "ir", each a function of prepared images.
+    """
+
+    def __init__(self, images: Mapping, streams: Mapping[str, Stream]):
+        self.size = images["width"], images["height"]
+        self.mean, self.std = (np.array(images[key], np.float32).reshape(3, 1, 1) for key in ("norm_mean", "norm_std"))
+        self.streams = streams
+
+    def __call__(self, images: Sequence, modality: str, batch_size: int = 32) -> np.ndarray:
+        """Features of images.
+
+        Args:
+            images: paths or PIL images, at least one.
+            modality: "rgb" or "ir", of all of them.
+            batch_size: how many pass the network at a time.
+
+        Returns:
+            (N, D) float32, not normalised.
+
+        Raises:
+            ValueError: no image, or an unknown modality.
+        """
+        if modality not in self.streams or not len(images):
+            raise ValueError(f"{len(images)} images of modality {modality!r}: give at least one, of 'rgb' or 'ir'")
+        batches = [images[start : start + batch_size] for start in range(0, len(images), batch_size)]
+        return np.concatenate([self.streams[modality](np.stack([self.prepare(one) for one in b])) for b in batches])
+
+    def prepare(self, image) -> np.ndarray:
+        """A path or a PIL image to what the network takes, (3, H, W) float32."""
+        if not isinstance(image, Image.Image):
+            with Image.open(image) as opened:
+                return self.prepare(opened)
+        if image.mode.startswith("I"):  # 16 bits, as thermal cameras write them; Pillow's own conversion clips to white
+            image = Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
+        pixels = np.asarray(image.convert("RGB").resize(self.size, Image.Resampling.BILINEAR), np.float32) / 255
+        return (pixels.transpose(2, 0, 1) - self.mean) / self.std
+
+
+def load_onnx(folder: str | Path, threads: int = 0) -> ExportedModel:
+    """The model as ONNX Runtime runs it on the CPU.
+
+    Args:
+        folder: holds model.json, rgb.onnx and ir.onnx.
+        threads: of one call; 0 = a thread a core.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+
+    def stream(path: Path) -> Stream:
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return lambda images: session.run(["features"], {"images": images})[0]
+
+    return ExportedModel(
+        _about(folder)["images"], {name: stream(Path(folder, f"{name}.onnx")) for name in ("rgb", "ir")}
+    )
+
+
+def load_torch(folder: str | Path, device: str = "cpu") -> ExportedModel:
+    """The model as PyTorch runs it.
+
+    Args:
+        folder: holds model.json and model.safetensors.
+        device: "cpu", "cuda".
+    """
+    import torch
+    import torch.nn.functional as F
+    import torchvision
+    from safetensors.torch import load_file
+
+    about, weights = _about(folder), load_file(Path(folder, "model.safetensors"), device)
+
+    def stream(modality: str) -> Stream:
+        resnet = getattr(torchvision.models, about["model"]["name"].removeprefix("dual_"))()
+        for module in resnet.layer4.modules():
+            if isinstance(module, torch.nn.Conv2d) and module.stride == (2, 2):
+                module.stride = (about["model"]["last_stride"],) * 2
+        own = {name.removeprefix(f"layer0.{modality}."): value for name, value in weights.items()}
+        resnet.load_state_dict({name: own.get(name, value) for name, value in resnet.state_dict().items()})
+        resnet.to(device).eval()
+        mean, variance, scale = (weights[f"bottleneck.{name}"] for name in ("running_mean", "running_var", "weight"))
+
+        @torch.inference_mode()
+        def features(images: np.ndarray) -> np.ndarray:
+            maps = resnet.maxpool(resnet.relu(resnet.bn1(resnet.conv1(torch.from_numpy(images).to(device)))))
+            maps = resnet.layer4(resnet.layer3(resnet.layer2(resnet.layer1(maps))))
+            pooled = maps.clamp(min=1e-6).pow(weights["gem.p"]).mean(dim=(2, 3)).pow(1 / weights["gem.p"])  # (B, D)
+            return F.batch_norm(pooled, mean, variance, scale).cpu().numpy()
+
+        return features
+
+    return ExportedModel(about["images"], {name: stream(name) for name in ("rgb", "ir")})
+
+
+def _about(folder: str | Path) -> dict:
+    return json.loads(Path(folder, "model.json").read_text(encoding="utf-8"))

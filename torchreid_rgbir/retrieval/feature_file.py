@@ -1,0 +1,49 @@
+"""Features of one's own images with the columns of FEATURES.npz."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from torchreid_rgbir.data.folder import parse_camera
+from torchreid_rgbir.metrics.features import TestFeatures
+from torchreid_rgbir.metrics.protocol import modality_of
+from torchreid_rgbir.retrieval.extractor import Extractor, image_list
+
+
+def extract(
+    extractor: Extractor, images: Mapping[str, Sequence[str]], batch_size: int = 64, normalize: bool = True
+) -> TestFeatures:
+    """Extracts images of either or both modalities.
+
+    The name of the folder that holds an image is its identity: pids number these names in sorted order. A file prefix `cN_` gives
+    the camera, 0 = unknown; images of an identity, modality and camera are numbered by path.
+
+    Args:
+        extractor: the model.
+        images: "rgb" or "ir" -> images, or folders of them.
+        batch_size, normalize: as for `Extractor`.
+
+    Returns:
+        One row an image, RGB first, sorted by path.
+
+    Raises:
+        FileNotFoundError, ValueError: as for `Extractor`, before any is extracted where an image or folder is missing.
+    """
+    paths = {name: sorted({str(path) for path in image_list(list(given))}) for name, given in images.items()}
+    listed = [(path, name) for name in sorted(paths, key=modality_of) for path in paths[name]]
+    pid_of = {
+        folder: pid for pid, folder in enumerate(sorted({Path(path).absolute().parent.name for path, _ in listed}))
+    }
+    columns: list[tuple[int, int, int, int]] = []  # pid, camid, modality, number
+    count: Counter[tuple[int, int, int]] = Counter()
+    for path, name in listed:
+        group = (pid_of[Path(path).absolute().parent.name], parse_camera(Path(path).name), modality_of(name))
+        count[group] += 1
+        columns.append((*group, count[group]))
+    pids, camids, modalities, numbers = np.array(columns).T
+    features = np.concatenate(
+        [extractor(paths[name], name, batch_size, normalize) for name in sorted(paths, key=modality_of)]
+    )
+    return TestFeatures(features, pids, camids, modalities, numbers, np.array([path for path, _ in listed]))

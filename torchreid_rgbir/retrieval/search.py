@@ -1,0 +1,63 @@
+"""Exact search: the references nearest to each query, by one matrix product."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+SCORES_BYTES = 2**28  # working memory for the scores of one block of queries
+
+
+def nearest(
+    queries: NDArray[np.float32],
+    references: NDArray[np.float32],
+    k: int,
+    seen: NDArray[np.bool_] | None = None,
+) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    """The k references with the highest cosine to each query.
+
+    The product in float32 finds the candidates, float64 orders them: so equal references have equal scores whatever their
+    place, and those that tie come in the order of their rows.
+
+    Args:
+        queries: (Q, D), of length 1.
+        references: (N, D), of length 1.
+        k: at most so many; fewer where fewer are seen.
+        seen: (N,) which references take part; None: all.
+
+    Returns:
+        For each query the rows and their cosines, best first.
+    """
+    num_references, dim = references.shape
+    num_seen = num_references if seen is None else int(np.count_nonzero(seen))
+    k = min(k, num_seen)
+    if k == 0:
+        return [(np.empty(0, np.int64), np.empty(0, np.float32)) for _ in queries]
+    hidden = None if seen is None else torch.from_numpy(~seen)
+    # What rounding may move a sum of `dim` products of unit vectors by, on both sides of the k-th.
+    margin = 2 * dim * float(np.finfo(np.float32).eps)
+    block = max(1, SCORES_BYTES // (4 * num_references))
+    found = []
+    for start in range(0, len(queries), block):
+        scores = torch.from_numpy(queries[start : start + block] @ references.T)  # (block, N)
+        if hidden is not None:
+            scores.masked_fill_(hidden, -torch.inf)
+        kth = scores.topk(k, dim=1).values[:, -1]
+        for query, row, lowest in zip(queries[start : start + block], scores, kth, strict=True):
+            candidates = torch.nonzero(row >= lowest - margin)[:, 0].numpy()
+            found.append(_ordered(query, references, candidates, k))
+    return found
+
+
+def unit(features: NDArray) -> NDArray[np.float32]:
+    """Features (N, D) scaled to length 1; zeros stay zeros."""
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    lengths[lengths == 0] = 1
+    return np.ascontiguousarray(features / lengths, dtype=np.float32)
+
+
+def _ordered(
+    query: NDArray[np.float32], references: NDArray[np.float32], candidates: NDArray[np.int64], k: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    cosines = (references[candidates].astype(np.float64) * query).sum(axis=1).astype(np.float32)
+    order = np.argsort(-cosines, kind="stable")[:k]
+    return candidates[order], cosines[order]

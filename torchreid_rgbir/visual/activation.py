@@ -1,0 +1,60 @@
+"""Where in an image the network responds: Layer4's maps of either stream over the image, as torchreid's visactmap shows one."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from torchreid_rgbir.losses.vgg import min_max
+from torchreid_rgbir.modality import NAMES
+from torchreid_rgbir.models import DualResNet
+from torchreid_rgbir.visual.figure import WIDTH, as_image, new_figure
+from torchreid_rgbir.visual.samples import Samples
+
+
+@torch.no_grad()
+def activation_maps(model: DualResNet, samples: Samples) -> Tensor:
+    """The energy of Layer4's maps: the sum of their squares over the channels.
+
+    Args:
+        model: in evaluation mode.
+        samples: B images of one modality; they pass that modality's stream.
+
+    Returns:
+        (B, H, W) in [0, 1], enlarged to the images' size.
+    """
+    maps = model.stream(samples.modality)(samples.inputs, return_featuremaps=True)  # (B, D, h, w)
+    energy = min_max(maps.square().sum(dim=1, keepdim=True))  # (B, 1, h, w)
+    size = (samples.images.shape[2], samples.images.shape[3])
+    return F.interpolate(energy, size, mode="bilinear", align_corners=False)[:, 0]
+
+
+def draw_activations(model: DualResNet, groups: Sequence[Samples]) -> Image.Image:
+    """Each image beside its activation map, a pair of columns for each group.
+
+    Args:
+        model: in evaluation mode.
+        groups: at least one.
+
+    Returns:
+        A picture, WIDTH pixels wide.
+    """
+    num_rows, num_columns = max(len(group.images) for group in groups), 2 * len(groups)
+    tall, wide = groups[0].images.shape[2:]
+    figure = new_figure(int(num_rows * WIDTH / num_columns * tall / wide) + 100)
+    grid = figure.subplots(num_rows, num_columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for column, group in enumerate(groups):
+        maps = activation_maps(model, group)
+        grid[0, 2 * column].set_title(NAMES[group.modality].upper(), fontsize=9)
+        grid[0, 2 * column + 1].set_title("response", fontsize=9)
+        for row, (image, energy) in enumerate(zip(group.images, maps, strict=True)):
+            pixels = np.asarray(image.permute(1, 2, 0))
+            grid[row, 2 * column].imshow(pixels)
+            grid[row, 2 * column + 1].imshow(pixels)
+            grid[row, 2 * column + 1].imshow(energy.numpy(), cmap="jet", alpha=0.5, vmin=0, vmax=1)
+    return as_image(figure)

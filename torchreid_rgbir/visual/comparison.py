@@ -1,0 +1,42 @@
+"""A picture of a comparison: each method's mAP as a bar, with its standard deviation over the seeds."""
+
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from torchreid_rgbir.visual.ranked import save_picture
+
+ROW, NAME, BAR, MARGIN = 44, 260, 640, 24  # pixels
+BLUE, GREY, BLACK, WHITE = "#3b6fb6", "#d8d8d8", "#222222", "#ffffff"
+
+
+def draw_comparison(found: dict, path: str | Path) -> Path:
+    """Draws what `compare` found, best mAP first, and saves it.
+
+    Args:
+        found: what compare.json holds, with at least one method that finished.
+        path: of the picture.
+
+    Returns:
+        The path.
+    """
+    rows = sorted((row for row in found["methods"] if "mean" in row), key=lambda row: -row["mean"]["mAP"])
+    font = ImageFont.load_default(18)
+    picture = Image.new("RGB", (NAME + BAR + 5 * MARGIN, (len(rows) + 2) * ROW), WHITE)
+    pen = ImageDraw.Draw(picture)
+    pen.text((MARGIN, MARGIN / 2), f"mAP in %, {found['dataset']}: {found['setting']}", BLACK, font)
+    bottom = ROW * (len(rows) + 1)
+    for percent in range(0, 101, 20):
+        x = NAME + BAR * percent / 100
+        pen.line((x, ROW, x, bottom), GREY)
+        pen.text((x, bottom + 4), str(percent), BLACK, font, anchor="ma")
+    for number, row in enumerate(rows, start=1):
+        mean, std = row["mean"]["mAP"], row["std"]["mAP"]
+        middle = ROW * number + ROW / 2
+        pen.text((NAME - 10, middle), row["method"], BLACK, font, anchor="rm")
+        pen.rectangle((NAME, middle - 12, NAME + BAR * mean, middle + 12), BLUE)
+        low, high = NAME + BAR * max(mean - std, 0), NAME + BAR * min(mean + std, 1)
+        pen.line((low, middle, high, middle), BLACK, 2)
+        pen.text((high + 8, middle), f"{100 * mean:.1f}", BLACK, font, anchor="lm")
+    save_picture(picture, path)
+    return Path(path)

@@ -1,0 +1,70 @@
+"""Training curves from the event files that a run leaves for TensorBoard."""
+
+from collections import defaultdict
+from pathlib import Path
+
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from torchreid_rgbir.visual.figure import as_image, new_figure
+
+Curves = dict[str, dict[int, float]]  # tag -> step -> value
+PANEL = 460  # pixels, height of a panel
+
+
+def read_curves(run: str | Path) -> Curves:
+    """The scalars of all event files of a run; where a resumed run repeats a step, the later file counts.
+
+    Args:
+        run: the run's folder, `data.save_dir`.
+
+    Returns:
+        Tag -> step -> value, steps ascending: 'Train/loss', ... by batch, 'Test/DATASET/mAP', ... by epoch.
+
+    Raises:
+        FileNotFoundError: no event file, or none with a scalar.
+    """
+    curves: Curves = defaultdict(dict)
+    for path in sorted(Path(run).glob("events.out.tfevents.*")):
+        events = EventAccumulator(str(path), size_guidance={"scalars": 0})  # 0: all of them
+        events.Reload()
+        for tag in events.Tags()["scalars"]:
+            curves[tag] |= {event.step: event.value for event in events.Scalars(tag)}
+    if not curves:
+        raise FileNotFoundError(
+            f"{run} holds no training curves (events.out.tfevents.*): give a checkpoint that lies in its run's folder"
+        )
+    return {tag: dict(sorted(points.items())) for tag, points in curves.items()}
+
+
+def draw_curves(curves: Curves) -> Image.Image:
+    """Losses, training accuracy, learning rate and test results, one above the other.
+
+    Args:
+        curves: of `read_curves`.
+
+    Returns:
+        WIDTH pixels wide, PANEL pixels high for each of the panels that have a curve.
+    """
+    panels = {
+        "loss": [tag for tag in curves if tag.startswith("Train/loss")],
+        "training accuracy": [tag for tag in curves if tag == "Train/acc"],
+        "learning rate": [tag for tag in curves if tag == "Train/lr"],
+        "test": [tag for tag in curves if tag.startswith("Test/")],
+    }
+    panels = {title: tags for title, tags in panels.items() if tags}
+    figure = new_figure(PANEL * len(panels))
+    for axes, (title, tags) in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels.items(), strict=True):
+        for tag in tags:
+            name = tag.partition("/")[2]
+            # A test after the last epoch alone is one point, which a line would not show.
+            axes.plot(list(curves[tag]), list(curves[tag].values()), marker="o", markersize=3, label=name)
+        axes.set_title(title, fontsize=11)
+        axes.set_xlabel("epoch" if title == "test" else "batch", fontsize=9)
+        axes.tick_params(labelsize=9)
+        axes.grid(alpha=0.3)
+        if title == "test":
+            axes.set_ylim(0, 1)
+        if len(tags) > 1:
+            axes.legend(fontsize=8)
+    return as_image(figure)

@@ -1,0 +1,72 @@
+"""Features in the plane by t-SNE (van der Maaten and Hinton, JMLR 2008): identities by colour, modalities by shape."""
+
+import numpy as np
+from matplotlib import colormaps
+from numpy.typing import NDArray
+from PIL import Image
+from sklearn.manifold import TSNE
+
+from torchreid_rgbir.metrics.features import TestFeatures
+from torchreid_rgbir.modality import IR, RGB
+from torchreid_rgbir.visual.figure import WIDTH, as_image, new_figure
+
+PERPLEXITY = 30  # of t-SNE where there are points enough
+MARKERS = {RGB: ("o", "RGB"), IR: ("^", "IR")}
+
+
+def choose_identities(features: TestFeatures, num_ids: int) -> TestFeatures:
+    """The images of up to `num_ids` identities that have both modalities, spread evenly over all such.
+
+    Raises:
+        ValueError: no identity has both.
+    """
+    both = np.intersect1d(features.pids[features.modalities == RGB], features.pids[features.modalities == IR])
+    if not len(both):
+        raise ValueError("no identity has RGB and IR images: there is nothing to compare across modalities")
+    places = np.unique(np.linspace(0, len(both) - 1, num_ids).round().astype(int))
+    return features.take(np.isin(features.pids, both[places]))
+
+
+def plane(features: NDArray, distance: str = "cosine") -> NDArray:
+    """(N, D) features to (N, 2) by t-SNE; the same features give the same picture.
+
+    Args:
+        features: N at least 3.
+        distance: "cosine" or "euclidean".
+    """
+    perplexity = min(PERPLEXITY, (len(features) - 1) / 3)
+    return TSNE(metric=distance, perplexity=perplexity, init="pca", random_state=0).fit_transform(features)
+
+
+def draw_embedding(features: TestFeatures, distance: str = "cosine", num_ids: int = 20) -> Image.Image:
+    """Draws the images of some identities, as many as colours can be told apart.
+
+    Args:
+        features: of test images, both modalities.
+        distance: "cosine" or "euclidean".
+        num_ids: at most 20.
+
+    Returns:
+        A picture of WIDTH x WIDTH pixels.
+
+    Raises:
+        ValueError: no identity has both modalities, or there are fewer than three images.
+    """
+    chosen = choose_identities(features, num_ids)
+    if len(chosen) < 3:
+        raise ValueError(f"t-SNE wants at least 3 images, got {len(chosen)}: extract more of the test set")
+    points = plane(chosen.features, distance)
+    _, labels = np.unique(chosen.pids, return_inverse=True)
+    figure = new_figure(WIDTH)
+    axes = figure.subplots()
+    for modality, (marker, name) in MARKERS.items():
+        rows = chosen.modalities == modality
+        colours = colormaps["tab20"](labels[rows])
+        axes.scatter(points[rows, 0], points[rows, 1], 14, colours, marker=marker, linewidths=0)
+        # The legend explains the shape, not an identity's colour.
+        axes.scatter([], [], 14, "grey", marker=marker, label=name)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.legend(fontsize=9)
+    axes.set_title(f"t-SNE, {labels.max() + 1} identities", fontsize=11)
+    return as_image(figure)

@@ -1,0 +1,21 @@
+"""Matplotlib figures as pictures, without a display; narrow, so that their text is readable on a phone."""
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+DPI = 200
+WIDTH = 1000  # pixels of every figure: five inches, so that 10 pt are still 10 pixels on a 360-pixel screen
+
+
+def new_figure(height: int) -> Figure:
+    """An empty figure, WIDTH x `height` pixels."""
+    return Figure(figsize=(WIDTH / DPI, height / DPI), dpi=DPI, layout="constrained")
+
+
+def as_image(figure: Figure) -> Image.Image:
+    """The figure, drawn."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")

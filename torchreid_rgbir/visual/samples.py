@@ -1,0 +1,62 @@
+"""A few images to look at closely, as the network takes them."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from torchreid_rgbir.data.cross_modal import read_image
+from torchreid_rgbir.data.transforms import BatchTransforms, Decode
+from torchreid_rgbir.metrics.features import TestFeatures
+from torchreid_rgbir.modality import IR, RGB
+from torchreid_rgbir.visual.embedding import choose_identities
+
+
+class Samples(NamedTuple):
+    """Images of one modality.
+
+    Attributes:
+        modality: RGB or IR.
+        images: (B, 3, H, W) uint8.
+        inputs: (B, 3, H, W), normalised: what the model takes.
+    """
+
+    modality: int
+    images: Tensor
+    inputs: Tensor
+
+
+def read_samples(impaths: Sequence[str], modality: int, described: dict) -> Samples:
+    """Reads images of one modality.
+
+    Args:
+        impaths: at least one.
+        modality: RGB or IR.
+        described: height, width, norm_mean and norm_std, as a checkpoint has them.
+
+    Raises:
+        FileNotFoundError, ValueError: an image that is missing or cannot be read.
+    """
+    decode = Decode(described["height"], described["width"])
+    images = torch.stack([decode(read_image(impath)) for impath in impaths])
+    normalize = BatchTransforms([], described["norm_mean"], described["norm_std"]).normalize
+    return Samples(modality, images, normalize(images))
+
+
+def choose_samples(features: TestFeatures, num_ids: int = 4) -> dict[int, list[str]]:
+    """Modality -> the first image of each of some identities, the same identities for both.
+
+    Raises:
+        ValueError: no identity has both modalities, or features without paths.
+    """
+    chosen = choose_identities(features, num_ids)
+    firsts = {}
+    for modality in (RGB, IR):
+        rows = chosen.of(modality)
+        if rows.paths is None:
+            raise ValueError("features without paths: there are no pictures to show")
+        _, first = np.unique(rows.pids, return_index=True)
+        firsts[modality] = [str(path) for path in rows.paths[first]]
+    return firsts
