@@ -290,7 +290,11 @@ def test_run_log_keeps_what_came_before_it_was_opened(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "named"), [(["test.feature", "pooled"], "pooled features"), (["test.flip", "True"], "bn features")]
+    ("words", "named"),
+    [
+        (["test.feature", "pooled"], "pooled features; "),
+        (["test.flip", "True"], "bn features, flip test; "),
+    ],
 )
 def test_another_feature_gives_other_numbers_and_is_named(trained, tmp_path, words, named):
     cfg, engine = trained
@@ -299,6 +303,7 @@ def test_another_feature_gives_other_numbers_and_is_named(trained, tmp_path, wor
     again = train(config.override(other, ["data.save_dir", str(tmp_path / "other")]))
     results = json.loads((tmp_path / "other" / "results.json").read_text())
     assert (results["feature"], results["flip"]) == (other.test.feature, other.test.flip)
+    assert results["normalize_feature"] == other.test.normalize_feature
     assert results["settings"][0]["mean"] != engine.results["sysu_mm01"]["settings"][0]["mean"]
     assert again.features["sysu_mm01"].features.shape == engine.features["sysu_mm01"].features.shape
     assert named in (tmp_path / "other" / "results.md").read_text()

@@ -155,8 +155,8 @@ POSITIVE = (
 
 # Key: smallest and largest value, both allowed.
 RANGES = {
-    "data.height": (32, math.inf),  # every pooling of the networks leaves a pixel
-    "data.width": (32, math.inf),
+    "data.height": (8, math.inf),
+    "data.width": (8, math.inf),
     "data.workers": (0, math.inf),
     "data.split_id": (0, math.inf),
     "sampler.batches_per_epoch": (0, math.inf),
@@ -264,6 +264,11 @@ def check(cfg: CN) -> None:
             raise ValueError(
                 f"{key} is {_get(cfg, key)}: it must be {low} {'or more' if high == math.inf else f'to {high}'}"
             )
+    small = min(cfg.data.height, cfg.data.width)
+    if small < 32 and cfg.loss.name == "mso" and cfg.loss.mso.weight_pef:
+        raise ValueError(
+            f"images of {cfg.data.height}x{cfg.data.width} are too small for VGG in the perceptual edge loss: 32 at least"
+        )
     for key in ("data.norm_mean", "data.norm_std"):
         values = _get(cfg, key)
         if len(values) != 3 or not all(math.isfinite(v) and (v > 0 or key.endswith("mean")) for v in values):
@@ -290,7 +295,7 @@ def check(cfg: CN) -> None:
         raise ValueError(
             "test.visrank draws pictures of a trained model: set test.evaluate True and model.load_weights"
         )
-    if cfg.model.load_weights and cfg.model.resume:
+    if cfg.model.load_weights and cfg.model.resume not in ("", "auto"):
         raise ValueError(
             "model.load_weights and model.resume are both set: resume continues a run, load_weights starts one"
         )

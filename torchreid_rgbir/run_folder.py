@@ -84,7 +84,7 @@ class RunFolder(io.TextIOBase):
             self.file.write(text)
         except OSError as error:  # the results matter more than the log
             self.file = io.StringIO()
-            self.console.write(f"{self.path} cannot be written ({error.strerror}): the run goes on without it\n")
+            self.console.write(f"\n{self.path} cannot be written ({error.strerror}): the run goes on without it\n")
         return self.console.write(text)
 
     def flush(self) -> None:

@@ -68,7 +68,7 @@ def _train(cfg: CfgNode, save_dir: Path) -> CrossModalEngine:
         atomic.write_text(written, cfg.dump())
         engine.run(**run_kwargs(cfg))
 
-        tested = cfg.model.load_weights or engine.checkpoint_path
+        tested = engine.checkpoint_path or cfg.model.load_weights
         origin = {
             "checkpoint": tested,
             "config": str(written),

@@ -4,7 +4,6 @@ import logging
 import shutil
 import tarfile
 import zipfile
-import zlib
 from pathlib import Path, PurePosixPath
 
 from torchreid_rgbir import atomic
@@ -21,8 +20,7 @@ def unpacked(root: str) -> str:
         root: `data.root`: a folder, or a .zip or .tar file, which is unpacked into the folder of its name unless that is there.
 
     Raises:
-        ValueError: a damaged archive, or one that would write outside of its folder.
-        OSError: no room, or a folder that cannot be written.
+        ValueError: a damaged archive, one that would write outside of its folder, or too little room.
     """
     path = Path(root).expanduser()
     suffix = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), "")
@@ -46,8 +44,9 @@ def _unpack(path: Path, folder: Path) -> None:
                 _check_room(path, sum(member.size for member in archive))
                 archive.extractall(beside, filter="data")
         beside.rename(folder)
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise ValueError(f"{path} cannot be unpacked ({error}): get it again") from None
+    except Exception as error:  # a damaged archive trips its readers in as many ways as they have lines
+        reason = str(error).partition("\n")[0].rstrip(" :") or type(error).__name__
+        raise ValueError(f"{path} cannot be unpacked ({reason}): get it again, or unpack it yourself") from None
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
@@ -57,7 +56,7 @@ def _unzip(path: Path, folder: Path) -> None:
         for name in archive.namelist():
             inside = PurePosixPath(name.replace("\\", "/"))
             if inside.is_absolute() or ".." in inside.parts or ":" in inside.parts[0]:
-                raise ValueError(f"{path} would write outside of its folder ({name}): do not use it")
+                raise ValueError(f"{name} would be written outside of its folder")
         _check_room(path, sum(member.file_size for member in archive.infolist()))
         archive.extractall(folder)
 
@@ -65,4 +64,4 @@ def _unzip(path: Path, folder: Path) -> None:
 def _check_room(path: Path, size: int) -> None:
     free = shutil.disk_usage(path.parent).free
     if size > free:
-        raise OSError(f"{path} needs {size / 1e9:.1f} GB and {free / 1e9:.1f} GB are free: make room")
+        raise OSError(f"it needs {size / 1e9:.1f} GB and {free / 1e9:.1f} GB are free")

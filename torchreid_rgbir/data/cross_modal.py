@@ -209,7 +209,12 @@ def list_images(folder: Path) -> list[str]:
     """The image files of a folder, sorted by name, hidden ones left out; an empty list where there is no such folder."""
     if not folder.is_dir():
         return []
-    return sorted(entry.path for entry in os.scandir(folder) if is_image_name(entry.name) and not entry.is_dir())
+    # A link to nothing is listed, so that reading it says so; a folder or a pipe, which would be waited for, is not.
+    return sorted(
+        entry.path
+        for entry in os.scandir(folder)
+        if is_image_name(entry.name) and (entry.is_file() or not os.path.exists(entry.path))
+    )
 
 
 def is_image_name(name: str) -> bool:

@@ -39,9 +39,8 @@ class NonFiniteGuard:
         self.skipped = 0  # batches, up to the last check
         self._seen: list[tuple[int, Sequence[str], list[str], Tensor]] = []  # batches since then
         self._num_bad: Tensor | int = 0  # on the device, all batches
-        if isinstance(optimizer, (Adam, SGD)):
-            for group in optimizer.param_groups:
-                group["fused"] = True
+        if isinstance(optimizer, Adam) or (isinstance(optimizer, SGD) and not optimizer.defaults["dampening"]):
+            _fuse(optimizer)
 
     def step(
         self, losses: dict[str, Tensor], batch: int, impaths: Sequence[str], due: bool = True, scaled: bool = False
@@ -112,3 +111,12 @@ class NonFiniteGuard:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._num_bad = self.skipped = state["skipped"]
         self._good = [buffer.clone() for buffer in self._statistics]
+
+
+def _fuse(optimizer: Optimizer) -> None:
+    for group in optimizer.param_groups:
+        group["fused"] = True
+        if group.get("momentum"):
+            # SGD makes these in its first step, but leaves them unset if that one is not to be taken.
+            for parameter in group["params"]:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
