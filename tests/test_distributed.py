@@ -24,6 +24,7 @@ def curve(cfg):
     host.utils.set_random_seed(cfg.train.seed)
     engine = build_engine(cfg)
     engine.model.double(), engine.criterion.double(), engine.set_model_mode("train")
+    engine.optimizer.param_groups[0]["fused"] = False  # it takes the verdict of the guard in single precision only
     transforms, to_unit = engine.datamanager.transforms, cross_modal.to_unit
     normalize = transforms.normalize
     transforms.normalize = lambda images: normalize(images).double()
