@@ -68,7 +68,7 @@ AUGMENTED = ["data.transforms", "[pad_crop, random_flip, channel_augment, random
 
 @pytest.mark.slow
 def test_two_processes_have_the_loss_curve_of_one(tiny_cfg, tmp_path):
-    common = [*GLOBAL, *AUGMENTED, "train.optim", "sgd", "train.lr", "0.01", "sampler.batches_per_epoch", "20"]
+    common = [*GLOBAL, *AUGMENTED, "train.optim", "sgd", "train.lr", "0.001", "sampler.batches_per_epoch", "20"]
     settings = ([], ["train.accumulate", "3", "loss.mso.weight_id", "0", "sampler.batches_per_epoch", "5"])
     paths = [written(tiny_cfg, tmp_path / f"{i}.yaml", [*common, *words]) for i, words in enumerate(settings)]
     (tmp_path / "curve.py").write_text(CURVE)
