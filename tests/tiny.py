@@ -1,14 +1,12 @@
 """A network of a thousandth of ResNet-18's size, for tests that need many whole runs and do not look at what is learnt."""
 
-import sys
 from types import SimpleNamespace
 
 from torch import nn
 from torchvision.models.resnet import BasicBlock
 
 from torchreid_rgbir import config
-from torchreid_rgbir.cli import main
-from torchreid_rgbir.models import MODELS, DualResNet
+from torchreid_rgbir.models import DualResNet
 
 SETTINGS = [
     *(
@@ -46,12 +44,3 @@ def configuration(root, save_dir, *words):
     """The quick start's, with the settings above."""
     changes = [*SETTINGS, "data.root", str(root), "data.save_dir", str(save_dir), *map(str, words)]
     return config.override(config.load("quickstart"), changes)
-
-
-def run_command(words, log):
-    """For a process of its own: `torchreid-rgbir WORDS` with the tiny network; ends with its status, and its output in a file."""
-    MODELS["dual_resnet18"] = tiny_resnet
-    with open(log, "a", encoding="utf-8", buffering=1) as sys.stdout:
-        sys.stderr = sys.stdout
-        status = main([str(word) for word in words])
-    sys.exit(status)

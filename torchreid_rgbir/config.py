@@ -195,7 +195,7 @@ def load(file: str = "") -> CN:
         path = find(file)
         try:
             changes = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+        except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date of month 13, a thousand brackets
             raise ValueError(f"{path} is not yaml: {' '.join(str(error).split())}") from None
         if not isinstance(changes, dict):
             raise ValueError(
@@ -220,7 +220,7 @@ def override(cfg: CN, overrides: Sequence[str]) -> CN:
     for key, text in zip(overrides[::2], overrides[1::2], strict=True):
         try:
             value = yaml.safe_load(text)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError, RecursionError):
             value = text
         _set(cfg, key, value, where="")
     return cfg
@@ -344,7 +344,7 @@ def _set(cfg: CN, key: str, value, where: str) -> None:
     if key not in known:
         close = difflib.get_close_matches(key, known, n=1, cutoff=0.7)
         hint = f", did you mean {close[0]}?" if close else f": the keys are in {PACKAGE / 'config.py'}"
-        raise ValueError(f"{where}unknown configuration key {key}{hint}")
+        raise ValueError(f"{where}unknown configuration key {' '.join(key.split())}{hint}")
     section, _, name = key.rpartition(".")
     node, old = _get(cfg, section), _get(cfg, key)
     if isinstance(old, list):

@@ -1,6 +1,5 @@
 """A run that is stopped anywhere and resumed ends exactly as the one that was not."""
 
-import json
 import os
 import random
 import shutil
@@ -12,9 +11,10 @@ import pytest
 import torch
 
 from tests import tiny
+from tests.runs import assert_same_run
 from torchreid_rgbir import config
 from torchreid_rgbir.cli import main
-from torchreid_rgbir.engine import CrossModalEngine, checkpoint
+from torchreid_rgbir.engine import CrossModalEngine
 from torchreid_rgbir.engine.checkpoint_folder import numbered
 from torchreid_rgbir.models import MODELS
 from torchreid_rgbir.train import train
@@ -27,35 +27,6 @@ def cfg(fast_cfg):  # its tests follow each epoch
 
 def in_folder(cfg, folder, *words):
     return config.override(cfg.clone(), ["data.save_dir", str(folder), *words])
-
-
-def state_of(folder, name="model.pth.tar-2"):
-    state = checkpoint.load(folder / "model" / name)
-    return {key: value for key, value in state.items() if key not in ("about", "seconds")}
-
-
-def assert_equal(one, two, place="state"):
-    """Bit for bit, through nested dicts and lists."""
-    assert type(one) is type(two), place
-    if isinstance(one, torch.Tensor):
-        assert torch.equal(one, two), place
-    elif isinstance(one, dict):
-        assert one.keys() == two.keys(), place
-        for key in one:
-            assert_equal(one[key], two[key], f"{place}.{key}")
-    elif isinstance(one, (list, tuple)):
-        assert len(one) == len(two), place
-        for i, pair in enumerate(zip(one, two, strict=True)):
-            assert_equal(*pair, f"{place}[{i}]")
-    else:
-        assert one == two, place
-
-
-def assert_same_run(one, two):
-    for name in ("model.pth.tar-2", "model-best.pth.tar"):
-        assert_equal(state_of(one, name), state_of(two, name))
-    settings = [json.loads((folder / "results.json").read_text())["settings"] for folder in (one, two)]
-    assert settings[0] == settings[1]
 
 
 def send_at(monkeypatch, method, call, number=signal.SIGTERM):

@@ -58,7 +58,7 @@ def load(path: str | Path) -> dict[str, Any]:
             _check_records(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        found = str(error).split(":", 1)[-1].split(".")[0].strip()
+        found = " ".join(str(error).split(":", 1)[-1].split(".")[0].split())
         raise ValueError(f"{path} is no checkpoint of weights ({found}): it would run code, which is refused") from None
     except Exception as error:  # a damaged file trips torch's reader in as many ways as it has lines
         reason = str(error).splitlines()[0] if str(error) else repr(error)

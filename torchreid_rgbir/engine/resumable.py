@@ -114,6 +114,10 @@ class ResumableEngine(host.SoftmaxTripletEngine):
             SystemExit, KeyboardInterrupt: after SIGTERM, SIGINT; a checkpoint of that moment was written.
             ValueError, OSError: a loss that is not finite, an image that cannot be read, a full disk, a worker that died.
         """
+        if testing.get("visrank") and not test_only:
+            raise ValueError(
+                "test.visrank draws pictures of a trained model: set test.evaluate True and model.load_weights"
+            )
         testing["save_dir"] = save_dir
         if test_only:
             with worker_errors():

@@ -10,8 +10,8 @@ from types import FrameType
 logger = logging.getLogger(__name__)
 
 
-class Stopped(Exception):
-    """A signal asked for the end, and now is a good moment."""
+class Stopped(BaseException):
+    """A signal asked for the end, and now is a good moment. No `except Exception` on the way may take it for its own."""
 
 
 class Stop:
@@ -56,6 +56,7 @@ class Stop:
             yield
         finally:
             self._waiting = True
+        self.check()  # it may have struck where Python lets no exception out
 
     def end(self) -> None:
         """Ends the process as its signal would have.
