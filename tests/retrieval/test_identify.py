@@ -7,7 +7,7 @@ from torchreid_rgbir.engine import checkpoint
 from torchreid_rgbir.retrieval import Extractor, Gallery, References, Rows, Where, identify, read_listing
 from torchreid_rgbir.retrieval.identify import open_references
 from torchreid_rgbir.retrieval.search import unit
-from torchreid_rgbir.train import about, build_engine
+from torchreid_rgbir.train import build_engine
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def tested(tmp_path_factory):
     )
     engine = build_engine(cfg)
     engine.test(dist_metric="cosine")
-    state = {"state_dict": engine.model.state_dict(), "about": about(cfg, engine.datamanager)}
+    state = {"state_dict": engine.model.state_dict(), "about": engine.about}
     checkpoint.save(state, root / "model.pth.tar")
     return engine, root / "set" / "test", root / "model.pth.tar"
 

@@ -24,7 +24,7 @@ def search(rounds: int = 3, num_exact: int = 100_000, num_indexed: int = 1_000_0
     Takes a quarter of an hour on two cores, most of it for the index, 6 GB of disk and 6 GB of memory.
 
     Args:
-        rounds: timed rounds of 100 queries in batches of 64, or of 20 queries alone.
+        rounds: timed rounds of 128 queries in batches of 64, or of 20 queries alone.
         num_exact, num_indexed: images of the two.
         num_queries: that recall is measured with.
 
