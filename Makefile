@@ -2,13 +2,16 @@
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 
-.PHONY: quickstart test lint check clean
+.PHONY: quickstart test faults lint check clean
 
 quickstart: $(VENV)/.ready
 	$(PYTHON) -m torchreid_rgbir quickstart --out log/quickstart
 
 test: $(VENV)/.ready
 	$(PYTHON) -m pytest
+
+faults: $(VENV)/.ready
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest tests/faults -m "faults or not faults" -s
 
 lint: $(VENV)/.ready
 	$(PYTHON) -m ruff format --check .

@@ -47,7 +47,18 @@ setup(
         "export": EXPORT,
         "visual": VISUAL,
         # milvus-lite serves a Milvus cluster's calls inside a test.
-        "dev": [*GALLERY, *CLUSTER, "milvus-lite", *EXPORT, *VISUAL, "pytest", "hypothesis", "ruff", "mypy", "build"],
+        "dev": [
+            *GALLERY,
+            *CLUSTER,
+            "milvus-lite>=3.2",
+            *EXPORT,
+            *VISUAL,
+            "pytest",
+            "hypothesis",
+            "ruff",
+            "mypy",
+            "build",
+        ],
     },
     entry_points={"console_scripts": ["torchreid-rgbir = torchreid_rgbir.cli:main"]},
     classifiers=[

@@ -2,8 +2,10 @@
 
 import pytest
 
+from tests import tiny
 from torchreid_rgbir import config
 from torchreid_rgbir.data.synthetic import synthesize
+from torchreid_rgbir.models import MODELS
 
 
 @pytest.fixture(scope="session")
@@ -43,3 +45,10 @@ def tiny_cfg(sysu_root, tmp_path):
         ]
         + ["train.warmup_epoch", "1", "train.print_freq", "2"],
     )
+
+
+@pytest.fixture
+def fast_cfg(sysu_root, tmp_path, monkeypatch):
+    """2 epochs of 3 batches of 2 x (2 + 2) images, each followed by a test, with a network that takes no time."""
+    monkeypatch.setitem(MODELS, "dual_resnet18", tiny.tiny_resnet)
+    return tiny.configuration(sysu_root, tmp_path / "run")

@@ -32,11 +32,29 @@ def test_every_command_has_help_with_an_example_that_parses(name, capsys):
     parser.parse_args(flags)
 
 
-@pytest.mark.parametrize("words", [[], ["nosuch"], ["train", "--nosuch"], ["synthesize"]])
-def test_wrong_words_end_with_status_2(words):
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([], "torchreid-rgbir: error: the following arguments are required: COMMAND, "),
+        (["nosuch"], "torchreid-rgbir: error: argument COMMAND: invalid choice: 'nosuch' (choose from "),
+        (
+            ["doctor", "--nosuch"],
+            "torchreid-rgbir doctor: error: the following arguments are required: --dataset, --root",
+        ),
+        (["synthesize"], "torchreid-rgbir synthesize: error: the following arguments are required: --layout, --out"),
+        (
+            ["evaluate", "f.npz", "--protocol", "x"],
+            "torchreid-rgbir evaluate: error: argument --protocol: invalid choice",
+        ),
+    ],
+)
+def test_wrong_words_end_in_one_line_with_status_2(words, says, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(words)
     assert stop.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.count("\n") == 1
+    assert printed.err.startswith(says) and "--help)" in printed.err
 
 
 def test_a_mistake_is_one_line_and_debug_shows_where(capsys):

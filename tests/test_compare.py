@@ -31,7 +31,7 @@ def test_each_method_changes_its_losses_or_its_model_alone():
     assert weights["id+wrt+cmcc"] == ["weight_id", "weight_wrt", "weight_cmcc"]
     baseline = configure(cfg, "resnet50:triplet")
     assert (baseline.model.name, baseline.loss.name) == ("resnet50", "triplet")
-    assert config.difference(baseline, cfg, ("model.name", "loss.name")) == ""
+    assert config.differences(baseline, cfg) == ["model.name", "loss.name"]
 
 
 @pytest.mark.parametrize(

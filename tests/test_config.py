@@ -92,6 +92,13 @@ def test_overrides_that_cannot_be(words, message):
         config.override(config.defaults(), words)
 
 
+def test_off_is_a_word_though_yaml_reads_it_as_false(tmp_path):
+    cfg = config.override(config.defaults(), ["train.amp", "off"])
+    config.check(cfg)
+    (tmp_path / "config.yaml").write_text(cfg.dump())
+    assert config.load(str(tmp_path / "config.yaml")).train.amp == "off"
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -103,6 +110,10 @@ def test_overrides_that_cannot_be(words, message):
         ),
         (["loss.cmcc.form", "hard"], "choose from soft_margin, ratio"),
         (["train.batch_size", "0"], "train.batch_size is 0"),
+        (["train.accumulate", "0"], "train.accumulate is 0"),
+        (["train.ema", "1"], "train.ema is 1.0: it must be 0 to 0.999999"),
+        (["train.amp", "half"], "choose from off, bf16, fp16"),
+        (["data.cache", "memory"], "choose from none, ram, disk"),
         (["loss.mso.weight_id", "-1"], "loss.mso.weight_id is -1.0: it must be 0 or more"),
         (
             [
@@ -126,7 +137,8 @@ def test_overrides_that_cannot_be(words, message):
         (["train.start_epoch", "200"], "nothing is left to train"),
         (["adam.beta1", "2"], "adam.beta1 is 2.0"),
         (["loss.mso.weight_pef", ".nan"], "loss.mso.weight_pef is nan"),
-        (["data.height", "16"], "data.height is 16: it must be 32 or more"),
+        (["data.height", "16"], "images of 16x144 are too small for VGG"),
+        (["data.width", "4"], "data.width is 4: it must be 8 or more"),
         (["data.norm_mean", "[0.5]"], "give three numbers"),
         (["data.norm_std", "[0, 1, 1]"], "above 0"),
         (["data.save_dir", ""], "data.save_dir is empty"),

@@ -5,6 +5,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 # What `--help` lists. A command's module is imported only when it is chosen, so that one command never pays for another's packages.
 COMMANDS = {
@@ -27,6 +28,13 @@ COMMANDS = {
 }
 
 
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as every other mistake is said."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command.
 
@@ -38,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     listing = "\n".join(f"  {name:<12} {text}" for name, text in COMMANDS.items())
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="torchreid-rgbir",
         description="Visible-infrared re-identification with torchreid.",
         epilog=f"commands:\n{listing}\n\nexample: torchreid-rgbir quickstart\n`torchreid-rgbir COMMAND --help` tells more.",
@@ -50,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(argv)
 
     command = importlib.import_module(f"torchreid_rgbir.commands.{chosen.command}")
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"torchreid-rgbir {chosen.command}",
         description=command.__doc__,
         epilog=f"example: {command.EXAMPLE}",

@@ -9,6 +9,8 @@ from pathlib import Path
 import yaml
 from yacs.config import CfgNode as CN
 
+from torchreid_rgbir.download import is_remote
+
 PACKAGE = Path(__file__).parent
 
 
@@ -20,12 +22,15 @@ def defaults() -> CN:
     cfg.model.name = "dual_resnet50"  # dual_resnet18, 34, 50, or any model of torchreid's
     cfg.model.pretrained = True  # ImageNet weights, downloaded once
     cfg.model.last_stride = 1  # stride of Layer4
-    cfg.model.load_weights = ""  # checkpoint whose weights to start from, or to test
-    cfg.model.resume = ""  # checkpoint to continue from, with its optimizer and schedule
+    cfg.model.load_weights = (
+        ""  # checkpoint whose weights to start from, or to test: path, URL or Google Drive id (#sha256=...)
+    )
+    cfg.model.allow_partial = False  # load_weights may lack more than the classifier
+    cfg.model.resume = ""  # checkpoint to continue from; auto: the newest good one in data.save_dir, if there is one
 
     cfg.data = CN()
     cfg.data.type = "image"  # torchreid's; video has no cross-modal data
-    cfg.data.root = "reid-data"
+    cfg.data.root = "reid-data"  # a folder, or an archive, which is unpacked beside itself
     cfg.data.sources = ["sysu_mm01"]
     cfg.data.targets = []  # empty: the sources
     cfg.data.workers = 4
@@ -34,8 +39,13 @@ def defaults() -> CN:
     cfg.data.width = 144
     cfg.data.combineall = False  # train on the test images too
     cfg.data.transforms = ["pad_crop", "random_flip"]
+    cfg.data.transforms_rgb = []  # further ones, of RGB images only
+    cfg.data.transforms_ir = []  # further ones, of IR images only
+    cfg.data.cache = "none"  # where images are kept once they are decoded, while training: none, ram, disk
+    cfg.data.cache_dir = ""  # the folder for disk; empty: .decoded in data.root
     cfg.data.norm_mean = [0.485, 0.456, 0.406]
     cfg.data.norm_std = [0.229, 0.224, 0.225]
+    cfg.data.skip_broken = False  # leave out images that cannot be read, instead of ending with an error
     cfg.data.save_dir = "log"
 
     cfg.sampler = CN()
@@ -59,7 +69,17 @@ def defaults() -> CN:
     cfg.train.stepsize = [20, 25, 30]
     cfg.train.gamma = 0.1
     cfg.train.target_loss = 0.0  # training ends once an epoch's mean loss is at or under it; 0: never
+    cfg.train.amp = "off"  # mixed precision: bf16, fp16 (with a gradient scaler), off
+    cfg.train.accumulate = 1  # batches whose gradients are averaged for one step
+    cfg.train.ema = 0.0  # decay of averaged weights, which are then tested and saved, such as 0.999; 0: none
+    cfg.train.compile = False  # the backbone through torch.compile
+    cfg.train.gather_features = False  # torchrun: WRT and CMCC see the batch of all processes
+    cfg.train.sync_batchnorm = False  # torchrun: batch normalisation over all processes
     cfg.train.print_freq = 20
+    cfg.train.checkpoint_freq = 1  # epochs from one checkpoint to the next; each test leaves one too
+    cfg.train.keep_checkpoints = 2  # so many of the newest, besides the best
+    cfg.train.on_nonfinite = "stop"  # at a loss or gradient that is not finite: stop, or skip the batch
+    cfg.train.max_skipped = 10  # batches, in a run; one more stops it
     cfg.train.seed = 1
 
     cfg.sgd = CN()
@@ -112,8 +132,11 @@ def defaults() -> CN:
 
 CHOICES = {
     "data.type": ("image",),
+    "data.cache": ("none", "ram", "disk"),
+    "train.amp": ("off", "bf16", "fp16"),
     "train.optim": ("adam", "amsgrad", "sgd", "rmsprop", "radam"),
     "train.lr_scheduler": ("warmup_multi_step", "warmup_cosine", "single_step", "multi_step", "cosine"),
+    "train.on_nonfinite": ("stop", "skip"),
     "loss.name": ("mso", "softmax", "triplet"),
     "loss.pef.entry": ("image", "conv2"),
     "loss.pef.weights": ("imagenet", "random"),
@@ -126,13 +149,14 @@ CHOICES = {
 
 POSITIVE = (
     *("sampler.num_instances", "model.last_stride", "train.batch_size", "train.lr", "train.gamma", "train.print_freq"),
-    *("train.max_epoch", "test.batch_size", "test.visrank_topk"),
+    *("train.max_epoch", "train.checkpoint_freq", "train.keep_checkpoints", "train.max_skipped", "train.accumulate"),
+    *("test.batch_size", "test.visrank_topk"),
 )
 
 # Key: smallest and largest value, both allowed.
 RANGES = {
-    "data.height": (32, math.inf),  # every pooling of the networks leaves a pixel
-    "data.width": (32, math.inf),
+    "data.height": (8, math.inf),
+    "data.width": (8, math.inf),
     "data.workers": (0, math.inf),
     "data.split_id": (0, math.inf),
     "sampler.batches_per_epoch": (0, math.inf),
@@ -143,6 +167,7 @@ RANGES = {
     "train.start_epoch": (0, math.inf),
     "train.target_loss": (0, math.inf),
     "train.base_lr_mult": (0, math.inf),
+    "train.ema": (0, 0.999999),
     "adam.beta1": (0, 0.999999),
     "adam.beta2": (0, 0.999999),
     "loss.triplet.margin": (0, math.inf),
@@ -170,7 +195,7 @@ def load(file: str = "") -> CN:
         path = find(file)
         try:
             changes = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+        except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date of month 13, a thousand brackets
             raise ValueError(f"{path} is not yaml: {' '.join(str(error).split())}") from None
         if not isinstance(changes, dict):
             raise ValueError(
@@ -195,7 +220,7 @@ def override(cfg: CN, overrides: Sequence[str]) -> CN:
     for key, text in zip(overrides[::2], overrides[1::2], strict=True):
         try:
             value = yaml.safe_load(text)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError, RecursionError):
             value = text
         _set(cfg, key, value, where="")
     return cfg
@@ -239,6 +264,11 @@ def check(cfg: CN) -> None:
             raise ValueError(
                 f"{key} is {_get(cfg, key)}: it must be {low} {'or more' if high == math.inf else f'to {high}'}"
             )
+    small = min(cfg.data.height, cfg.data.width)
+    if small < 32 and cfg.loss.name == "mso" and cfg.loss.mso.weight_pef:
+        raise ValueError(
+            f"images of {cfg.data.height}x{cfg.data.width} are too small for VGG in the perceptual edge loss: 32 at least"
+        )
     for key in ("data.norm_mean", "data.norm_std"):
         values = _get(cfg, key)
         if len(values) != 3 or not all(math.isfinite(v) and (v > 0 or key.endswith("mean")) for v in values):
@@ -265,7 +295,7 @@ def check(cfg: CN) -> None:
         raise ValueError(
             "test.visrank draws pictures of a trained model: set test.evaluate True and model.load_weights"
         )
-    if cfg.model.load_weights and cfg.model.resume:
+    if cfg.model.load_weights and cfg.model.resume not in ("", "auto"):
         raise ValueError(
             "model.load_weights and model.resume are both set: resume continues a run, load_weights starts one"
         )
@@ -273,17 +303,17 @@ def check(cfg: CN) -> None:
         raise ValueError(
             "test.evaluate True without weights would score an untrained network: set model.load_weights CHECKPOINT"
         )
-    for key in ("load_weights", "resume"):
-        path = cfg.model[key]
-        if path and not Path(path).expanduser().is_file():
+    for key, path in (("load_weights", cfg.model.load_weights), ("resume", cfg.model.resume)):
+        elsewhere = path == "auto" if key == "resume" else is_remote(path)
+        if path and not elsewhere and not Path(path).expanduser().is_file():
             raise FileNotFoundError(
                 f"model.{key} {path} is missing: give the path of a checkpoint (model/model.pth.tar-EPOCH)"
             )
 
 
-def difference(one: CN, two: CN, ignored: Sequence[str] = ()) -> str:
-    """The first key, outside of `ignored`, that two configurations have different values for; "" where there is none."""
-    return next((key for key in _keys(one) if key not in ignored and _get(one, key) != _get(two, key)), "")
+def differences(one: CN, other: CN) -> list[str]:
+    """The keys whose values differ."""
+    return [key for key in _keys(one) if _get(one, key) != _get(other, key)]
 
 
 def _shipped() -> list[Path]:
@@ -314,7 +344,7 @@ def _set(cfg: CN, key: str, value, where: str) -> None:
     if key not in known:
         close = difflib.get_close_matches(key, known, n=1, cutoff=0.7)
         hint = f", did you mean {close[0]}?" if close else f": the keys are in {PACKAGE / 'config.py'}"
-        raise ValueError(f"{where}unknown configuration key {key}{hint}")
+        raise ValueError(f"{where}unknown configuration key {' '.join(key.split())}{hint}")
     section, _, name = key.rpartition(".")
     node, old = _get(cfg, section), _get(cfg, key)
     if isinstance(old, list):
@@ -326,6 +356,8 @@ def _set(cfg: CN, key: str, value, where: str) -> None:
     if isinstance(old, float) and isinstance(value, str):
         with contextlib.suppress(ValueError):
             value = float(value)  # yaml reads 5e-4 as text
+    if isinstance(old, str) and value is False:
+        value = "off"  # yaml reads that word as False
     if isinstance(old, str) and value is None:
         value = ""
     if isinstance(old, str) and isinstance(value, (int, float)) and not isinstance(value, bool):

@@ -29,7 +29,7 @@ def kept_run(cfg: CfgNode, folder: Path) -> dict:
     results = folder / "results.json"
     if not results.is_file():
         cfg = cfg.clone()
-        cfg.data.save_dir, cfg.model.resume = str(folder), newest_checkpoint(folder / "model")
+        cfg.data.save_dir, cfg.model.resume = str(folder), "auto"
         train(cfg)
     return json.loads(results.read_text(encoding="utf-8"))
 
@@ -41,16 +41,7 @@ def check_kept(cfg: CfgNode, folder: Path) -> None:
         ValueError: it holds a run of another configuration; names the first key that differs.
     """
     written = folder / "config.yaml"
-    key = config.difference(config.load(str(written)), cfg, ELSEWHERE) if written.is_file() else ""
-    if key:
-        raise ValueError(f"{folder} holds a run with another {key}: choose a new folder, or remove that one")
-
-
-def newest_checkpoint(folder: Path) -> str:
-    """The checkpoint of the latest epoch in a run's model/ folder, "" where there is none."""
-    found = {
-        int(path.name.rpartition("-")[2]): str(path)
-        for path in folder.glob("model.pth.tar-*")
-        if path.name.rpartition("-")[2].isdigit()
-    }
-    return found[max(found)] if found else ""
+    changed = config.differences(config.load(str(written)), cfg) if written.is_file() else []
+    changed = [key for key in changed if key not in ELSEWHERE]
+    if changed:
+        raise ValueError(f"{folder} holds a run with another {changed[0]}: choose a new folder, or remove that one")

@@ -1,19 +1,14 @@
 """RegDB's published number: the mean over its ten official splits, each with a model of its own."""
 
-import json
-import logging
-import re
 from pathlib import Path
 
-import numpy as np
 from yacs.config import CfgNode
 
-from torchreid_rgbir import config
-from torchreid_rgbir.data.regdb import NUM_SPLITS
+from torchreid_rgbir.kept import kept_run
 from torchreid_rgbir.metrics import report
-from torchreid_rgbir.train import train, versions
-
-logger = logging.getLogger(__name__)
+from torchreid_rgbir.metrics.protocol import mean_and_std
+from torchreid_rgbir.metrics.regdb import NUM_SPLITS
+from torchreid_rgbir.train import versions
 
 
 def run_splits(cfg: CfgNode, num_splits: int = NUM_SPLITS) -> dict:
@@ -26,7 +21,8 @@ def run_splits(cfg: CfgNode, num_splits: int = NUM_SPLITS) -> dict:
         num_splits: the first so many of the ten.
 
     Returns:
-        What `data.save_dir`/results.json holds: each direction's mean and standard deviation over the splits, in `trials` each split's.
+        What `data.save_dir`/results.json holds: each direction's mean and standard deviation over the splits, then each split's settings.
+        `checkpoint` and `config` are lists, one entry a split.
 
     Raises:
         ValueError: data without splits, or a folder that holds splits of another configuration.
@@ -38,12 +34,10 @@ def run_splits(cfg: CfgNode, num_splits: int = NUM_SPLITS) -> dict:
         raise ValueError(f"{num_splits} splits: RegDB has 1 to {NUM_SPLITS}")
     save_dir = Path(cfg.data.save_dir).expanduser()
     done = [_run(cfg, split, save_dir / f"split_{split}") for split in range(1, num_splits + 1)]
-    results = report.results(
-        "regdb", mean_over_splits(done), query=cfg.test.query, feature=cfg.test.feature, distance=cfg.test.dist_metric
-    )
-    results |= {
-        "checkpoint": str(save_dir / "split_*" / Path(done[0]["checkpoint"]).relative_to(save_dir / "split_1")),
-        "config": done[0]["config"],
+    results = done[0] | {
+        "settings": [*mean_over_splits(done), *(setting for results in done for setting in results["settings"])],
+        "checkpoint": [results["checkpoint"] for results in done],
+        "config": [results["config"] for results in done],
         "versions": versions(),
     }
     report.write_results(save_dir / "results.json", results)
@@ -55,43 +49,14 @@ def mean_over_splits(done: list[dict]) -> list[dict]:
     """The splits' results, each setting averaged over the splits."""
     averaged = []
     for settings in zip(*(results["settings"] for results in done), strict=True):
-        trials = [setting["mean"] for setting in settings]
-        columns = {measure: [trial[measure] for trial in trials] for measure in trials[0]}
-        averaged.append(
-            settings[0]
-            | {
-                "split": None,
-                "num_trials": len(trials),
-                "mean": {measure: float(np.mean(values)) for measure, values in columns.items()},
-                "std": {measure: float(np.std(values)) for measure, values in columns.items()},
-                "trials": trials,
-            }
-        )
+        named = {"split": None, "splits": [setting["split"] for setting in settings], "num_trials": len(settings)}
+        averaged.append(settings[0] | named | mean_and_std([setting["mean"] for setting in settings]))
     return averaged
 
 
 def _run(cfg: CfgNode, split: int, folder: Path) -> dict:
     cfg = cfg.clone()
-    cfg.data.split_id, cfg.data.save_dir = split - 1, str(folder)
-    results, written = folder / "results.json", folder / "config.yaml"
-    if written.is_file() and config.load(str(written)) != cfg:
-        raise ValueError(
-            f"{folder} holds a run of another configuration: set data.save_dir to a new folder, or remove it"
-        )
-    if not results.is_file():
-        newest = _newest_checkpoint(folder / "model")
-        cfg.model.resume = str(newest or "")
-        train(cfg)
-        # The run's own record is of what was asked for, not of where it was interrupted.
-        cfg.model.resume, cfg.train.start_epoch = "", 0
-        written.write_text(cfg.dump(), encoding="utf-8")
-    else:
-        logger.info("split %d is done: %s", split, results)
-    return json.loads(results.read_text(encoding="utf-8"))
-
-
-def _newest_checkpoint(folder: Path) -> Path | None:
-    found = {
-        int(match[1]): path for path in folder.glob("model.pth.tar-*") if (match := re.search(r"-(\d+)$", path.name))
-    }
-    return found[max(found)] if found else None
+    cfg.data.split_id = split - 1
+    if (folder / "results.json").is_file():
+        print(f"split {split} is done: {folder / 'results.json'}")
+    return kept_run(cfg, folder)

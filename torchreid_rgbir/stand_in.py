@@ -22,11 +22,13 @@ from torchreid_rgbir.data.manager import CrossModalDataManager, is_cross_modal
 from torchreid_rgbir.engine import CrossModalEngine
 from torchreid_rgbir.engine.schedule import WARMUPS, build_lr_scheduler
 from torchreid_rgbir.models import DualResNet
-from torchreid_rgbir.train import about, build_criterion, log_to, testing, write_results
+from torchreid_rgbir.run_folder import log_to
+from torchreid_rgbir.train import about, build_criterion, run_options, testing, write_results
 
 # The keys of ours that torchreid's scripts have no word for.
 SETTINGS = (
     *("loss.mso.", "loss.pef.", "loss.cmcc.", "sampler.batches_per_epoch", "train.warmup_epoch", "train.target_loss"),
+    *("train.checkpoint_freq", "train.keep_checkpoints", "train.on_nonfinite", "train.max_skipped"),
     *("test.query", "test.sampling", "test.feature", "test.flip", "test.rerank_settings"),
 )
 
@@ -74,6 +76,7 @@ class StandInDataManager(CrossModalDataManager):
             raise ValueError(
                 "data.k_tfm above 1 and data.load_train_targets are for data of one modality: leave them out"
             )
+        self.root = arguments.get("root", "")
         known = inspect.signature(CrossModalDataManager).parameters
         super().__init__(
             **{name: value for name, value in arguments.items() if name in known},
@@ -109,12 +112,13 @@ class StandInEngine(CrossModalEngine):
             optimizer,
             scheduler=scheduler,
             use_gpu=use_gpu,
-            target_loss=self.settings.train.target_loss,
             testing=testing(self.settings),
-            about=about(inner.name, inner, datamanager),
+            about=about(inner.name, inner, datamanager)
+            | {"config": _described(self.settings, inner, datamanager).dump()},
+            **run_options(self.settings),
         )
 
-    def run(self, save_dir: str = "log", **kwargs) -> None:
+    def run(self, save_dir: str = "log", **kwargs) -> None:  # type: ignore[override]  # as torchreid's callers know it
         """torchreid's `run`; leaves results.json as well."""
         self.settings.test.rerank = kwargs.get("rerank", False)
         self.testing = testing(self.settings)
@@ -123,6 +127,21 @@ class StandInEngine(CrossModalEngine):
         with log_to(sys.stdout):
             super().run(save_dir, **kwargs)
             write_results(self, Path(save_dir) / "results.json", {"checkpoint": self.checkpoint_path, "config": ""})
+
+
+def _described(settings: CfgNode, model: DualResNet, datamanager: CrossModalDataManager) -> CfgNode:
+    """The settings with what the caller chose, as far as it can be told: what testing and using the model takes."""
+    cfg = settings.clone()
+    cfg.model.name, cfg.model.last_stride = model.name, model.last_stride
+    cfg.data.root, cfg.data.sources, cfg.data.targets = (
+        getattr(datamanager, "root", ""),
+        datamanager.sources,
+        datamanager.targets,
+    )
+    cfg.data.height, cfg.data.width = datamanager.height, datamanager.width
+    cfg.data.norm_mean = datamanager.transforms.mean.flatten().tolist()
+    cfg.data.norm_std = datamanager.transforms.std.flatten().tolist()
+    return cfg
 
 
 def bare(model: Any) -> Any:

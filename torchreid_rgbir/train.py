@@ -1,30 +1,38 @@
 """From a configuration to a trained and tested model: what torchreid's scripts/main.py does, for cross-modal data."""
 
 import difflib
-import io
 import logging
-import platform
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-import numpy
 import torch
-import torchvision
 from torch import nn
 from yacs.config import CfgNode
 
-import torchreid_rgbir
-from torchreid_rgbir import config, host
+from torchreid_rgbir import atomic, config, distributed, host
+from torchreid_rgbir.data.archive import unpacked
 from torchreid_rgbir.data.manager import CrossModalDataManager
+from torchreid_rgbir.download import fetch, is_remote
 from torchreid_rgbir.engine import BaselineEngine, CrossModalEngine, Testing, build_lr_scheduler, checkpoint
+from torchreid_rgbir.engine.checkpoint_folder import newest_good
 from torchreid_rgbir.losses import MSOLoss
 from torchreid_rgbir.metrics import Rerank, report
 from torchreid_rgbir.models import MODELS, DualResNet
+from torchreid_rgbir.models.sync_batchnorm import synchronize
+from torchreid_rgbir.provenance import provenance, versions
+from torchreid_rgbir.run_folder import CONFIG, check_unused, log_to, run_folder
 
 logger = logging.getLogger(__name__)
+
+STEP_KEYS = (
+    "amp",
+    "accumulate",
+    "ema",
+    "compile",
+    "gather_features",
+    "sync_batchnorm",
+)  # under train, of the method's own step
 
 
 def train(cfg: CfgNode) -> CrossModalEngine:
@@ -39,19 +47,38 @@ def train(cfg: CfgNode) -> CrossModalEngine:
     config.check(cfg)
     check_model(cfg)
     host.utils.set_random_seed(cfg.train.seed)
-    save_dir = Path(cfg.data.save_dir).expanduser()
-    with run_log(save_dir / ("test.log" if cfg.test.evaluate else "train.log")) as log:
+    with distributed.processes():
+        if distributed.rank() > 0:
+            with log_to(sys.stdout):  # which nobody sees
+                engine = build_engine(cfg)
+                engine.run(**run_kwargs(cfg))
+                return engine
+        return _train(cfg, Path(cfg.data.save_dir).expanduser())
+
+
+def _train(cfg: CfgNode, save_dir: Path) -> CrossModalEngine:
+    with run_folder(save_dir, "test.log" if cfg.test.evaluate else "train.log") as folder:
+        if not (cfg.test.evaluate or cfg.model.resume):
+            check_unused(save_dir, cfg)
         engine = build_engine(cfg)
-        save_dir.mkdir(parents=True, exist_ok=True)
-        log.open()
+        folder.open()
         # A test in the folder of a training run leaves that run's own record as it is.
-        beside = "test_" if cfg.test.evaluate and (save_dir / "train.log").exists() else ""
-        report.write_text(save_dir / f"{beside}config.yaml", cfg.dump())
+        beside = "test-" if cfg.test.evaluate and (save_dir / CONFIG).exists() else ""
+        written = save_dir / f"{beside}{CONFIG}"
+        atomic.write_text(written, cfg.dump())
         engine.run(**run_kwargs(cfg))
 
-        tested = cfg.model.load_weights or cfg.model.resume if cfg.test.evaluate else engine.checkpoint_path
-        origin = {"checkpoint": str(tested), "config": str(save_dir / f"{beside}config.yaml")}
+        tested = engine.checkpoint_path or cfg.model.load_weights
+        origin = {
+            "checkpoint": tested,
+            "config": str(written),
+            "run": provenance(cfg, engine.datamanager, engine.seconds),
+        }
         write_results(engine, save_dir / f"{beside}results.json", origin)
+        if left_out := engine.datamanager.left_out:
+            logger.warning(
+                "%d images cannot be read and were left out:\n  %s", len(left_out), "\n  ".join(left_out.values())
+            )
     return engine
 
 
@@ -61,7 +88,7 @@ def write_results(engine: CrossModalEngine, path: Path, origin: dict) -> None:
     Args:
         engine: after `run`.
         path: of the JSON file.
-        origin: what the numbers came from, `checkpoint` and `config`.
+        origin: what the numbers came from: `checkpoint`, `config` and more.
     """
     for name, results in engine.results.items():
         results |= origin | {"versions": versions()}
@@ -78,8 +105,11 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
         ValueError, FileNotFoundError: a user's mistake.
     """
     use_gpu = torch.cuda.is_available()
+    resume = cfg.model.resume
+    if resume == "auto":
+        resume = str(newest_good(Path(cfg.data.save_dir).expanduser() / "model") or "")
     datamanager = CrossModalDataManager(
-        root=cfg.data.root,
+        root=unpacked(cfg.data.root),
         sources=cfg.data.sources,
         targets=cfg.data.targets or None,
         height=cfg.data.height,
@@ -96,14 +126,30 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
         num_instances=cfg.sampler.num_instances,
         batches_per_epoch=cfg.sampler.batches_per_epoch,
         seed=cfg.train.seed,
+        skip_broken=cfg.data.skip_broken,
+        transforms_rgb=cfg.data.transforms_rgb,
+        transforms_ir=cfg.data.transforms_ir,
+        cache="none" if cfg.test.evaluate else cfg.data.cache,  # a test reads every image once anyway
+        cache_dir=cfg.data.cache_dir,
     )
+    if datamanager.sampler.num_own_ids < 2 and not cfg.train.gather_features:
+        raise ValueError(
+            f"train.batch_size {cfg.train.batch_size} leaves each process one identity and the losses compare at least 2: "
+            "raise it, start fewer processes, or set train.gather_features True"
+        )
     logger.info("an epoch is %d batches of %d images", len(datamanager.sampler), cfg.train.batch_size)
-    model = build_model(cfg, datamanager.num_train_pids)
+    model = build_model(cfg, datamanager.num_train_pids, pretrained=not (cfg.model.load_weights or resume))
     if cfg.model.load_weights:
-        checkpoint.load_weights(model, cfg.model.load_weights)
-    model = model.to("cuda" if use_gpu else "cpu")
+        path = fetch(cfg.model.load_weights) if is_remote(cfg.model.load_weights) else cfg.model.load_weights
+        kept = checkpoint.load_weights(model, path, cfg.model.allow_partial)
+        if kept:
+            logger.warning("%s lacks weights, which stay as they were: %s", cfg.model.load_weights, ", ".join(kept))
+    device = torch.device("cuda" if use_gpu else "cpu")
+    model = model.to(device)
     if isinstance(model, DualResNet):
         model = model.to(memory_format=torch.channels_last)
+        if cfg.train.sync_batchnorm and distributed.world_size() > 1:
+            model = synchronize(model, device)
     optimizer = host.optim.build_optimizer(
         model,
         optim=cfg.train.optim,
@@ -130,14 +176,14 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
     shared: dict[str, Any] = {
         "scheduler": scheduler,
         "use_gpu": use_gpu,
-        "target_loss": cfg.train.target_loss,
         "testing": testing(cfg),
         "about": about(cfg.model.name, model, datamanager) | {"config": cfg.dump()},
+        **run_options(cfg),
     }
     engine: CrossModalEngine
     if cfg.loss.name == "mso":
         criterion = None if cfg.test.evaluate else build_criterion(cfg)
-        engine = CrossModalEngine(datamanager, model, optimizer, criterion, **shared)
+        engine = CrossModalEngine(datamanager, model, optimizer, criterion, **shared, **step_options(cfg))
     else:
         engine = BaselineEngine(
             datamanager,
@@ -150,8 +196,10 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
             weight_x=cfg.loss.triplet.weight_x,
             **shared,
         )
-    if cfg.model.resume:
-        cfg.train.start_epoch = engine.resume(cfg.model.resume)
+    if resume:
+        engine.resume(resume)
+    elif cfg.model.resume:
+        logger.info("no checkpoint in %s yet: starting at the beginning", cfg.data.save_dir)
     return engine
 
 
@@ -173,18 +221,25 @@ def check_model(cfg: CfgNode) -> None:
         raise ValueError(
             f"loss.name is mso: {name} has one stream, choose dual_resnet50, or loss.name softmax or triplet"
         )
+    ours = [key for key in STEP_KEYS if cfg.train[key] != config.defaults().train[key]]
+    if name not in MODELS and (ours or distributed.asked_for()):
+        what = f"train.{ours[0]}" if ours else "torchrun"
+        raise ValueError(f"{what} is not for {name}: torchreid's own engine makes its step, leave it out")
     if name not in MODELS and cfg.test.feature != "bn":
         raise ValueError(f"test.feature is {cfg.test.feature}: {name} has one feature, leave test.feature out")
 
 
-def build_model(cfg: CfgNode, num_classes: int) -> nn.Module:
+def build_model(cfg: CfgNode, num_classes: int, pretrained: bool = True) -> nn.Module:
     """The model of `cfg`, ours or torchreid's own.
+
+    Args:
+        num_classes: training identities.
+        pretrained: False where the weights are about to be replaced, and need no download.
 
     Raises:
         FileNotFoundError: no pretrained weights, and no network.
     """
-    # Weights that are about to be replaced need no download.
-    pretrained = cfg.model.pretrained and not (cfg.model.load_weights or cfg.model.resume)
+    pretrained = cfg.model.pretrained and pretrained
     if cfg.model.name in MODELS:
         return MODELS[cfg.model.name](
             num_classes, loss=cfg.loss.name, pretrained=pretrained, last_stride=cfg.model.last_stride
@@ -210,6 +265,7 @@ def build_criterion(cfg: CfgNode) -> MSOLoss:
         pef_weights=cfg.loss.pef.weights,
         cmcc_form=cfg.loss.cmcc.form,
         cmcc_normalize=cfg.loss.cmcc.normalize,
+        gather_features=cfg.train.gather_features,
     )
 
 
@@ -222,6 +278,26 @@ def testing(cfg: CfgNode) -> Testing:
         flip=cfg.test.flip,
         rerank=Rerank(*cfg.test.rerank_settings) if cfg.test.rerank else None,
     )
+
+
+def run_options(cfg: CfgNode) -> dict:
+    """How `cfg` wants the run kept and guarded: what a ResumableEngine takes."""
+    return {
+        "target_loss": cfg.train.target_loss,
+        "checkpoint_freq": cfg.train.checkpoint_freq,
+        "keep_checkpoints": cfg.train.keep_checkpoints,
+        "max_skipped": cfg.train.max_skipped if cfg.train.on_nonfinite == "skip" else 0,
+    }
+
+
+def step_options(cfg: CfgNode) -> dict:
+    """How `cfg` wants a step of the method's made."""
+    return {
+        "amp": cfg.train.amp,
+        "accumulate": cfg.train.accumulate,
+        "ema": cfg.train.ema,
+        "compiled": cfg.train.compile,
+    }
 
 
 def run_kwargs(cfg: CfgNode) -> dict:
@@ -256,72 +332,3 @@ def about(name: str, model: nn.Module, datamanager: CrossModalDataManager) -> di
         },
         "versions": versions(),
     }
-
-
-def versions() -> dict[str, str]:
-    """Of everything that a number may depend on."""
-    return {
-        "torchreid_rgbir": torchreid_rgbir.__version__,
-        "torchreid": host.torchreid.__version__,
-        "torch": str(torch.__version__),  # a TorchVersion is not plain text
-        "torchvision": torchvision.__version__,
-        "numpy": numpy.__version__,
-        "python": platform.python_version(),
-    }
-
-
-class RunLog(io.TextIOBase):
-    """Standard output, kept as well: in memory until `open`, in the log file from then on.
-
-    A run that ends at the door, with a user's mistake, thus leaves no file and no folder behind.
-    """
-
-    def __init__(self, console: TextIO, path: Path):
-        self.console = console
-        self.path = path
-        self.early = io.StringIO()
-        self.file: TextIO = self.early
-
-    def open(self) -> None:
-        self.file = open(self.path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115
-        self.file.write(self.early.getvalue())
-
-    def write(self, text: str) -> int:
-        self.file.write(text)
-        return self.console.write(text)
-
-    def flush(self) -> None:
-        self.console.flush()
-        self.file.flush()
-
-    def isatty(self) -> bool:
-        return self.console.isatty()
-
-
-@contextmanager
-def log_to(stream: TextIO | io.TextIOBase) -> Iterator[None]:
-    """Our log lines, bare, go to `stream` within."""
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    ours = logging.getLogger("torchreid_rgbir")
-    level = ours.level
-    ours.addHandler(handler)
-    ours.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        ours.removeHandler(handler)
-        ours.setLevel(level)
-
-
-@contextmanager
-def run_log(path: Path) -> Iterator[RunLog]:
-    """Everything printed or logged within goes to the console and, once `open` is called, to `path`."""
-    log = RunLog(sys.stdout, path)
-    sys.stdout, console = log, sys.stdout  # torchreid prints
-    try:
-        with log_to(log):
-            yield log
-    finally:
-        sys.stdout = console
-        log.file.close()

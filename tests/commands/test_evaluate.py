@@ -8,7 +8,7 @@ import pytest
 from scipy.io import savemat
 
 from torchreid_rgbir.cli import main
-from torchreid_rgbir.metrics import TestFeatures, llcm, regdb, save_features, standard, sysu_mm01
+from torchreid_rgbir.metrics import Rerank, TestFeatures, llcm, regdb, save_features, standard, sysu_mm01
 
 
 @pytest.fixture
@@ -69,8 +69,6 @@ def test_sysu_mm01_writes_json_and_markdown(tmp_path, capsys, data, features, pe
             lambda d: sysu_mm01.report(d, None, sampling="agw", query="rgb", distance="euclidean"),
         ),
         (["--protocol", "regdb", "--split", "4"], lambda d: regdb.report(d, 4)),
-        (["--protocol", "standard", "--query", "rgb"], lambda d: standard.report(d, query="rgb")),
-        (["--protocol", "standard", "--distance", "euclidean"], lambda d: standard.report(d, distance="euclidean")),
     ],
 )
 def test_flags_reach_the_protocol(tmp_path, data, features, flags, expected):
@@ -78,9 +76,37 @@ def test_flags_reach_the_protocol(tmp_path, data, features, flags, expected):
     assert json.loads((tmp_path / "out.json").read_text())["settings"] == expected(data)
 
 
-def test_llcm(tmp_path, data):
+@pytest.mark.parametrize(
+    ("protocol", "report", "flags"),
+    [
+        ("sysu_mm01", lambda d, **choices: sysu_mm01.report(d, None, sampling="agw", **choices), ["--sampling", "agw"]),
+        ("regdb", regdb.report, []),
+        ("llcm", llcm.report, []),
+        ("standard", standard.report, []),
+    ],
+)
+def test_query_distance_and_re_ranking_reach_every_protocol(tmp_path, data, protocol, report, flags):
+    if protocol == "llcm":
+        data = for_llcm(data)
+    save_features(tmp_path / "f.npz", data)
+    argv = ["evaluate", str(tmp_path / "f.npz"), "--protocol", protocol, *flags, "--json", str(tmp_path / "out.json")]
+    choices = {"query": "rgb", "distance": "euclidean", "rerank": Rerank(5, 2, 0.3)}
+    assert main([*argv, "--query", "rgb", "--distance", "euclidean", "--rerank", "5", "2", "0.3"]) == 0
+    results = json.loads((tmp_path / "out.json").read_text())
+    assert results["settings"] == report(data, **choices)
+    assert [results[key] for key in ("query", "gallery", "distance", "feature")] == ["rgb", "ir", "euclidean", "given"]
+    for name, default in {"query": "ir", "distance": "cosine", "rerank": None}.items():
+        assert results["settings"] != report(data, **choices | {name: default}), name
+
+
+def for_llcm(data: TestFeatures) -> TestFeatures:
+    """LLCM's camera 3 sees no infrared."""
     cameras = np.where(data.camids == 3, 7, data.camids)
-    both = TestFeatures(data.features, data.pids, cameras, data.modalities, data.image_numbers)
+    return TestFeatures(data.features, data.pids, cameras, data.modalities, data.image_numbers)
+
+
+def test_llcm(tmp_path, data):
+    both = for_llcm(data)
     save_features(tmp_path / "llcm.npz", both)
     out = tmp_path / "out.json"
     assert main(["evaluate", str(tmp_path / "llcm.npz"), "--protocol", "llcm", "--json", str(out)]) == 0
@@ -108,10 +134,17 @@ def test_mistakes_are_one_line(tmp_path, capsys, data, features, permutations):
     assert "LLCM's nir cameras" in error_of(capsys, features, "--protocol", "llcm")
     for flag in (["--permutations", permutations], ["--sampling", "agw"], ["--split", "1"]):
         assert f"{flag[0]} belongs to" in error_of(capsys, features, "--protocol", "standard", *flag)
+    both = [*sysu, "--sampling", "agw", "--permutations", permutations]
+    assert "--permutations has no effect with --sampling agw" in error_of(capsys, *both)
     bad = ["--rerank", "5", "2.5", "0.3"]
     assert "expected two whole numbers and a fraction" in error_of(capsys, features, "--protocol", "standard", *bad)
     bad = ["--json", str(tmp_path / "nowhere" / "out.json")]
     assert "nowhere is not a folder" in error_of(capsys, features, "--protocol", "standard", *bad)
+    for flag in ("--json", "--markdown"):
+        # Before anything is read, let alone scored.
+        assert "is a folder: name a file in it" in error_of(
+            capsys, "nowhere.npz", "--protocol", "standard", flag, str(tmp_path)
+        )
     alone = TestFeatures(data.features, np.arange(len(data)), data.camids, data.modalities, data.image_numbers)
     save_features(tmp_path / "alone.npz", alone)
     message = error_of(capsys, str(tmp_path / "alone.npz"), "--protocol", "standard")

@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
+from torchreid_rgbir.metrics import TestFeatures
+
 
 def _write_image(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -105,6 +107,20 @@ def _write_folder(root: Path, train: Sequence[str], test: Sequence[str], files: 
                 for file in files[modality]:
                     _write_image(root / subset / modality / name / file)
     return root
+
+
+@pytest.fixture
+def random_features():
+    """Of every test image of a data set, as an extraction gives them."""
+
+    def extract(dataset) -> TestFeatures:
+        items = [*dataset.query, *dataset.gallery]
+        keys = ("pid", "camid", "modality", "number", "impath")
+        pids, camids, modalities, numbers, paths = (np.array([getattr(i, key) for i in items]) for key in keys)
+        features = np.random.default_rng(0).standard_normal((len(items), 6)).astype(np.float32)
+        return TestFeatures(features, pids, camids, modalities, numbers, paths)
+
+    return extract
 
 
 @pytest.fixture

@@ -1,7 +1,10 @@
 """The cross-modal data set: items, sums, combining, and reading images."""
 
+import os
 import pickle
 import shutil
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -198,7 +201,7 @@ def test_unreadable_images(tmp_path, fails):
     with fails(FileNotFoundError, path, "missing"):
         read_image(str(path))
     path.write_bytes(b"")
-    with fails(ValueError, path, "not an image"):
+    with fails(ValueError, path, "0 bytes"):
         read_image(str(path))
     path.write_text("<html>404</html>\n")
     with fails(ValueError, path, "not an image"):
@@ -210,6 +213,45 @@ def test_unreadable_images(tmp_path, fails):
         read_image(str(path))
     with fails(ValueError, tmp_path):
         read_image(str(tmp_path))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF"])
+def test_the_contents_say_what_an_image_is_not_its_name(tmp_path, kind):
+    Image.new("RGB", (5, 7), (10, 200, 30)).save(tmp_path / "a.jpg", kind)
+    np.testing.assert_allclose(read_image(str(tmp_path / "a.jpg")).getpixel((2, 3)), (10, 200, 30), atol=4)
+
+
+def test_a_file_that_would_start_a_program_is_not_an_image(tmp_path, fails):
+    Image.new("RGB", (5, 7)).save(tmp_path / "a.jpg", "EPS")
+    with fails(ValueError, tmp_path / "a.jpg", "not an image"):
+        read_image(str(tmp_path / "a.jpg"))
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("side", [9_000, 60_000])
+def test_a_small_file_that_claims_to_be_huge(tmp_path, fails, side):
+    header = b"\x89PNG\r\n\x1a\n"
+    for name, data in ((b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(b""))):
+        header += struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+    (tmp_path / "a.png").write_bytes(header)
+    with fails(ValueError, tmp_path / "a.png", "pixels"):
+        read_image(str(tmp_path / "a.png"))
+
+
+def test_an_image_that_may_not_be_read(tmp_path, fails, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise PermissionError(13, "Permission denied")  # root, who may run the tests, may read everything
+
+    monkeypatch.setattr(Image, "open", refuse)
+    with fails(ValueError, tmp_path / "a.png", "Permission denied"):
+        read_image(str(tmp_path / "a.png"))
+
+
+def test_only_files_are_listed(tmp_path):
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "folder.jpg").mkdir()
+    os.mkfifo(tmp_path / "pipe.jpg")  # reading it would wait for ever
+    assert list_images(tmp_path) == [str(tmp_path / "a.jpg")]
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning", "ignore::UserWarning")
@@ -262,6 +304,12 @@ def test_list_images(tmp_path):
         (tmp_path / name).write_text("")
     assert [path.rsplit("/", 1)[1] for path in list_images(tmp_path)] == ["0.bmp", "1.jpeg", "10.jpg", "2.png", "9.JPG"]
     assert list_images(tmp_path / "nowhere") == []
+
+
+def test_list_images_leaves_folders_out_and_broken_links_in(tmp_path):
+    (tmp_path / "1.jpg").mkdir()
+    (tmp_path / "2.jpg").symlink_to(tmp_path / "nowhere")  # left out, it would shift the numbers unnoticed
+    assert list_images(tmp_path) == [str(tmp_path / "2.jpg")]
 
 
 def test_list_images_leaves_hidden_files_out(tmp_path):

@@ -140,7 +140,7 @@ def test_unreadable_images(sysu, capsys, how, says):
     for path in broken:
         break_image(path, how)
     diagnosis = diagnose("sysu_mm01", sysu)
-    assert len(problems(diagnosis)) == 1 and problems(diagnosis)[0].startswith("2 images cannot be read")
+    assert len(problems(diagnosis)) == 1 and problems(diagnosis)[0].startswith("2 images that cannot be read")
     found = details(diagnosis, "cannot be read")
     assert [line.startswith(str(path)) and says in line for line, path in zip(found, broken, strict=True)] == [True] * 2
     assert main(["doctor", "--dataset", "sysu_mm01", "--root", str(sysu)]) == 1
@@ -171,10 +171,17 @@ def test_files_that_are_not_images(people):
     (people / "readme.txt").write_text("not in an image folder")
     diagnosis = diagnose("rgbir_folder", people)
     assert diagnosis.healthy and diagnosis.num_images == 5 * 3
-    assert details(diagnosis, "not images") == [
+    assert details(diagnosis, "2 files other than images") == [
         str(people / "test/ir/readme.txt"),
         str(people / "train/rgb/a/Thumbs.db"),
     ]
+
+
+def test_files_of_a_mac_are_not_images(people):
+    (people / "train" / "rgb" / "a" / "._0001.jpg").write_bytes(b"x")
+    diagnosis = diagnose("rgbir_folder", people)
+    assert diagnosis.num_images == 5 * 3
+    assert details(diagnosis, "1 file other than images") == [str(people / "train/rgb/a/._0001.jpg")]
 
 
 def test_training_identities_of_one_modality(people):
@@ -194,7 +201,17 @@ def test_test_identities_without_a_match(people):
     assert diagnosis.healthy and details(diagnosis, "1 of 2 query images") == ["test/ir/d"]
     shutil.rmtree(people / "test" / "ir" / "e")
     diagnosis = diagnose("rgbir_folder", people)
+    assert details(diagnosis, "1 test identity with RGB images only") == ["test/rgb/e"]
+    assert details(diagnosis, "1 of 1 query image without a match") == ["test/ir/d"]
     assert len(problems(diagnosis)) == 1 and "nothing can be scored" in problems(diagnosis)[0]
+
+
+def test_test_identities_that_no_query_asks_for_are_a_note(people):
+    shutil.rmtree(people / "test" / "ir" / "e")
+    diagnosis = diagnose("rgbir_folder", people)
+    assert diagnosis.healthy and notes(diagnosis) == [
+        "1 test identity with RGB images only, which no IR query asks for"
+    ]
 
 
 def test_cameras_numbered_alike_leave_nothing_to_score(tmp_path, write_folder):
@@ -228,14 +245,14 @@ def test_an_empty_camera_folder(sysu):
     (sysu / "cam4" / "0003").mkdir(parents=True)
     (sysu / "cam4" / "0003" / "notes.txt").write_text("")
     diagnosis = diagnose("sysu_mm01", sysu)
-    assert details(diagnosis, "camera folders hold no image") == ["cam4"] and not diagnosis.healthy
+    assert details(diagnosis, "1 camera folder without any image") == ["cam4"] and not diagnosis.healthy
 
 
 def test_an_empty_camera_folder_of_llcm(tmp_path, write_llcm):
     folder = write_llcm(tmp_path)
     shutil.rmtree(folder / "test_vis" / "cam3")
     (folder / "test_nir" / "cam9").rename(folder / "test_nir" / "cam3")
-    found = details(diagnose("llcm", folder), "camera folders hold no image")
+    found = details(diagnose("llcm", folder), "2 camera folders without any image")
     assert found == ["test_vis/cam3", "test_nir/cam9"]
 
 
@@ -266,15 +283,15 @@ def test_permutations_that_do_not_fit(sysu, write_image):
         write_image(sysu / f"cam{camid}" / "0010" / "0001.jpg")
     diagnosis = diagnose("sysu_mm01", sysu)
     assert not diagnosis.healthy
-    assert details(diagnosis, "do not fit") == [
+    assert details(diagnosis, "8 folders unlike") == [
         "cam1/0002: 3 images, 2 in the file",
-        "cam1/0010: 1 images, 0 in the file",
-        "cam2/0010: 1 images, 0 in the file",
-        "cam3/0010: 1 images, 0 in the file",
-        "cam4/0010: 1 images, 0 in the file",
-        "cam5/0009: 1 images, 2 in the file",
-        "cam5/0010: 1 images, 0 in the file",
-        "cam6/0010: 1 images, 0 in the file",
+        "cam1/0010: 1 image, 0 in the file",
+        "cam2/0010: 1 image, 0 in the file",
+        "cam3/0010: 1 image, 0 in the file",
+        "cam4/0010: 1 image, 0 in the file",
+        "cam5/0009: 1 image, 2 in the file",
+        "cam5/0010: 1 image, 0 in the file",
+        "cam6/0010: 1 image, 0 in the file",
     ]
 
 
@@ -301,8 +318,8 @@ def test_a_layout_too_broken_to_load(tmp_path, request, name, writer, lost, caps
     image = next(path for path in sorted(folder.rglob("*")) if path.suffix in (".jpg", ".bmp"))
     image.write_bytes(b"")
     diagnosis = diagnose(name, folder)
-    assert details(diagnosis, "images cannot be read: replace") == [f"{image} is empty (0 bytes)"]
-    assert any(text.startswith("1 images cannot be read") for text in problems(diagnosis))  # it may well be used
+    assert details(diagnosis, "1 image that cannot be read: replace") == [f"{image} cannot be read (it has 0 bytes)"]
+    assert any(text.startswith("1 image that cannot") for text in problems(diagnosis))  # it may well be used
     assert main(["doctor", "--dataset", name, "--root", str(tmp_path)]) == 1
     assert str(folder / lost) in capsys.readouterr().out
 
@@ -323,6 +340,25 @@ def test_every_split_of_regdb_is_checked(tmp_path, write_regdb):
     (folder / "idx" / "test_thermal_7.txt").unlink()
     (text,) = problems(diagnose("regdb", folder))
     assert text.startswith("split 7: ") and "test_thermal_7.txt" in text
+
+
+def test_an_image_that_every_split_of_regdb_misses_is_one_problem(tmp_path, write_regdb, capsys):
+    folder = write_regdb(tmp_path)
+    image = folder / "Thermal" / "2" / "thermal_00002.bmp"
+    image.unlink()
+    diagnosis = diagnose("regdb", folder)
+    (found,) = [finding for finding in diagnosis.findings if str(image) in finding.text]
+    assert found.text.startswith(f"split 1, 2, 3, 4, 5, 6, 7, 8, 9, 10: {image} is missing")
+    assert len(found.details) == 9 and "test_thermal_3.txt" in found.details[1]
+    assert main(["doctor", "--dataset", "regdb", "--root", str(tmp_path)]) == 1
+    assert "1 problem to mend" in capsys.readouterr().out
+
+
+def test_a_split_is_named_before_what_is_counted_in_it(tmp_path, write_regdb):
+    folder = write_regdb(tmp_path, num_ids=8)
+    path = folder / "idx" / "train_thermal_4.txt"
+    path.write_text("".join(line for line in path.read_text().splitlines(keepends=True) if "Thermal/2/" not in line))
+    assert details(diagnose("regdb", folder), "split 4: 1 training identity with RGB images only") == ["Visible/2"]
 
 
 def test_splits_of_regdb_that_differ_are_counted_apart(tmp_path, write_regdb):
@@ -352,7 +388,7 @@ def test_images_outside_the_usual_folders_are_opened_if_listed(tmp_path, write_l
     assert diagnose("llcm", folder).healthy
     image = sorted((folder / "pictures").rglob("*.jpg"))[0]
     image.write_bytes(b"")
-    assert details(diagnose("llcm", folder), "cannot be read") == [f"{image} is empty (0 bytes)"]
+    assert details(diagnose("llcm", folder), "cannot be read") == [f"{image} cannot be read (it has 0 bytes)"]
 
 
 def test_mistakes_of_the_user(tmp_path, capsys, fails):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from torchreid_rgbir.data.folder import RGBIRFolder, parse_camera
+from torchreid_rgbir.metrics import Rerank, standard
 from torchreid_rgbir.metrics.features import TestFeatures as Features
 from torchreid_rgbir.modality import IR, NAMES, RGB
 
@@ -78,3 +79,15 @@ def test_score_ranks_perfect_features_first(tmp_path, write_folder):
     pids, camids, modalities = (np.array([getattr(i, name) for i in items]) for name in ("pid", "camid", "modality"))
     settings = dataset.score(Features(np.eye(2)[pids], pids, camids, modalities, None), "ir", "cosine", "official")
     assert settings[0]["direction"] == "ir->rgb" and settings[0]["mean"]["rank1"] == 1
+
+
+def test_score_hands_every_choice_to_the_protocol(tmp_path, write_folder, random_features):
+    write_folder(tmp_path, ["a", "b"], list("cdefgh"), FILES)
+    dataset = load(tmp_path)
+    features = random_features(dataset)
+    scored = dataset.score(features, "rgb", "euclidean", "agw", Rerank(3, 2, 0.3))
+    choices = {"query": "rgb", "distance": "euclidean", "rerank": Rerank(3, 2, 0.3)}
+    assert scored == standard.report(features, **choices)
+    for name, default in {"query": "ir", "distance": "cosine", "rerank": None}.items():
+        choices = {"query": "rgb", "distance": "euclidean", "rerank": Rerank(3, 2, 0.3), name: default}
+        assert scored != standard.report(features, **choices), name

@@ -1,12 +1,16 @@
 """LLCM's adapter on hand-written sets."""
 
+import os
+import random
 import shutil
 
 import numpy as np
 import pytest
 
 from torchreid_rgbir.data.llcm import LLCM, parse_camera
+from torchreid_rgbir.metrics import Rerank, llcm
 from torchreid_rgbir.metrics.features import TestFeatures as Features
+from torchreid_rgbir.metrics.galleries import draw_agw
 from torchreid_rgbir.modality import IR, RGB
 
 
@@ -113,3 +117,32 @@ def test_score_ranks_perfect_features_first(tmp_path, write_llcm):
     settings = dataset.score(Features(np.eye(9)[pids], pids, camids, modalities, numbers), "ir", "cosine", "agw")
     assert settings[0]["mean"]["rank1"] == settings[0]["mean"]["mAP"] == 1
     assert settings[0]["num_queries"] == len(dataset.query)
+
+
+def test_score_hands_every_choice_to_the_protocol(tmp_path, write_llcm, random_features):
+    write_llcm(tmp_path, test=(3, 8, 9))
+    dataset = load(tmp_path)
+    features = random_features(dataset)
+    scored = dataset.score(features, "rgb", "euclidean", "agw", Rerank(3, 2, 0.3))
+    choices = {"query": "rgb", "distance": "euclidean", "rerank": Rerank(3, 2, 0.3)}
+    assert scored == llcm.report(features, **choices)
+    for name, default in {"query": "ir", "distance": "cosine", "rerank": None}.items():
+        choices = {"query": "rgb", "distance": "euclidean", "rerank": Rerank(3, 2, 0.3), name: default}
+        assert scored != llcm.report(features, **choices), name
+
+
+def test_galleries_are_random_choice_of_the_sorted_files(tmp_path, write_llcm, random_features):
+    folder = write_llcm(tmp_path, test=(3, 8, 21), num_images=5)
+    shutil.rmtree(folder / "test_vis" / "cam6" / "0008")
+    features = random_features(load(tmp_path))
+    for modality, word in ((RGB, "vis"), (IR, "nir")):
+        gallery = features.of(modality)
+        for trial, rows in enumerate(draw_agw(gallery, range(1, 10))):
+            random.seed(trial)
+            expected = []
+            for pid in (3, 8, 21):
+                for camid in range(1, 10):
+                    images = folder / f"test_{word}" / f"cam{camid}" / f"{pid:04d}"
+                    if images.is_dir():
+                        expected.append(str(images / random.choice(sorted(os.listdir(images)))))
+            assert gallery.paths[rows].tolist() == expected

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from torchreid_rgbir.data.regdb import RegDB
+from torchreid_rgbir.metrics import Rerank, regdb
 from torchreid_rgbir.metrics.features import TestFeatures as Features
 from torchreid_rgbir.modality import IR, RGB
 
@@ -134,3 +135,15 @@ def test_score_names_its_split(tmp_path, write_regdb):
     settings = dataset.score(Features(np.eye(3)[pids], pids, camids, modalities, None), "ir", "cosine", "official")
     assert settings[0]["split"] == 5 and settings[0]["direction"] == "thermal->visible"
     assert settings[0]["mean"]["rank1"] == settings[0]["mean"]["mINP"] == 1
+
+
+def test_score_hands_every_choice_to_the_protocol(tmp_path, write_regdb, random_features):
+    write_regdb(tmp_path, num_ids=16)
+    dataset = load(tmp_path)
+    features = random_features(dataset)
+    scored = dataset.score(features, "rgb", "euclidean", "agw", Rerank(3, 2, 0.3))
+    choices = {"query": "rgb", "distance": "euclidean", "rerank": Rerank(3, 2, 0.3)}
+    assert scored == regdb.report(features, 1, **choices)
+    for name, default in {"query": "ir", "distance": "cosine", "rerank": None}.items():
+        choices = {"query": "rgb", "distance": "euclidean", "rerank": Rerank(3, 2, 0.3), name: default}
+        assert scored != regdb.report(features, 1, **choices), name

@@ -1,5 +1,7 @@
 """SYSU-MM01's adapter on hand-written sets."""
 
+import os
+import random
 import shutil
 from collections import Counter
 
@@ -7,7 +9,9 @@ import numpy as np
 import pytest
 
 from torchreid_rgbir.data.sysu_mm01 import SYSUMM01, read_ids
+from torchreid_rgbir.metrics import Rerank, sysu_mm01
 from torchreid_rgbir.metrics.features import TestFeatures as Features
+from torchreid_rgbir.metrics.galleries import draw_agw
 from torchreid_rgbir.modality import IR, RGB
 
 
@@ -132,3 +136,33 @@ def test_score_ranks_perfect_features_first(tmp_path, write_sysu):
         settings = dataset.score(Features(features, pids, camids, modalities, numbers), "ir", "cosine", sampling)
         assert settings and all(setting["mean"]["rank1"] == setting["mean"]["mAP"] == 1 for setting in settings)
         assert {setting["sampling"] for setting in settings} == {sampling}
+
+
+def test_score_hands_every_choice_to_the_protocol(tmp_path, write_sysu, random_features):
+    write_sysu(tmp_path, test=(2, 9, 11))
+    dataset = load(tmp_path)
+    features = random_features(dataset)
+    scored = dataset.score(features, "rgb", "euclidean", "agw", Rerank(3, 2, 0.3))
+    choices = {"query": "rgb", "distance": "euclidean", "rerank": Rerank(3, 2, 0.3)}
+    assert scored == sysu_mm01.report(features, None, sampling="agw", **choices)
+    for name, default in {"query": "ir", "distance": "cosine", "rerank": None}.items():
+        choices = {"query": "rgb", "distance": "euclidean", "rerank": Rerank(3, 2, 0.3), name: default}
+        assert scored != sysu_mm01.report(features, None, sampling="agw", **choices), name
+
+
+def test_agw_draws_random_choice_of_the_sorted_files(tmp_path, write_sysu, write_image, random_features):
+    folder = write_sysu(tmp_path, test=(2, 9, 11, 30), num_images=3, without=[(1, 9), (4, 2), (5, 11)])
+    for camid, pid in ((1, 2), (2, 9), (4, 30), (5, 30)):
+        for number in (10, 100, 20):  # sorted as text, as os.listdir's names are
+            write_image(folder / f"cam{camid}" / f"{pid:04d}" / f"{number}.jpg")
+    gallery = random_features(load(tmp_path)).of(RGB)
+    for cameras in ((1, 2, 4, 5), (1, 2)):
+        for trial, rows in enumerate(draw_agw(gallery, cameras)):
+            random.seed(trial)
+            expected = []
+            for pid in (2, 9, 11, 30):
+                for camid in cameras:
+                    images = folder / f"cam{camid}" / f"{pid:04d}"
+                    if images.is_dir():
+                        expected.append(str(images / random.choice(sorted(os.listdir(images)))))
+            assert gallery.paths[rows].tolist() == expected

@@ -1,8 +1,13 @@
+import os
 import pickle
+import resource
+import subprocess
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from torchreid_rgbir import host
@@ -20,7 +25,7 @@ def test_round_trip_leaves_one_file(tmp_path):
     path = tmp_path / "model" / "model.pth.tar-1"
     model = Net()
     checkpoint.save({"state_dict": model.state_dict(), "rank1": 0.5}, path)
-    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+    assert sorted(entry.name for entry in path.parent.iterdir()) == ["SHA256SUMS", path.name]
     assert torch.load(path, weights_only=True)["rank1"] == 0.5
     again = Net()
     assert checkpoint.load_weights(again, path) == []
@@ -33,7 +38,7 @@ def test_a_failed_save_keeps_the_old_file(tmp_path):
     with pytest.raises((pickle.PicklingError, AttributeError, TypeError)):
         checkpoint.save({"epoch": 2, "bad": lambda: None}, path)
     assert checkpoint.load(path) == {"epoch": 1}
-    assert len(list(tmp_path.iterdir())) == 1
+    assert len(list(tmp_path.iterdir())) == 2  # it and the checksums
 
 
 def test_other_identities_leave_the_classifier_alone(tmp_path):
@@ -95,8 +100,89 @@ def test_a_file_cut_short(tmp_path, cut):
     checkpoint.save({"state_dict": Net(width=500).state_dict()}, path)
     data = path.read_bytes()
     path.write_bytes(data[: cut if isinstance(cut, int) else int(len(data) * cut)])
+    with pytest.raises(ValueError, match="damaged .its checksum is not the one in SHA256SUMS"):
+        checkpoint.load(path)
+    (tmp_path / "SHA256SUMS").unlink()  # as a file that was copied here
     with pytest.raises(ValueError, match="damaged or no checkpoint|no checkpoint of weights"):
         checkpoint.load(path)
+
+
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_one_flipped_bit_anywhere_is_noticed(tmp_path, place, bit):
+    path = tmp_path / "model.pth.tar-1"
+    checkpoint.save({"state_dict": Net().state_dict()}, path)
+    data = bytearray(path.read_bytes())
+    data[int(place * len(data))] ^= 1 << bit
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="damaged"):
+        checkpoint.load(path)
+
+
+def test_the_checksums_are_those_of_the_tool_of_that_name(tmp_path):
+    for epoch in (1, 2, 2):
+        checkpoint.save({"epoch": epoch}, tmp_path / f"model.pth.tar-{epoch}")
+    done = subprocess.run(["sha256sum", "--check", "SHA256SUMS"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.count(": OK") == 2
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_whoever_is_killed_while_replacing_a_checkpoint_leaves_one_that_reads(tmp_path, monkeypatch, step):
+    """Three files change in turn: the checksums lose the old one's, the checkpoint, the checksums get the new one's."""
+    path = tmp_path / "model.pth.tar-1"
+    checkpoint.save({"epoch": 1}, path)
+    renames, replace = [], os.replace
+
+    def killed(source, target):
+        renames.append(target)
+        if len(renames) == step:
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.save({"epoch": 2}, path)
+    assert checkpoint.load(path) == {"epoch": 2 if step == 3 else 1}
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_full_disk_keeps_the_old_file_and_says_so(tmp_path):
+    path = tmp_path / "model.pth.tar-1"
+    checkpoint.save({"epoch": 1}, path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"model.pth.tar-1 cannot be written \(File too large\): make room"):
+            checkpoint.save({"epoch": 2, "weights": torch.zeros(100_000)}, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert checkpoint.load(path) == {"epoch": 1}
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["SHA256SUMS", "model.pth.tar-1"]
+
+
+def test_partial_weights_are_listed_and_loaded_if_allowed(tmp_path):
+    state = Net().state_dict()
+    weight = state["body.weight"]
+    del state["body.bias"], state["classifier.weight"]
+    checkpoint.save({"state_dict": state | {"extra": torch.zeros(1)}}, tmp_path / "weights")
+    model = Net()
+    with pytest.raises(ValueError, match=r"it lacks body.bias; the model has no extra.*model.allow_partial"):
+        checkpoint.load_weights(model, tmp_path / "weights")
+    assert checkpoint.load_weights(model, tmp_path / "weights", True) == ["body.bias", "classifier.weight"]
+    assert torch.equal(model.body.weight, weight)
+
+
+def test_weights_of_which_nothing_fits_are_an_error_even_so(tmp_path):
+    checkpoint.save({"state_dict": {"other": torch.zeros(1)}}, tmp_path / "weights")
+    with pytest.raises(ValueError, match="does not fit Net"):
+        checkpoint.load_weights(Net(), tmp_path / "weights", allow_partial=True)
+
+
+@pytest.mark.parametrize("state", [{"state_dict": 3}, {"state_dict": {"body.weight": 3}}, {"epoch": 1}])
+def test_a_file_without_named_weights(tmp_path, state):
+    checkpoint.save(state, tmp_path / "weights")
+    with pytest.raises(ValueError, match="holds no named weights"):
+        checkpoint.load_weights(Net(), tmp_path / "weights")
 
 
 def test_a_missing_file(tmp_path):

@@ -58,3 +58,17 @@ def test_the_features_stay_as_they_were():
 def test_unknown_metric():
     with pytest.raises(ValueError, match="'manhattan' is unknown: choose one of cosine, euclidean"):
         distances(np.ones((1, 1)), np.ones((1, 1)), "manhattan")
+
+
+def test_an_offset_that_all_share_costs_no_digits():
+    identities = 0.01 * np.eye(20, dtype=np.float32)
+    dist = distances(100 + identities, 100 + identities, "euclidean")
+    expected = 0.01 * math.sqrt(2) * (1 - np.eye(20))
+    np.testing.assert_allclose(dist, expected, atol=1e-4)
+
+
+def test_whole_numbers_tie_exactly_whatever_their_mean():
+    rng = np.random.default_rng(3)
+    query, gallery = (rng.integers(0, 9, (num, 7)).astype(np.float32) + 50 for num in (20, 61))
+    whole = ((query[:, None].astype(int) - gallery[None].astype(int)) ** 2).sum(axis=2)
+    np.testing.assert_array_equal(distances(query, gallery, "euclidean"), np.sqrt(whole.astype(np.float32)))

@@ -70,6 +70,14 @@ def with_value(value, row=2):
         ({"features": with_value(np.nan)}, "features: row 2 holds nan, expected finite"),
         ({"features": with_value(-np.inf, row=3)}, "features: row 3 holds -inf, expected finite"),
         ({"features": with_value(1e30, row=1)}, "features: row 1 holds 1e\\+30"),
+        (
+            {"features": good()["features"] * np.float32(1e-25)},
+            "features: row 0 holds 2e-25, expected .* moderate size",
+        ),
+        (
+            {"pids": np.array([1, 2, 2**63, 1], np.uint64)},
+            r"pids: row 2 is 9223372036854775808, expected less than 2 \*\* 63",
+        ),
         ({"pids": np.arange(3)}, r"pids: shape \(3,\), expected \(4,\)"),
         ({"camids": np.ones((4, 1), int)}, r"camids: shape \(4, 1\), expected \(4,\)"),
         ({"pids": np.ones(4)}, "pids: dtype float64, expected integers"),
@@ -89,6 +97,14 @@ def test_bad_fields_are_named(tmp_path, change, message):
         load_features(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
+
+
+def test_the_largest_identities_and_the_smallest_features_that_can_be_scored(tmp_path):
+    largest = np.array([2**63 - 1, 0, 1, 2], np.uint64)
+    features = np.array([[1e-18, 0, 0], [0, 0, 0], [1, 1, 1], [1, 2, 3]], np.float32)
+    loaded = load_features(write(tmp_path / "f.npz", **(good() | {"pids": largest, "features": features})))
+    assert loaded.pids.tolist() == largest.tolist()
+    assert loaded.features.tolist() == features.tolist()
 
 
 @pytest.mark.parametrize("name", ["features", "pids", "camids", "modalities"])

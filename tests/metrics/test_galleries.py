@@ -1,10 +1,11 @@
 import random
 
 import numpy as np
+import pytest
 
 from torchreid_rgbir.metrics import TestFeatures
-from torchreid_rgbir.metrics.galleries import draw_agw, folders
-from torchreid_rgbir.modality import RGB
+from torchreid_rgbir.metrics.galleries import check_numbers, draw_agw, folders
+from torchreid_rgbir.modality import IR, RGB
 
 
 def gallery(seed: int) -> TestFeatures:
@@ -52,3 +53,40 @@ def test_folders_hold_every_row_once():
         assert set(data.pids[rows]) == {pid}
         assert set(data.camids[rows]) == {camid}
         assert (np.diff(data.image_numbers[rows]) > 0).all()
+
+
+def numbered(rows: list[tuple[int, int, int, int]]) -> TestFeatures:
+    pids, camids, modalities, numbers = np.array(rows).T
+    return TestFeatures(np.zeros((len(rows), 1)), pids, camids, modalities, numbers)
+
+
+WHOLE = [(7, 2, RGB, 2), (7, 2, RGB, 1), (7, 2, IR, 1), (7, 1, RGB, 1), (3, 2, RGB, 1), (7, 2, RGB, 3)]
+
+
+def test_whole_folders_pass_in_any_order(caplog):
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        check_numbers(numbered(WHOLE).take(rng.permutation(len(WHOLE))))
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("rows", "first"),
+    [
+        ([row for row in WHOLE if row != (7, 2, RGB, 1)], "row 0 is 2, but the images of camera 2, identity 7"),
+        ([row for row in WHOLE if row != (7, 2, RGB, 2)], "row 4 is 3, but the images of camera 2, identity 7"),
+        ([*WHOLE, (3, 2, RGB, 1)], "row 6 is 1, but the images of camera 2, identity 3"),
+        ([(3, 9, IR, 5), *WHOLE, (1, 1, RGB, 2)], "row 0 is 5, but the images of camera 9, identity 3"),
+    ],
+)
+def test_a_gap_or_a_repetition_is_named_by_its_first_row(rows, first):
+    with pytest.raises(ValueError, match=f"^image_numbers: {first}") as caught:
+        check_numbers(numbered(rows))
+    assert "\n" not in str(caught.value)
+
+
+def test_without_numbers_a_warning_says_what_is_relied_on(caplog):
+    data = numbered(WHOLE)
+    check_numbers(TestFeatures(data.features, data.pids, data.camids, data.modalities))
+    (record,) = caplog.records
+    assert record.message.startswith("WARNING: without image_numbers")

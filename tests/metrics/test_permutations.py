@@ -6,7 +6,7 @@ import pytest
 from scipy.io import savemat
 
 from torchreid_rgbir.metrics import TestFeatures
-from torchreid_rgbir.metrics.permutations import draw_official, read_permutations
+from torchreid_rgbir.metrics.permutations import check_images, draw_official, read_permutations
 from torchreid_rgbir.modality import RGB
 
 OFFICIAL = Path(__file__).parents[3] / "shared" / "data" / "sysu_mm01_protocol" / "rand_perm_cam.mat"
@@ -24,9 +24,13 @@ def tables(sizes: dict[tuple[int, int], int], num_pids: int = 3, num_trials: int
     return cameras
 
 
-def gallery(rows: list[tuple[int, int, int]]) -> TestFeatures:
+def as_given(rows: list[tuple[int, int, int]]) -> TestFeatures:
     pids, camids, numbers = np.array(rows).T
-    return TestFeatures(np.zeros((len(rows), 1)), pids, camids, np.full(len(rows), RGB), numbers).of(RGB)
+    return TestFeatures(np.zeros((len(rows), 1)), pids, camids, np.full(len(rows), RGB), numbers)
+
+
+def gallery(rows: list[tuple[int, int, int]]) -> TestFeatures:
+    return as_given(rows).of(RGB)
 
 
 FOLDERS = {(1, 1): 3, (2, 1): 12, (1, 3): 1}
@@ -66,42 +70,63 @@ def test_the_official_file_is_read():
         (
             ROWS,
             {(1, 1): 3, (2, 1): 12},
-            "the permutation file has no images of camera 1, identity 3, the features have 1",
+            "pids: row 15 is of camera 1, identity 3, of which the permutation file has no images",
         ),
-        ([*ROWS, (9, 1, 1)], FOLDERS, "the permutation file has no images of camera 1, identity 9"),
         (
-            [*ROWS, (1, 1, 4)],
+            [(3, 1, 1), (9, 1, 1), *ROWS[:-1], (8, 1, 1)],
             FOLDERS,
-            "image_numbers: camera 1, identity 1 has an image 4, the permutation file numbers 3",
+            "pids: row 1 is of camera 1, identity 9, of which the permutation file has no images",
+        ),
+        (
+            [(1, 1, 4), *ROWS],
+            FOLDERS,
+            "image_numbers: row 0 is image 4 of camera 1, identity 1, the permutation file has 3",
+        ),
+        (
+            [(3, 1, 1), *ROWS],
+            FOLDERS,
+            "image_numbers: row 16 is image 1 of camera 1, identity 3 once more",
         ),
         (
             [row for row in ROWS if row != (1, 2, 7)],
             FOLDERS,
-            "camera 2, identity 1: the permutation file draws image 7 of 12, the features lack it",
+            "image_numbers: no row is image 7 of camera 2, identity 1, which the permutation file draws",
         ),
     ],
 )
 def test_features_and_permutations_that_contradict_each_other(tmp_path, rows, sizes, message):
     permutations = read_permutations(save(tmp_path / "p.mat", tables(sizes)))
+    data = as_given(rows)
     with pytest.raises(ValueError, match=message) as caught:
-        draw_official(gallery(rows), (1, 2), 1, permutations)
+        check_images(data, (1, 2), permutations)
+        draw_official(data.of(RGB), (1, 2), 1, permutations)
     assert "\n" not in str(caught.value)
+
+
+def test_cameras_that_are_not_drawn_from_need_no_permutation(tmp_path):
+    permutations = read_permutations(save(tmp_path / "p.mat", tables(FOLDERS)))
+    check_images(as_given([*ROWS, (9, 4, 1)]), (1, 2), permutations)
+    with pytest.raises(ValueError, match="pids: row 16 is of camera 4, identity 9"):
+        check_images(as_given([*ROWS, (9, 4, 1)]), (1, 2, 4), permutations)
 
 
 def test_a_folder_that_the_features_lack_is_warned_of(tmp_path, caplog):
     permutations = read_permutations(save(tmp_path / "p.mat", tables(FOLDERS | {(4, 3): 5, (2, 2): 5})))
     with caplog.at_level(logging.WARNING):
-        draw_official(gallery(ROWS), (1, 2), 1, permutations)
+        check_images(gallery(ROWS), (1, 2), permutations)
         assert caplog.text == ""  # camera 4 is not drawn from, identity 2 is in no camera
-        draw_official(gallery(ROWS), (1, 2, 4), 1, permutations)
-    assert "identity 3 has images of camera 4 in the permutation file and none in the features" in caplog.text
+        check_images(gallery(ROWS), (1, 2, 4), permutations)
+    (record,) = caplog.records
+    assert record.message.startswith(
+        "WARNING: the permutation file has images of camera 4, identity 3, the features have none (1 such folders): "
+    )
 
 
 def test_numbers_are_needed(tmp_path):
     data = gallery(ROWS)
     unnumbered = TestFeatures(data.features, data.pids, data.camids, data.modalities)
     with pytest.raises(ValueError, match="image_numbers is missing"):
-        draw_official(unnumbered, (1, 2), 1, read_permutations(save(tmp_path / "p.mat", tables(FOLDERS))))
+        check_images(unnumbered, (1, 2), read_permutations(save(tmp_path / "p.mat", tables(FOLDERS))))
 
 
 def with_table(table):

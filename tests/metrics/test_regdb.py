@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from torchreid_rgbir.metrics import Rerank, TestFeatures, regdb
+from torchreid_rgbir.metrics import Rerank, TestFeatures, regdb, standard
 from torchreid_rgbir.modality import IR, RGB
 
 CAMERAS = {1: RGB, 2: IR}
@@ -63,3 +63,24 @@ def test_no_common_identity_is_an_error():
     data = TestFeatures(np.ones((2, 1)), np.array([1, 2]), np.array([1, 2]), np.array([RGB, IR]))
     with pytest.raises(ValueError, match="direction thermal->visible: none of the 1 queries"):
         regdb.report(data)
+
+
+@pytest.mark.parametrize("distance", ["cosine", "euclidean"])
+def test_images_that_repeat_tie_exactly_in_both_directions(distance):
+    """The standard protocol without cameras asks the same question of one direction at a time."""
+    rng = np.random.default_rng(5)
+    pids = np.tile(np.repeat(np.arange(30), 5), 2)
+    modalities = np.repeat([RGB, IR], 150)
+    different = rng.standard_normal((11, 333)).astype(np.float32)
+    data = TestFeatures(different[rng.integers(11, size=300)], pids, np.zeros_like(pids), modalities)
+    both = regdb.report(data, distance=distance)
+    for ours, query in zip(both, ("ir", "rgb"), strict=True):
+        (alone,) = standard.report(data, query=query, distance=distance)
+        assert ours["trials"] == alone["trials"]
+
+
+def test_perfect_features_score_one(naive):
+    data = naive.random_set(np.random.default_rng(6), CAMERAS, num_ids=15, max_images=10)
+    perfect = TestFeatures(np.eye(61)[data.pids], data.pids, data.camids, data.modalities)
+    for setting in regdb.report(perfect):
+        assert set(setting["mean"].values()) == {1.0}

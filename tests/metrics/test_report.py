@@ -25,6 +25,8 @@ def test_results_top_level():
     assert results == {
         "dataset": "sysu_mm01", "query": "rgb", "gallery": "ir", "feature": "pooled", "distance": "euclidean", "settings": SYSU
     }  # fmt: skip
+    made = report.results("sysu_mm01", SYSU, flip=False, normalize_feature=True)
+    assert (made["flip"], made["normalize_feature"]) == (False, True)
 
 
 def test_written_results_are_read_back_and_nothing_else_is_left(tmp_path):
@@ -64,6 +66,40 @@ def test_setting_names():
     assert report.setting_name(setting(split=3, direction="visible->thermal")) == "visible->thermal, split 3"
     assert report.setting_name(setting(split=None, direction="visible->thermal")) == "visible->thermal"
     assert report.setting_name(setting(direction="ir->rgb")) == "ir->rgb"
+    mean = setting(
+        split=None, splits=[1, 2, 3], direction="visible->thermal", rerank={"k1": 20, "k2": 6, "lambda": 0.3}
+    )
+    assert report.setting_name(mean) == "visible->thermal, mean of 3 splits, re-ranked (20, 6, 0.3)"
+
+
+def test_what_the_authors_do_not_define_has_another_name():
+    reverse = setting(search="all", shots=1, sampling="official", query="rgb")
+    assert report.setting_name(reverse) == "all-search, single-shot, official, RGB queries (not official)"
+    results = report.results("sysu_mm01", [reverse], query="rgb")
+    for table in (report.terminal_table(results), report.markdown_table(results)):
+        assert "all-search, single-shot, official, RGB queries (not official)" in table
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        ({}, "bn features; measures"),
+        ({"flip": False, "normalize_feature": False}, "bn features; measures"),
+        ({"flip": True}, "bn features, flip test; measures"),
+        ({"normalize_feature": True}, "bn features, L2-normalised; measures"),
+        ({"flip": True, "normalize_feature": True, "feature": "pooled"}, "pooled features, flip test, L2-normalised; "),
+    ],
+)
+def test_the_caption_says_how_the_features_were_made(flags, says):
+    results = report.results("sysu_mm01", SYSU, **flags)
+    assert says in report.terminal_table(results).splitlines()[0]
+    assert says in report.markdown_table(results).splitlines()[0]
+
+
+def test_the_caption_names_no_query_where_the_rows_name_directions():
+    both = [setting(direction="thermal->visible"), setting(direction="visible->thermal")]
+    assert report.terminal_table(report.results("regdb", both)).startswith("regdb: cosine distance, ")
+    assert report.terminal_table(report.results("sysu_mm01", SYSU)).startswith("sysu_mm01: ir queries, cosine distance")
 
 
 def test_terminal_table():
@@ -85,3 +121,18 @@ def test_markdown_table():
     assert lines[2].startswith("| setting | Rank-1 | Rank-5 | Rank-10 | Rank-20 | mAP | mINP | valid queries |")
     assert len({line.count("|") for line in lines[2:]}) == 1
     assert lines[4].startswith("| a->b, split 1 | 50.00 | 75.00 |")  # one trial has no deviation
+
+
+def test_where_a_result_cannot_be_written_is_found_before_the_work(tmp_path, monkeypatch):
+    report.check_folder(tmp_path / "new.json")
+    monkeypatch.chdir(tmp_path)
+    report.check_folder("new.json")
+    for path in (".", tmp_path):
+        with pytest.raises(IsADirectoryError, match="is a folder: name a file in it"):
+            report.check_folder(path)
+    with pytest.raises(FileNotFoundError, match="nowhere is not a folder: make it first"):
+        report.check_folder("nowhere/new.json")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # a superuser may write everywhere
+    with pytest.raises(PermissionError, match="may not be written to: write somewhere else than new.json"):
+        report.check_folder("new.json")
+    assert not list(tmp_path.iterdir())

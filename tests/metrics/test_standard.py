@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from torchreid_rgbir.metrics import TestFeatures, standard
+from torchreid_rgbir.metrics import Rerank, TestFeatures, re_rank, standard
 from torchreid_rgbir.modality import IR, RGB
 
 CAMERAS = {0: (RGB, IR), 1: (RGB, IR), 2: (RGB, IR)}
@@ -50,3 +50,52 @@ def test_the_order_of_the_rows_changes_nothing(naive):
     data = naive.random_set(rng, CAMERAS, num_ids=20, absent=0.3, kind="ties")
     for _ in range(3):
         assert standard.report(data.take(rng.permutation(len(data)))) == standard.report(data)
+
+
+def test_perfect_features_score_one(naive):
+    data = naive.random_set(np.random.default_rng(2), CAMERAS)
+    perfect = TestFeatures(np.eye(61)[data.pids], data.pids, data.camids, data.modalities)
+    assert set(standard.report(perfect)[0]["mean"].values()) == {1.0}
+
+
+def test_images_that_every_query_skips_change_nothing():
+    """Identity 5 asks from camera 1: its RGB images of that camera, the nearest of all, are seen by nobody."""
+    rows = [
+        (5, 1, IR, 0),
+        (5, 2, RGB, 3),
+        (6, 1, RGB, 2),
+        (6, 2, RGB, 4),
+        (5, 3, RGB, 5),
+        (5, 1, RGB, 1),
+        (5, 1, RGB, 1),
+    ]
+    pids, camids, modalities, values = np.array(rows).T
+    data = TestFeatures(values[:, None].astype(float), pids, camids, modalities)
+    fewer, skipping = (standard.report(some, distance="euclidean")[0] for some in (data.take(np.arange(5)), data))
+    assert (fewer["num_gallery"], skipping["num_gallery"]) == (4, 6)
+    assert skipping | {"num_gallery": 0} == fewer | {"num_gallery": 0}
+    assert fewer["mean"]["mAP"] == (1 / 2 + 2 / 4) / 2
+
+
+def test_the_reranked_row_comes_last(naive):
+    data = naive.random_set(np.random.default_rng(4), CAMERAS, kind="real")
+    plain, reranked = standard.report(data, rerank=Rerank(5, 2, 0.3))
+    assert [plain] == standard.report(data)
+    queries, gallery = data.of(IR), data.of(RGB)
+    both = TestFeatures(
+        *(
+            np.concatenate([getattr(queries, n), getattr(gallery, n)])
+            for n in ("features", "pids", "camids", "modalities", "image_numbers")
+        )
+    )
+    dist = np.full((len(both), len(both)), np.nan)
+    dist[: len(queries), len(queries) :] = re_rank(queries.features, gallery.features, 5, 2, 0.3)
+    asking, asked = range(len(queries)), range(len(queries), len(both))
+
+    def own_camera(q, g):
+        return both.pids[q] == both.pids[g] and both.camids[q] == both.camids[g] and both.camids[q] != 0
+
+    assert reranked["rerank"] == {"k1": 5, "k2": 2, "lambda": 0.3}
+    naive.assert_setting(
+        reranked, [naive.measures(both, asking, asked, own_camera, False, dist)], len(asking), len(asked)
+    )

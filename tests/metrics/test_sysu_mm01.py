@@ -235,8 +235,47 @@ def test_a_modality_that_contradicts_the_camera():
 
 def test_a_number_that_comes_twice_in_a_folder():
     data = hand_made([(1, 3, 0), (1, 1, 1), (1, 1, 2)])
-    with pytest.raises(ValueError, match="image_numbers: 1 comes twice in camera 1, identity 1"):
+    with pytest.raises(ValueError, match="image_numbers: row 2 is image 1 of camera 1, identity 1 once more"):
         sysu_mm01.evaluate(data.features, data.pids, data.camids, [1, 1, 1], permutations_of(data))
+
+
+def test_a_query_that_comes_twice():
+    data = hand_made([(1, 3, 0), (1, 3, 0), (1, 1, 1)])
+    with pytest.raises(ValueError, match="image_numbers: row 1 is image 1 of camera 3, identity 1 once more"):
+        sysu_mm01.evaluate(data.features, data.pids, data.camids, [1, 1, 1], permutations_of(data))
+
+
+def test_a_folder_that_the_features_lack_is_warned_of_once(caplog, naive):
+    data = naive.random_set(np.random.default_rng(7), CAMERAS, absent=0)
+    permutations = permutations_of(data)
+    sysu_mm01.report(data, permutations)
+    assert not caplog.records
+    sysu_mm01.report(data.take((data.pids != data.pids[0]) | (data.camids != 1)), permutations)
+    (record,) = caplog.records  # of four settings
+    assert f"camera 1, identity {data.pids[0]}, the features have none" in record.message
+
+
+def test_agw_wants_every_image_of_a_folder(naive):
+    data = naive.random_set(np.random.default_rng(8), CAMERAS, absent=0, max_images=6)
+    last = data.image_numbers == [
+        max(data.image_numbers[(data.pids == pid) & (data.camids == camid)])
+        for pid, camid in zip(data.pids, data.camids, strict=True)
+    ]
+    row = np.flatnonzero(~last & (data.modalities == RGB))[0]
+    lacking = data.take(np.arange(len(data)) != row)
+    with pytest.raises(ValueError, match=r"^image_numbers: row \d+ is \d, but the images of camera") as caught:
+        sysu_mm01.report(lacking, None, sampling="agw")
+    named = int(str(caught.value).split()[2])
+    same = (lacking.pids == data.pids[row]) & (lacking.camids == data.camids[row])
+    assert named == np.flatnonzero(same & (lacking.image_numbers > data.image_numbers[row]))[0]
+
+
+def test_the_reverse_direction_says_so_in_every_setting(naive):
+    data = naive.random_set(np.random.default_rng(9), CAMERAS)
+    for sampling, permutations in (("official", permutations_of(data)), ("agw", None)):
+        reverse = sysu_mm01.report(data, permutations, sampling=sampling, query="rgb")
+        assert {setting["query"] for setting in reverse} == {"rgb"}
+        assert not any("query" in setting for setting in sysu_mm01.report(data, permutations, sampling=sampling))
 
 
 @needs_official

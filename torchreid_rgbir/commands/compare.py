@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torchreid_rgbir.commands import train
 from torchreid_rgbir.compare import METHODS, compare, markdown
-from torchreid_rgbir.train import log_to
+from torchreid_rgbir.run_folder import log_to
 from torchreid_rgbir.visual.comparison import draw_comparison
 
 EXAMPLE = (

@@ -31,7 +31,7 @@ def render(diagnosis: Diagnosis) -> str:
         for count in diagnosis.counts:
             expected = "-" if count.expected is None else count.expected
             lines.append(f"  {count.what:<{width}}  {count.found:>7}  {expected:>9}")
-    lines.append(f"\n{diagnosis.num_images} images opened")
+    lines.append(f"\nimages opened: {diagnosis.num_images}")
     for finding in diagnosis.findings:
         lines.append(f"{'PROBLEM' if finding.problem else 'note'}: {finding.text}")
         lines += [f"  {detail}" for detail in finding.details[:_MAX_SHOWN]]

@@ -107,6 +107,8 @@ def evaluate(
     ):
         if value is not None and protocol != owner:
             raise ValueError(f"--{flag} belongs to {owner} and has no effect on {protocol}: leave it out")
+    if permutations is not None and sampling == "agw":
+        raise ValueError("--permutations has no effect with --sampling agw, which draws without a file: leave one out")
 
     data = load_features(features)
     try:

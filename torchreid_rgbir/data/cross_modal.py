@@ -1,19 +1,23 @@
 """The cross-modal data set: torchreid's ImageDataset whose items know their modality."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from torch import Tensor
 
 from torchreid_rgbir import host
 from torchreid_rgbir.metrics import Rerank, TestFeatures
 from torchreid_rgbir.modality import IR, RGB
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "PPM")  # whatever the suffix; some others start programs
+MAX_PIXELS = 2**26  # no crop of a person is as large; a small file may claim to be
+MEND = "replace it, take it out of the data set, or set data.skip_broken True"
 
 
 class Item(NamedTuple):
@@ -44,6 +48,8 @@ class CrossModalImageDataset(host.data.ImageDataset):
     protocol: ModuleType  # of torchreid_rgbir.metrics
     train: list[Item]
     num_train_pids: int
+    cache: Mapping[str, Tensor] | None = None  # decoded images by path, in the place of reading and transforming them
+    left_out: dict[str, str] = {}  # images that cannot be read, by path, with `data.skip_broken`
 
     def __init__(self, train: Sequence[Item], query: Sequence[Item], gallery: Sequence[Item], **kwargs):
         for name, items in (("training", train), ("query", query), ("gallery", gallery)):
@@ -84,6 +90,8 @@ class CrossModalImageDataset(host.data.ImageDataset):
 
     def __getitem__(self, index: int) -> dict:
         item = Item(*self.data[index])
+        if self.cache is not None:
+            return {"img": self.cache[item.impath], **item._asdict()}
         img = read_image(item.impath)
         if self.transform is not None:
             img = self._transform_image(self.transform, self.k_tfm, img)
@@ -140,26 +148,37 @@ class CrossModalImageDataset(host.data.ImageDataset):
 
 
 def read_image(path: str) -> Image.Image:
-    """Reads an image as 8-bit RGB; a grey one is repeated to three channels.
+    """Reads an image as 8-bit RGB, whatever it is stored as: grey is repeated to three channels, 16 bits are scaled to 8, alpha is dropped.
 
     Raises:
         ValueError: the file is no readable image (torchreid's own reader tries it for ever).
         FileNotFoundError: there is no such file.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(f"it claims to have {image.width} x {image.height} pixels")
             return _to_8_bits(image).convert("RGB")
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} is missing: it was there when the data set was listed") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = "it is not an image" if isinstance(error, UnidentifiedImageError) else error
-        raise ValueError(f"{path} cannot be read ({reason}): replace it or take it out of the data set") from None
+    except Exception as error:  # a damaged file trips Pillow's readers in as many ways as they have lines
+        raise ValueError(f"{path} cannot be read ({_reason(path, error)}): {MEND}") from None
+
+
+def _reason(path: str, error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "it has 0 bytes" if os.path.getsize(path) == 0 else "it is not an image"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _to_8_bits(image: Image.Image) -> Image.Image:
     # Pillow's own conversion clips a 16-bit picture, as thermal cameras write them, to white.
     if image.mode.startswith("I"):
         return Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
+    if image.mode in ("P", "PA"):
+        return image.convert("RGBA")  # a palette may have transparent colours
     return image
 
 
@@ -190,7 +209,14 @@ def list_images(folder: Path) -> list[str]:
     """The image files of a folder, sorted by name, hidden ones left out; an empty list where there is no such folder."""
     if not folder.is_dir():
         return []
-    # A Mac leaves files such as ._0001.jpg, which are no images and would shift every image's number.
+    # A link to nothing is listed, so that reading it says so; a folder or a pipe, which would be waited for, is not.
     return sorted(
-        e.path for e in os.scandir(folder) if e.name.lower().endswith(IMAGE_SUFFIXES) and not e.name.startswith(".")
+        entry.path
+        for entry in os.scandir(folder)
+        if is_image_name(entry.name) and (entry.is_file() or not os.path.exists(entry.path))
     )
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file is called like an image. A Mac leaves files such as ._0001.jpg, which are none and would shift every image's number."""
+    return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")

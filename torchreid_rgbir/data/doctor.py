@@ -2,32 +2,20 @@
 
 import json
 import os
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-from torchreid_rgbir.data.cross_modal import IMAGE_SUFFIXES, CrossModalImageDataset, Item, read_image
+from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, is_image_name
+from torchreid_rgbir.data.findings import Finding, check_permutations, check_test, check_training, listed
 from torchreid_rgbir.data.published import GALLERY, LAYOUTS, QUERY, TEST_IDS, TRAIN_IDS, TRAIN_IR, TRAIN_RGB, Layout
-from torchreid_rgbir.data.regdb import NUM_SPLITS, RegDB, list_splits
+from torchreid_rgbir.data.regdb import RegDB, list_splits
+from torchreid_rgbir.data.synthetic import SUMMARY
 from torchreid_rgbir.data.sysu_mm01 import SYSUMM01
-from torchreid_rgbir.metrics.permutations import read_permutations
-from torchreid_rgbir.modality import IR, NAMES, RGB
-
-SUMMARY = "synthetic.json"  # beside a synthetic set's folders
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing to know. `problem`: training or its score would go wrong. `text` says what it is and what to do, `details` where."""
-
-    problem: bool
-    text: str
-    details: tuple[str, ...] = ()
+from torchreid_rgbir.data.unreadable import find_unreadable
+from torchreid_rgbir.metrics.regdb import NUM_SPLITS
+from torchreid_rgbir.modality import IR, RGB
 
 
 @dataclass(frozen=True)
@@ -86,12 +74,13 @@ def diagnose(dataset: str, root: str | os.PathLike[str], progress: bool = False)
     counts = _count(splits, expected)
     findings += _compare(counts, synthetic)
     for number, split in splits.items():
-        findings += _check_identities(_label(number), split, layout.same_place)
+        findings += check_training(_label(number), split)
+        findings += check_test(_label(number), split)
         if isinstance(split, SYSUMM01):
-            findings += _check_permutations(split)
-    images = sorted(path for path in files if path in used or path.lower().endswith(IMAGE_SUFFIXES))
+            findings += check_permutations(split)
+    images = sorted(path for path in files if path in used or is_image_name(os.path.basename(path)))
     findings += _check_images(images, used if loaded else set(images), progress)
-    findings += _list(False, "files are not images and are never read", sorted(files.difference(images)))
+    findings += listed(False, "file", "other than images: never read", sorted(files.difference(images)))
     findings.sort(key=lambda finding: not finding.problem)
     return Diagnosis(dataset, folder, synthetic, len(images), tuple(counts), tuple(findings))
 
@@ -102,6 +91,7 @@ def _load(
     """Every split that loads, by its official number (0: the only one), and why the others do not."""
     splits: dict[int, CrossModalImageDataset] = {}
     findings = []
+    failed: dict[str, dict[int, str]] = {}  # what is wrong, or the image that is missing -> split -> its message
     arguments: dict[int, dict[str, Any]] = {0: {}}
     if adapter is RegDB and (there := list_splits(folder)):
         arguments = {split: {"split_id": split - 1} for split in there}
@@ -113,7 +103,11 @@ def _load(
         try:
             splits[number] = adapter(root=str(folder), verbose=False, **options)
         except (ValueError, OSError) as error:
-            findings.append(Finding(True, f"{_label(number)}{error}"))
+            failed.setdefault(str(error).partition(" is missing")[0], {})[number] = str(error)
+    for messages in failed.values():
+        # An image that is missing is missing in a list of every split.
+        first, *others = messages.values()
+        findings.append(Finding(True, f"{_label(*messages)}{first}", tuple(others)))
     return splits, findings
 
 
@@ -127,10 +121,10 @@ def _walk(folder: Path) -> Iterable[Path]:
 
 def _check_cameras(folder: Path, cameras: Sequence[str], files: set[str]) -> list[Finding]:
     with_images = {
-        str(parent) for path in files if path.lower().endswith(IMAGE_SUFFIXES) for parent in Path(path).parents
+        str(parent) for path in files if is_image_name(os.path.basename(path)) for parent in Path(path).parents
     }
     empty = [camera for camera in cameras if str(folder / camera) not in with_images]
-    return _list(True, "camera folders hold no image: unpack the data set again", empty)
+    return listed(True, "camera folder", "without any image: unpack the data set again", empty)
 
 
 def _expected_counts(folder: Path, layout: Layout) -> tuple[dict[str, int], bool]:
@@ -176,93 +170,19 @@ def _compare(counts: Sequence[Count], synthetic: bool) -> list[Finding]:
     return [Finding(not synthetic, f"counts differ from {source}: {mend}", differing)] if differing else []
 
 
-def _check_identities(
-    label: str, split: CrossModalImageDataset, same_place: Callable[[int, int], bool]
-) -> list[Finding]:
-    findings = []
-    seen: dict[int, dict[int, Item]] = {}  # an image of each modality of each training identity
-    for item in split.train:
-        seen.setdefault(item.pid, {}).setdefault(item.modality, item)
-    for modality in (RGB, IR):
-        alone = [_identity_folder(split, found[modality]) for found in seen.values() if set(found) == {modality}]
-        findings += _list(
-            True,
-            f"{label}training identities have {NAMES[modality].upper()} images only and would be left out: "
-            f"add their {NAMES[1 - modality].upper()} images, or take them out of training",
-            alone,
-        )
-    if sum(len(found) == 2 for found in seen.values()) < 2:
-        text = f"{label}fewer than 2 training identities have both modalities: a batch needs 2, add data"
-        findings.append(Finding(True, text))
-
-    cameras: dict[int, set[int]] = {}
-    for item in split.gallery:
-        cameras.setdefault(item.pid, set()).add(item.camid)
-    unmatched = [
-        item for item in split.query if all(same_place(item.camid, camid) for camid in cameras.get(item.pid, ()))
-    ]
-    folders = dict.fromkeys(_identity_folder(split, item) for item in unmatched)
-    text = f"{label}{len(unmatched)} of {len(split.query)} query images have no match in the gallery and do not count"
-    if len(unmatched) == len(split.query):
-        text += ", so nothing can be scored: name or number the identities of test alike in both modalities"
-    if unmatched:
-        findings.append(Finding(len(unmatched) == len(split.query), text, tuple(folders)))
-    return findings
-
-
-def _identity_folder(split: CrossModalImageDataset, item: Item) -> str:
-    return os.path.relpath(os.path.dirname(item.impath), split.dataset_dir)
-
-
-def _check_permutations(split: SYSUMM01) -> list[Finding]:
-    """The official trials number the images of a folder; another number of images there means other trials."""
-    path = split.dataset_dir / "exp" / "rand_perm_cam.mat"
-    instead = "or test with test.sampling agw"
-    try:
-        tables = read_permutations(path)
-    except (ValueError, OSError) as error:
-        return [Finding(True, f"{error}, {instead}")]
-    held = Counter((item.camid, item.pid) for item in (*split.query, *split.gallery))
-    drawn = {(camid, pid): table.shape[1] for camid, cells in tables.items() for pid, table in cells.items()}
-    test_ids = {pid for _, pid in held}
-    differing = [
-        f"cam{camid}/{pid:04d}: {held[camid, pid]} images, {drawn.get((camid, pid), 0)} in the file"
-        for camid, pid in sorted({*held, *drawn})
-        if pid in test_ids and held[camid, pid] != drawn.get((camid, pid), 0)
-    ]
-    text = f"folders do not fit {path}, which draws the official trials: get the official files, {instead}"
-    return _list(True, text, differing)
-
-
 def _check_images(paths: Sequence[str], used: set[str], progress: bool) -> list[Finding]:
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # decoding leaves the interpreter to others
-        errors = pool.map(_read_error, paths)
-        # disable=None: a bar on a terminal only
-        watched = tqdm(errors, "images", len(paths), leave=False, disable=None if progress else True)
-        broken = {path: error for path, error in zip(paths, watched, strict=True) if error}
+    broken = find_unreadable(paths, progress)
     return [
-        *_list(
+        *listed(
             True,
-            "images cannot be read: replace them or take them out of the data set",
+            "image",
+            "that cannot be read: replace, or take out of the data set",
             [error for path, error in broken.items() if path in used],
         ),
-        *_list(
+        *listed(
             False,
-            "images that no list names cannot be read",
+            "image",
+            "that no list names and that cannot be read",
             [error for path, error in broken.items() if path not in used],
         ),
     ]
-
-
-def _read_error(path: str) -> str:
-    try:
-        read_image(path)
-    except (ValueError, OSError) as error:
-        if os.path.isfile(path) and not os.path.getsize(path):
-            return f"{path} is empty (0 bytes)"
-        return str(error).rpartition(": ")[0]  # what to do is said once, for all of them
-    return ""
-
-
-def _list(problem: bool, text: str, details: Sequence[str]) -> list[Finding]:
-    return [Finding(problem, f"{len(details)} {text}", tuple(details))] if details else []

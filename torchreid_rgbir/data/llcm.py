@@ -7,10 +7,8 @@ from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, Item, find_
 from torchreid_rgbir.data.image_list import numbered, read_image_list, relabelled
 from torchreid_rgbir.data.sysu_mm01 import read_ids
 from torchreid_rgbir.metrics import Rerank, TestFeatures, llcm
-from torchreid_rgbir.metrics.llcm import CAMERAS
+from torchreid_rgbir.metrics.llcm import CAMERAS, NAMES
 from torchreid_rgbir.modality import IR, RGB
-
-NAMES = {RGB: "vis", IR: "nir"}  # in the names of files and folders
 
 _FOLDER_CAMERA = re.compile(r"(?:^|/)cam(\d+)/")
 _FILE_CAMERA = re.compile(r"_c(\d+)_[^/]*$")  # the official training images, vis/0001/0001_c05_s12_f34_vis.jpg

@@ -1,16 +1,13 @@
-"""What the authors of each data set publish about it: folders, cameras, counts, and the camera pairs that its protocol skips."""
+"""What the authors of each data set publish about it: folders, cameras and counts."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from torchreid_rgbir.data.cross_modal import CrossModalImageDataset
 from torchreid_rgbir.data.folder import RGBIRFolder
 from torchreid_rgbir.data.llcm import LLCM
-from torchreid_rgbir.data.llcm import NAMES as LLCM_NAMES
 from torchreid_rgbir.data.regdb import RegDB
 from torchreid_rgbir.data.sysu_mm01 import SYSUMM01
-from torchreid_rgbir.metrics.llcm import CAMERAS as LLCM_CAMERAS
-from torchreid_rgbir.metrics.sysu_mm01 import CAMERAS as SYSU_CAMERAS
+from torchreid_rgbir.metrics import llcm, sysu_mm01
 from torchreid_rgbir.modality import NAMES
 
 TRAIN_IDS, TRAIN_RGB, TRAIN_IR = "training identities", "training RGB images", "training IR images"
@@ -25,16 +22,14 @@ class Layout:
     image_folders: tuple[str, ...]  # images lie below
     camera_folders: tuple[str, ...] = ()  # and below each of these there must be some
     published: dict[str, int] | None = None
-    same_place: Callable[[int, int], bool] = lambda query, gallery: False  # camids whose pairs the protocol skips
 
 
 LAYOUTS = {
     "sysu_mm01": Layout(
         SYSUMM01,
-        image_folders=tuple(f"cam{camid}" for camid in SYSU_CAMERAS),
-        camera_folders=tuple(f"cam{camid}" for camid in SYSU_CAMERAS),
+        image_folders=tuple(f"cam{camid}" for camid in sysu_mm01.CAMERAS),
+        camera_folders=tuple(f"cam{camid}" for camid in sysu_mm01.CAMERAS),
         published={TRAIN_IDS: 395, TRAIN_RGB: 22258, TRAIN_IR: 11909, TEST_IDS: 96, QUERY: 3803, GALLERY: 6775},
-        same_place=lambda query, gallery: (query, gallery) == (3, 2),
     ),
     "regdb": Layout(
         RegDB,
@@ -45,14 +40,12 @@ LAYOUTS = {
         LLCM,
         image_folders=("vis", "nir", "test_vis", "test_nir"),
         camera_folders=tuple(
-            f"test_{LLCM_NAMES[modality]}/cam{camid}" for modality, camids in LLCM_CAMERAS.items() for camid in camids
+            f"test_{llcm.NAMES[modality]}/cam{camid}" for modality, camids in llcm.CAMERAS.items() for camid in camids
         ),
         published={TRAIN_IDS: 713, TEST_IDS: 351},
-        same_place=lambda query, gallery: query == gallery,
     ),
     "rgbir_folder": Layout(
         RGBIRFolder,
         image_folders=tuple(f"{subset}/{name}" for subset in ("train", "test") for name in NAMES),
-        same_place=lambda query, gallery: query == gallery != 0,
     ),
 }

@@ -5,10 +5,9 @@ from pathlib import Path
 from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, Item, find_folder
 from torchreid_rgbir.data.image_list import numbered, read_image_list, relabelled
 from torchreid_rgbir.metrics import Rerank, TestFeatures, regdb
+from torchreid_rgbir.metrics.regdb import NAMES, NUM_SPLITS
 from torchreid_rgbir.modality import IR, RGB
 
-NUM_SPLITS = 10
-NAMES = {"visible": RGB, "thermal": IR}  # in the lists' names
 CAMERAS = {RGB: 1, IR: 2}
 
 
@@ -57,7 +56,7 @@ class RegDB(CrossModalImageDataset):
     def _items(self, subset: str) -> list[Item]:
         return numbered(
             Item(path, pid, CAMERAS[modality], 0, modality, 0)
-            for name, modality in NAMES.items()
+            for modality, name in NAMES.items()
             for path, pid in read_image_list(
                 self.dataset_dir / "idx" / f"{subset}_{name}_{self.split}.txt", self.dataset_dir
             )

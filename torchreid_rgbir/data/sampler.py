@@ -25,9 +25,14 @@ class CrossModalSampler(Sampler[list[int]]):
         num_instances: K, images of an identity *and modality*.
         batches_per_epoch: 0 = enough to draw every image of the larger modality once on average.
         seed: of the whole run.
+        rank, world_size: this process's place among those that share a batch: all draw the same P identities, and each yields its own P / world_size.
+
+    Attributes:
+        num_ids: P.
+        num_own_ids: how many of them this process yields.
 
     Raises:
-        ValueError: P x 2K is not the batch size, P is under 2, or fewer than P identities have both modalities.
+        ValueError: P x 2K is not the batch size, P is under 2 or does not divide, or fewer than P identities have both modalities.
     """
 
     def __init__(
@@ -38,6 +43,8 @@ class CrossModalSampler(Sampler[list[int]]):
         num_instances: int,
         batches_per_epoch: int = 0,
         seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
     ):
         if num_instances < 1 or batch_size < 1 or batch_size % (2 * num_instances):
             raise ValueError(
@@ -51,7 +58,14 @@ class CrossModalSampler(Sampler[list[int]]):
         self.num_ids = batch_size // (2 * num_instances)
         self.num_instances = num_instances
         self.seed = seed
-        self.epoch = 0
+        self.epoch = self.first = 0
+        if self.num_ids % world_size:
+            raise ValueError(
+                f"train.batch_size {batch_size} is {self.num_ids} identities, which {world_size} processes cannot share alike: "
+                f"make it a multiple of {2 * num_instances * world_size}"
+            )
+        self.num_own_ids = self.num_ids // world_size
+        self.own = slice(rank * self.num_own_ids, (rank + 1) * self.num_own_ids)
 
         found: dict[int, tuple[list[int], list[int]]] = {}
         for index, (pid, modality) in enumerate(zip(pids, modalities, strict=True)):
@@ -84,9 +98,10 @@ class CrossModalSampler(Sampler[list[int]]):
         larger = max(sum(len(halves[modality]) for halves in self.images.values()) for modality in (RGB, IR))
         self.num_batches = batches_per_epoch or math.ceil(larger / (self.num_ids * num_instances))
 
-    def set_epoch(self, epoch: int) -> None:
-        """Chooses the epoch that the next pass draws."""
+    def set_epoch(self, epoch: int, first: int = 0) -> None:
+        """Chooses the epoch that the next pass draws, and the batch that it begins with."""
         self.epoch = epoch
+        self.first = first
 
     def __len__(self) -> int:
         return self.num_batches
@@ -95,19 +110,16 @@ class CrossModalSampler(Sampler[list[int]]):
         rng = np.random.default_rng([self.seed, self.epoch])
         everybody = np.array(sorted(self.images))
         waiting: list[int] = []
-        for _ in range(self.num_batches):
+        for number in range(self.num_batches):
             if len(waiting) < self.num_ids:
                 # Those left over from the last pass come first; their turn in the new pass comes after this batch.
                 order = rng.permutation(everybody).tolist()
                 fresh = [pid for pid in order if pid not in waiting][: self.num_ids - len(waiting)]
                 waiting += fresh + [pid for pid in order if pid not in fresh]
             drawn, waiting = waiting[: self.num_ids], waiting[self.num_ids :]
-            yield [
-                int(index)
-                for modality in (RGB, IR)
-                for pid in drawn
-                for index in self._draw(rng, self.images[pid][modality])
-            ]
+            images = [[self._draw(rng, self.images[pid][modality]) for pid in drawn] for modality in (RGB, IR)]
+            if number >= self.first:  # the earlier ones are drawn all the same: the later ones depend on them
+                yield np.concatenate([own for half in images for own in half[self.own]]).tolist()
 
     def _draw(self, rng: np.random.Generator, images: np.ndarray) -> np.ndarray:
         return rng.choice(images, self.num_instances, replace=len(images) < self.num_instances)

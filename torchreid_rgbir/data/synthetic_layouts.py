@@ -12,9 +12,10 @@ import numpy as np
 from scipy.io import savemat
 
 from torchreid_rgbir.data.synthetic_scenes import Camera
+from torchreid_rgbir.metrics import llcm
+from torchreid_rgbir.metrics.galleries import NUM_TRIALS
+from torchreid_rgbir.metrics.regdb import NUM_SPLITS
 from torchreid_rgbir.modality import IR, NAMES, RGB
-
-NUM_TRIALS = 10  # of SYSU-MM01's gallery draws and of RegDB's splits
 
 # Camera 3 (IR) stands where camera 2 (RGB) does; the official protocol skips such pairs.
 SYSU_CAMERAS = (
@@ -86,8 +87,8 @@ def plan_regdb(num_ids: int, images_per_camera: int, seed: int) -> Plan:
             for number in _numbers(images_per_camera):
                 path = f"{folders[camera.modality]}/{pid}/{number:04d}.jpg"
                 plan.pictures.append(Picture(path, pid, camera, number))
-    rng = np.random.default_rng([seed, num_ids, NUM_TRIALS])
-    for split in range(1, NUM_TRIALS + 1):
+    rng = np.random.default_rng([seed, num_ids, NUM_SPLITS])
+    for split in range(1, NUM_SPLITS + 1):
         order = (rng.permutation(num_ids) + 1).tolist()
         for part, ids in (("train", order[: plan.num_train_ids]), ("test", order[plan.num_train_ids :])):
             label_of = {pid: label for label, pid in enumerate(sorted(ids))}
@@ -104,9 +105,8 @@ def plan_llcm(num_ids: int, images_per_camera: int, seed: int) -> Plan:
     """
     plan = _last_fifth(num_ids)
     train_ids = range(1, plan.num_train_ids + 1)
-    words = {RGB: "vis", IR: "nir"}
     for camera in LLCM_CAMERAS:
-        word = words[camera.modality]
+        word = llcm.NAMES[camera.modality]
         for pid in _ids(num_ids):
             folder = f"{word}/{pid:04d}" if pid in train_ids else f"test_{word}/cam{camera.number}/{pid:04d}"
             for number in _numbers(images_per_camera):
@@ -114,7 +114,7 @@ def plan_llcm(num_ids: int, images_per_camera: int, seed: int) -> Plan:
                 name = f"{pid:04d}_c{camera.number:02d}_s{number:06d}_f{number:04d}_{word}.jpg"
                 plan.pictures.append(Picture(f"{folder}/{name}", pid, camera, number))
     label_of = {pid: label for label, pid in enumerate(train_ids)}
-    for modality, word in words.items():
+    for modality, word in llcm.NAMES.items():
         chosen = (p for p in plan.pictures if p.camera.modality == modality and p.pid in label_of)
         plan.files[f"idx/train_{word}.txt"] = _list(sorted(chosen), label_of)
     plan.files["idx/test_id.txt"] = _line(_ids(num_ids)[plan.num_train_ids :])

@@ -38,6 +38,7 @@ class SYSUMM01(CrossModalImageDataset):
         train = self._items(sorted({*train_ids, *val_ids}))
         label = {pid: i for i, pid in enumerate(sorted({item.pid for item in train}))}
         test = self._items(sorted({*test_ids}))
+        self.test_paths = [item.impath for item in test]
         super().__init__(
             train=[item._replace(pid=label[item.pid]) for item in train],
             query=[item for item in test if item.modality == IR],
@@ -57,6 +58,12 @@ class SYSUMM01(CrossModalImageDataset):
         if sampling == "official" and not self.permutations.is_file():
             raise FileNotFoundError(
                 f"{self.permutations} is missing: the official trials are drawn from it, put it there or set test.sampling agw"
+            )
+        lost = [path for path in self.test_paths if path in self.left_out]
+        if sampling == "official" and lost:
+            raise ValueError(
+                f"{len(lost)} test images cannot be read, such as {lost[0]}, and the official trials draw from all of them: "
+                "replace them, or set test.sampling agw"
             )
         super().check_protocol(query, sampling)
 

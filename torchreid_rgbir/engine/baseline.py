@@ -1,6 +1,7 @@
 """torchreid's own models and losses on cross-modal data: its step, our batches and our test, so that numbers can be compared."""
 
 import dataclasses
+import math
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from torchreid_rgbir import host
 from torchreid_rgbir.data.manager import CrossModalDataManager
 from torchreid_rgbir.engine.cross_modal import CrossModalEngine
+from torchreid_rgbir.engine.guard import NonFiniteError
 from torchreid_rgbir.engine.testing import Testing
 from torchreid_rgbir.modality import RGB
 
@@ -48,7 +50,11 @@ class BaselineEngine(CrossModalEngine):
         self.criterion = self.criterion_x  # the softmax engine's name for it
 
     def forward_backward(self, data: dict) -> dict[str, Tensor]:
-        """One step of torchreid's engine; it reads its losses back at every step."""
+        """One step of torchreid's engine; it reads its losses back at every step.
+
+        Raises:
+            NonFiniteError: the loss is not finite.
+        """
         images, pids = (tensor.to(self.device, non_blocking=True) for tensor in self.parse_data_for_train(data))
         transforms = self.datamanager.transforms
         images = transforms.augment(images, len(images) // 2, self.epoch, self.batch_idx)
@@ -59,6 +65,11 @@ class BaselineEngine(CrossModalEngine):
             summary["loss"] = self.weight_t * summary.get("loss_t", 0) + self.weight_x * summary.get("loss_x", 0)
         if "acc" in summary:
             summary["acc"] /= 100  # torchreid counts in per cent
+        if not math.isfinite(summary["loss"]):
+            raise NonFiniteError(
+                f"loss is {summary['loss']} in epoch {self.epoch + 1}, batch {self.batch_idx + 1}: lower train.lr"
+            )
+        self.finite = torch.tensor(True)
         return {name: torch.tensor(value) for name, value in summary.items()}
 
     def extract_features(self, input: Tensor, modality: int = RGB) -> Tensor:

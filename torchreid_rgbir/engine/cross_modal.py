@@ -3,7 +3,6 @@
 import dataclasses
 import datetime
 import logging
-import math
 import os.path as osp
 import time
 from collections.abc import Sequence
@@ -18,11 +17,14 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from torchreid_rgbir import host
+from torchreid_rgbir import distributed
 from torchreid_rgbir.data.cross_modal import Item
 from torchreid_rgbir.data.manager import CrossModalDataManager
-from torchreid_rgbir.engine import checkpoint
+from torchreid_rgbir.data.transforms import to_unit
+from torchreid_rgbir.engine import collapse
+from torchreid_rgbir.engine.resumable import ResumableEngine
 from torchreid_rgbir.engine.testing import Testing
+from torchreid_rgbir.engine.update import Update, compile_works
 from torchreid_rgbir.losses import MSOLoss
 from torchreid_rgbir.metrics import report
 from torchreid_rgbir.metrics.features import TestFeatures
@@ -32,19 +34,16 @@ from torchreid_rgbir.visual.ranked import draw_ranked, ranked_lists, save_pictur
 logger = logging.getLogger(__name__)
 
 
-class _TargetReached(Exception):
-    """An epoch's mean loss met the set condition (claim 9)."""
-
-
-class CrossModalEngine(host.SoftmaxTripletEngine):
-    """Trains a dual-stream model on batches of two modalities; `run()` is torchreid's.
+class CrossModalEngine(ResumableEngine):
+    """Trains a dual-stream model on batches of two modalities.
 
     Args:
         datamanager, model, optimizer, scheduler, use_gpu: torchreid's; the model is on the device already.
         criterion: the sum of the losses; None for an engine that only tests.
-        target_loss: training ends after an epoch whose mean loss is at or under it; 0 = never.
         testing: how the model is scored.
-        about: written into checkpoints, so that a checkpoint alone tells how to use the model.
+        amp, accumulate, ema: of the step; see `Update`.
+        compiled: run the backbone through torch.compile, where that works.
+        **options: of ResumableEngine.
     """
 
     def __init__(
@@ -55,110 +54,95 @@ class CrossModalEngine(host.SoftmaxTripletEngine):
         criterion: MSOLoss | None = None,
         scheduler: LRScheduler | None = None,
         use_gpu: bool = True,
-        target_loss: float = 0.0,
         testing: Testing | None = None,
-        about: dict[str, Any] | None = None,
+        amp: str = "off",
+        accumulate: int = 1,
+        ema: float = 0.0,
+        compiled: bool = False,
+        **options: Any,
     ):
-        super().__init__(
-            datamanager, model, optimizer, weight_x=1, scheduler=scheduler, use_gpu=use_gpu, label_smooth=False
-        )
+        super().__init__(datamanager, model, optimizer, scheduler, use_gpu, **options)
         self.device = torch.device("cuda" if self.use_gpu else "cpu")
         # Outside the registered model: torchreid opens every layer of a model for training, and would save VGG with it.
         self.criterion: Any = criterion if criterion is None else criterion.to(self.device)
-        self.target_loss = target_loss
+        self.update = Update(model, self.guard, self.device, amp, accumulate, ema)
+        if compiled and compile_works(self.device):
+            for network in {self.model, self.tested}:
+                network.compile_backbone()
         self.testing = testing or Testing()
         for loaders in self.test_loader.values():
             loaders["query"].dataset.check_protocol(self.testing.query, self.testing.sampling)
-        self.about = about or {}
         self.features: dict[str, TestFeatures] = {}  # data set -> of its last test
-        self.results: dict[str, dict] = {}  # data set -> what results.json holds
-        self.best_mAP = -1.0
-        self.checkpoint_path = ""  # the last one written
+        self.parallel = model  # the model as the training step calls it, which several processes may share
+        self.trained: list[bool] = []  # which of its parameters require gradients
 
-    def run(self, save_dir: str = "log", **kwargs) -> None:
-        """torchreid's `run`; ends early once the target loss is reached, with the same last test and checkpoint."""
-        try:
-            super().run(save_dir, **kwargs)
-        except _TargetReached:
-            # An empty range of epochs: torchreid goes straight to its last test.
-            super().run(save_dir, **{**kwargs, "start_epoch": self.epoch + 1, "max_epoch": self.epoch + 1})
+    @property
+    def tested(self) -> Any:
+        """The model that is tested and saved: with averaged weights where there are such."""
+        return self.update.tested
 
-    def resume(self, path: str) -> int:
-        """Continues from a checkpoint: weights, optimizer, schedule and best score.
+    @property
+    def parts(self) -> dict[str, Any]:
+        """Whatever has a state besides the model, by its name in a checkpoint."""
+        return super().parts | {"update": self.update}
+
+    def train(
+        self, print_freq: int = 10, fixbase_epoch: int = 0, open_layers: Sequence[str] | None = None
+    ) -> dict[str, float]:
+        """One epoch, or what is left of it. Losses stay on the device and are read back every `print_freq` batches.
 
         Returns:
-            The number of epochs done.
+            The means of the losses.
 
         Raises:
-            FileNotFoundError, ValueError: no checkpoint, or one that does not fit this run.
-        """
-        state = checkpoint.load(path)
-        lacking = [key for key in ("state_dict", "optimizer", "scheduler", "epoch") if key not in state]
-        if lacking:
-            raise ValueError(
-                f"{path} holds no {lacking[0]}: model.resume wants a checkpoint of a run, use model.load_weights"
-            )
-        try:
-            self.model.load_state_dict(state["state_dict"])
-            self.optimizer.load_state_dict(state["optimizer"])
-        except (RuntimeError, ValueError) as error:
-            raise ValueError(
-                f"{path} is of another run ({str(error).splitlines()[-1].strip()}): resume with its config.yaml"
-            ) from None
-        if self.scheduler is not None:
-            self.scheduler.load_state_dict(state["scheduler"])
-        self.best_mAP = state.get("best_mAP", -1.0)
-        self.epoch = state["epoch"]
-        logger.info("resumed from %s after epoch %d", path, self.epoch)
-        return self.epoch
-
-    def train(self, print_freq: int = 10, fixbase_epoch: int = 0, open_layers: Sequence[str] | None = None) -> None:
-        """One epoch. Losses stay on the device and are read back every `print_freq` batches.
-
-        Raises:
-            ValueError: a loss is not finite.
+            ValueError: a loss or a gradient is not finite.
         """
         self.set_model_mode("train")
         self.two_stepped_transfer_learning(self.epoch, fixbase_epoch, open_layers)
-        self.datamanager.sampler.set_epoch(self.epoch)
+        trained = [parameter.requires_grad for parameter in self.model.parameters()]
+        if trained != self.trained:  # torchreid opens layers as epochs pass
+            self.trained, self.parallel = trained, distributed.parallel(self.model)
+        first = self.batches_done
+        self.datamanager.sampler.set_epoch(self.epoch, first)
         self.num_batches = len(self.train_loader)
 
-        start = time.time()
-        means = _Means()
-        bar = tqdm(self.train_loader, f"epoch {self.epoch + 1}/{self.max_epoch}", leave=False, disable=None)
-        for self.batch_idx, data in enumerate(bar):
-            means.add(self.forward_backward(data))
-            done = self.batch_idx + 1
+        start = time.monotonic()
+        bar = progress(self.train_loader, f"epoch {self.epoch + 1}/{self.max_epoch}", self.num_batches, first)
+        for self.batch_idx, data in enumerate(bar, first):
+            self.means.add(self.forward_backward(data), self.finite)
+            self.batches_done = done = self.batch_idx + 1
             if done % print_freq == 0 or done == self.num_batches:
-                losses = self._read(means)
-                text = " ".join(f"{name} {value:.4f}" for name, value in losses.items())
+                losses = self._read()
+                text = " ".join(
+                    f"{name} {value:.4f}" for name, value in losses.items() if name not in collapse.MEASURES
+                )
                 bar.set_postfix_str(text, refresh=False)
                 if bar.disable or done == self.num_batches:
-                    seconds = (time.time() - start) / done
+                    seconds = (time.monotonic() - start) / (done - first)
                     left = seconds * (self.num_batches - done + (self.max_epoch - self.epoch - 1) * self.num_batches)
                     logger.info(
                         "epoch %d/%d batch %d/%d  %s  lr %.3g  %.2f s/batch  eta %s",
                         *(self.epoch + 1, self.max_epoch, done, self.num_batches, text, self.get_current_lr(), seconds),
                         datetime.timedelta(seconds=round(left)),
                     )
-        self.update_lr()
-        if self.target_loss > 0 and losses["loss"] <= self.target_loss:
+                if distributed.anywhere(self.stop.signal is not None):
+                    self.stop.now()
+            if distributed.world_size() == 1:
+                self.stop.check()
+        losses = self.means.read()
+        collapse.warn(losses, self.epoch)
+        if self.is_target(losses):
             logger.info(
                 "mean loss %.4f of epoch %d is at or under the target %g",
                 losses["loss"],
                 self.epoch + 1,
                 self.target_loss,
             )
-            raise _TargetReached
+        return losses
 
-    def _read(self, means: "_Means") -> dict[str, float]:
-        losses = means.read()
-        bad = [name for name, value in losses.items() if not math.isfinite(value)]
-        if bad:
-            raise ValueError(
-                f"{bad[-1]} is {losses[bad[-1]]} in epoch {self.epoch + 1}, at or before batch {self.batch_idx + 1}: lower train.lr; "
-                "no checkpoint of this epoch was written"
-            )
+    def _read(self) -> dict[str, float]:
+        self.guard.check(self.epoch)
+        losses = self.means.read()
         if self.writer is not None:
             step = self.epoch * self.num_batches + self.batch_idx
             for name, value in losses.items():
@@ -173,41 +157,50 @@ class CrossModalEngine(host.SoftmaxTripletEngine):
             data: a batch of the train loader, RGB half first.
 
         Returns:
-            The summed loss, its parts and the accuracy, as tensors on the device.
+            The summed loss, its parts, the accuracy and the measures of collapse, as tensors on the device.
         """
         images, pids = (tensor.to(self.device, non_blocking=True) for tensor in self.parse_data_for_train(data))
-        num_rgb = len(images) // 2
+        sampler = self.datamanager.sampler
+        num_rgb, num_ids = len(images) // 2, sampler.num_own_ids
         transforms = self.datamanager.transforms
         images = transforms.augment(images, num_rgb, self.epoch, self.batch_idx)
 
-        logits, features, maps = self.model(transforms.normalize(images), num_rgb)
-        losses = self.criterion(logits, features, maps, pids, images, num_rgb, self.datamanager.sampler.num_ids)
-
-        self.optimizer.zero_grad()
-        losses["loss"].backward()
-        self.optimizer.step()
+        place = self.batch_idx, len(self.train_loader)
+        with distributed.gradients_stay(self.parallel, not self.update.is_due(*place)):
+            with self.update.autocast():
+                logits, features, maps = self.parallel(transforms.normalize(images), num_rgb)
+            losses = self.criterion(logits, features, maps, pids, to_unit(images), num_rgb, num_ids)
+            if (
+                "loss_id" not in losses
+            ):  # nothing would reach the classifier, and parallel training waits for every gradient
+                losses["loss"] = losses["loss"] + 0 * logits.sum()
+            self.finite = self.update(losses, *place, data["impath"])
         losses["acc"] = (logits.argmax(1) == pids).float().mean()
-        return {name: value.detach() for name, value in losses.items()}
+        whole = distributed.gather_batch(features.detach())
+        return {name: value.detach() for name, value in losses.items()} | collapse.measures(whole, sampler.num_ids)
 
     def extract_features(self, input: Tensor, modality: int = RGB) -> Tensor:
         """Normalised images (B, 3, H, W) of one modality to features (B, D)."""
-        return self.testing.embed(self.model, input, modality)
+        return self.testing.embed(self.tested, input, modality)
 
     @torch.no_grad()
     def extract(self, loaders: Sequence[DataLoader]) -> TestFeatures:
-        """Features of every image of the loaders, in order; each loader holds one modality."""
-        features: list[Tensor] = []
+        """Features of every image of the loaders, in order; each loader holds one modality, and this process's share of it."""
+        distributed.share_buffers(self.tested)
+        parts: list[Tensor] = []
         items: list[Item] = []
         for loader in loaders:
             dataset: Any = loader.dataset
             items += dataset.data
             modality = items[-1].modality
-            for data in tqdm(loader, "extracting features", leave=False, disable=None):
+            features = []
+            for data in progress(loader, "extracting features", len(loader)):
                 images, _, _ = self.parse_data_for_eval(data)
                 images = self.datamanager.transforms.normalize(images.to(self.device, non_blocking=True))
-                features.append(self.extract_features(images, modality))
+                features.append(self.extract_features(images, modality).float())
+            parts.append(distributed.gather_rows(features))
         impaths, pids, camids, _, modalities, numbers = (np.array(column) for column in zip(*items, strict=True))
-        return TestFeatures(torch.cat(features).float().cpu().numpy(), pids, camids, modalities, numbers, impaths)
+        return TestFeatures(torch.cat(parts).numpy(), pids, camids, modalities, numbers, impaths)
 
     def _evaluate(
         self,
@@ -237,57 +230,37 @@ class CrossModalEngine(host.SoftmaxTripletEngine):
             features = dataclasses.replace(features, features=unit)
         dataset: Any = query_loader.dataset
         testing = self.testing
-        settings = dataset.score(
-            features, testing.query, dist_metric, testing.sampling, testing.rerank if is_last else None
+        rerank_now = testing.rerank if is_last else None
+        settings = distributed.from_first(
+            lambda: dataset.score(features, testing.query, dist_metric, testing.sampling, rerank_now)
         )
         results = report.results(
-            dataset_name, settings, query=testing.query, feature=testing.feature, distance=dist_metric
+            dataset_name,
+            settings,
+            query=testing.query,
+            feature=testing.feature,
+            distance=dist_metric,
+            flip=testing.flip,
+            normalize_feature=normalize_feature,
         )
-        self.features[dataset_name], self.results[dataset_name] = features, results | {"flip": testing.flip}
+        self.features[dataset_name], self.results[dataset_name] = features, results
         logger.info("%s", report.terminal_table(results))
-        if visrank:
+        if visrank and distributed.rank() == 0:
             path = osp.join(save_dir, f"visrank_{dataset_name}", "ranked.png")
             lists = ranked_lists(features, testing.query, dataset.protocol.skip, dist_metric, visrank_topk)
             save_picture(draw_ranked(lists, f"{dataset_name}, {testing.query} queries"), path)
             logger.info("ranked results drawn to %s", path)
         mean = settings[0]["mean"]
+        if len(self.results) == 1 and mean["mAP"] < self.best_mAP / 2:
+            noise = np.random.default_rng(0).standard_normal(features.features.shape).astype(np.float32)
+            chance = dataset.score(
+                dataclasses.replace(features, features=noise), testing.query, dist_metric, testing.sampling
+            )
+            collapse.warn_of_chance(mean["mAP"], self.best_mAP, chance[0]["mean"]["mAP"])
         return mean["rank1"], mean["mAP"]
 
-    def save_model(self, epoch: int, rank1: float, save_dir: str, is_best: bool = False) -> None:
-        """Writes `model/model.pth.tar-EPOCH`, and `model/model-best.pth.tar` when the last test's mAP is the best so far."""
-        mAP = next(iter(self.results.values()))["settings"][0]["mean"]["mAP"]
-        is_best = is_best or mAP > self.best_mAP
-        self.best_mAP = max(mAP, self.best_mAP)
-        state = {
-            "state_dict": self.model.state_dict(),
-            "epoch": epoch + 1,
-            "rank1": float(rank1),  # torchreid leaves a numpy scalar, which weights_only refuses
-            "mAP": float(mAP),
-            "best_mAP": float(self.best_mAP),
-            "optimizer": self.optimizer.state_dict(),
-            "scheduler": self.scheduler.state_dict() if self.scheduler is not None else {},
-            "about": self.about,
-        }
-        self.checkpoint_path = osp.join(save_dir, "model", f"model.pth.tar-{epoch + 1}")
-        checkpoint.save(state, self.checkpoint_path)
-        logger.info("checkpoint saved to %s", self.checkpoint_path)
-        if is_best:
-            checkpoint.save(state, osp.join(save_dir, "model", "model-best.pth.tar"))
 
-
-class _Means:
-    """Running means of tensors that stay on their device until they are read."""
-
-    def __init__(self):
-        self.names: list[str] = []
-        self.values: list[Tensor] = []  # the sum so far
-        self.count = 0
-
-    def add(self, values: dict[str, Tensor]) -> None:
-        stacked = torch.stack([value.float() for value in values.values()])
-        self.names = list(values)
-        self.values = [self.values[0] + stacked] if self.values else [stacked]
-        self.count += 1
-
-    def read(self) -> dict[str, float]:
-        return dict(zip(self.names, (self.values[0] / self.count).tolist(), strict=True))
+def progress(loader: DataLoader, text: str, num_batches: int, done: int = 0) -> tqdm:
+    """A bar on a terminal, of the first process alone."""
+    disable = True if distributed.rank() > 0 else None
+    return tqdm(loader, text, num_batches, leave=False, disable=disable, initial=done)

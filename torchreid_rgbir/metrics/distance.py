@@ -42,8 +42,14 @@ class DistanceRows:
         first, self.place = _distinct(gallery)
         if len(first) < len(gallery):
             gallery = gallery[first]
-        self.gallery = gallery / _norms(gallery) if metric == "cosine" else gallery  # (distinct, D)
-        self.gallery_squares = _squares(gallery)
+        if metric == "cosine":
+            self.gallery = gallery / _norms(gallery)  # (distinct, D)
+        else:
+            # An offset that all images share would swallow their differences. The mean is rounded: whole numbers stay whole, and
+            # their distances exact.
+            self.origin = np.rint(gallery.mean(axis=0))  # (D,)
+            self.gallery = gallery - self.origin  # (distinct, D)
+            self.gallery_squares = _squares(self.gallery)
 
     def rows(self, block: slice) -> NDArray:
         """Distances of the queries in `block`: (block, G)."""
@@ -52,6 +58,7 @@ class DistanceRows:
             dist = (query / _norms(query)) @ self.gallery.T  # (block, distinct)
             np.subtract(1, dist, out=dist)
         else:
+            query = query - self.origin
             dist = query @ self.gallery.T
             dist *= -2
             dist += _squares(query)[:, None]

@@ -66,7 +66,8 @@ def check_features(data: TestFeatures) -> TestFeatures:
     """The same rows with the dtypes that TestFeatures promises.
 
     Raises:
-        ValueError: a wrong shape, dtype or length, a value that is not finite or no modality; names the field and the first row.
+        ValueError: a wrong shape, dtype or length, a feature that is not finite or whose length cannot be computed, no modality; names the
+            field and the first row.
     """
     features = np.asarray(data.features)
     if features.ndim != 2 or 0 in features.shape:
@@ -75,12 +76,13 @@ def check_features(data: TestFeatures) -> TestFeatures:
         raise ValueError(f"features: dtype {features.dtype}, expected float32 or float64")
     # float16 is widened; longdouble narrowed; either byte order becomes the machine's.
     features = features.astype(np.float32 if features.dtype.itemsize <= 4 else np.float64, copy=False)
-    squares = np.einsum("nd,nd->n", features, features)  # overflows where a distance would
-    if not np.isfinite(squares).all():
-        row = int(np.argmin(np.isfinite(squares)))
+    squares = np.einsum("nd,nd->n", features, features)  # overflows, or vanishes, where a distance would
+    moderate = np.isfinite(squares) & ((squares >= np.finfo(features.dtype).tiny) | ~features.any(axis=1))
+    if not moderate.all():
+        row = int(np.argmin(moderate))
         value = features[row][np.argmax(np.abs(features[row]))]  # numpy takes NaN for the largest
         raise ValueError(
-            f"features: row {row} holds {value:g}, expected finite numbers of moderate size: extract it again"
+            f"features: row {row} holds {value:g}, expected finite numbers of moderate size: extract or scale them anew"
         )
 
     columns = {name: getattr(data, name) for name in INTEGER_FIELDS}
@@ -91,6 +93,9 @@ def check_features(data: TestFeatures) -> TestFeatures:
         _check_length(name, column, len(features))
         if column.dtype.kind not in "iu":
             raise ValueError(f"{name}: dtype {column.dtype}, expected integers")
+        if column.dtype == np.uint64 and column.max() > np.iinfo(np.int64).max:
+            row = int(np.argmax(column > np.iinfo(np.int64).max))
+            raise ValueError(f"{name}: row {row} is {column[row]}, expected less than 2 ** 63")
         columns[name] = column.astype(np.int64, copy=False)
     _check_smallest("camids", columns["camids"], 0, "cameras are numbered from 1, 0 where unknown")
     if data.image_numbers is not None:

@@ -1,5 +1,6 @@
 """Drawing single-shot galleries as AGW's public code does (Ye et al., PAMI 2021): Python's `random`, seeded with the trial's number."""
 
+import logging
 import random
 from collections.abc import Sequence
 
@@ -7,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchreid_rgbir.metrics.features import TestFeatures
+
+logger = logging.getLogger(__name__)
 
 NUM_TRIALS = 10
 
@@ -16,6 +19,34 @@ def folders(gallery: TestFeatures) -> dict[tuple[int, int], NDArray[np.int64]]:
     changes = np.flatnonzero((np.diff(gallery.pids) != 0) | (np.diff(gallery.camids) != 0)) + 1
     groups = np.split(np.arange(len(gallery)), changes)
     return {(int(gallery.pids[rows[0]]), int(gallery.camids[rows[0]])): rows for rows in groups}
+
+
+def check_numbers(data: TestFeatures) -> None:
+    """AGW's code draws from all files of a folder: features of some of them would give other galleries.
+
+    Without image numbers nobody can tell; a warning says what is then relied on.
+
+    Raises:
+        ValueError: the numbers of a folder (an identity, camera and modality) are not 1 to n; names the first such row.
+    """
+    if data.image_numbers is None:
+        logger.warning(
+            "WARNING: without image_numbers, the images of a folder are taken in the order of their rows: "
+            "the drawn galleries are AGW's only if that is the order of the sorted files, and all of them are there"
+        )
+        return
+    keys = data.modalities, data.pids, data.camids
+    order = np.lexsort([data.image_numbers, *keys])
+    starts = np.ones(len(data), bool)  # where a folder begins
+    starts[1:] = np.any([np.diff(key[order]) != 0 for key in keys], axis=0)
+    places = np.arange(len(data)) - np.flatnonzero(starts)[np.cumsum(starts) - 1] + 1
+    wrong = data.image_numbers[order] != places
+    if wrong.any():
+        row = int(order[wrong].min())
+        raise ValueError(
+            f"image_numbers: row {row} is {data.image_numbers[row]}, but the images of camera {data.camids[row]}, "
+            f"identity {data.pids[row]} are not numbered 1, 2, 3 ... without gap or repetition: extract every test image"
+        )
 
 
 def draw_agw(gallery: TestFeatures, camids: Sequence[int]) -> list[NDArray[np.int64]]:

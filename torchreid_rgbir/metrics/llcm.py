@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchreid_rgbir.metrics.features import TestFeatures, check_features
-from torchreid_rgbir.metrics.galleries import draw_agw
+from torchreid_rgbir.metrics.galleries import check_numbers, draw_agw
 from torchreid_rgbir.metrics.protocol import Setting, modality_of, score_settings
 from torchreid_rgbir.metrics.rerank import Rerank
 from torchreid_rgbir.modality import IR, RGB
@@ -33,6 +33,7 @@ def report(
     first = modality_of(query)
     data = check_features(data)
     _check_cameras(data)
+    check_numbers(data)
     results = []
     for modality in (first, 1 - first):
         queries, gallery = data.of(modality), data.of(1 - modality)

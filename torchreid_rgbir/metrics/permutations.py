@@ -77,13 +77,61 @@ def parse_permutations(cameras: NDArray) -> Permutations:
     return tables
 
 
+def check_images(data: TestFeatures, camids: Sequence[int], permutations: Permutations) -> None:
+    """Compares the images that may be drawn with the permutation file; a folder that only the file knows is warned of.
+
+    Args:
+        data: the images as they were given, so that an error can name the row.
+        camids: the cameras to draw from.
+        permutations: of `read_permutations`.
+
+    Raises:
+        ValueError: no image numbers, one that comes twice, or an image that the file does not know; names the field and the first such row.
+    """
+    if data.image_numbers is None:
+        raise ValueError(
+            "image_numbers is missing: the official trials need the 1-based place of each image in its camera/id folder"
+        )
+    num_images = {
+        (camid, pid): table.shape[1] for camid in camids for pid, table in permutations.get(camid, {}).items()
+    }
+    seen = set()
+    columns = (data.camids, data.pids, data.image_numbers)
+    for row, image in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
+        camid, pid, number = image
+        where = f"camera {camid}, identity {pid}"
+        if image in seen:
+            raise ValueError(
+                f"image_numbers: row {row} is image {number} of {where} once more: number from 1 in each folder"
+            )
+        seen.add(image)
+        if camid in camids and (camid, pid) not in num_images:
+            raise ValueError(
+                f"pids: row {row} is of {where}, of which the permutation file has no images: check pids, camids and the file"
+            )
+        if camid in camids and number > num_images[camid, pid]:
+            raise ValueError(
+                f"image_numbers: row {row} is image {number} of {where}, the permutation file has {num_images[camid, pid]}: "
+                "number from 1 in each folder"
+            )
+    pids, present = set(data.pids.tolist()), {(camid, pid) for camid, pid, _ in seen}
+    absent = [folder for folder in num_images if folder not in present and folder[1] in pids]
+    if absent:
+        logger.warning(
+            "WARNING: the permutation file has images of camera %d, identity %d, the features have none (%d such folders): "
+            "these galleries are not SYSU-MM01's, do not report their numbers as such",
+            *absent[0],
+            len(absent),
+        )
+
+
 def draw_official(
     gallery: TestFeatures, camids: Sequence[int], shots: int, permutations: Permutations
 ) -> list[NDArray[np.int64]]:
     """The first `shots` images of each trial's permutation, for each identity and camera; all of them where there are fewer.
 
     Args:
-        gallery: G images in canonical order (`TestFeatures.of`), with image numbers.
+        gallery: G images in canonical order (`TestFeatures.of`), which `check_images` has passed.
         camids: the cameras to draw from.
         shots: 1 or 10.
         permutations: of `read_permutations`.
@@ -92,44 +140,20 @@ def draw_official(
         The drawn rows of each of the ten trials, ascending.
 
     Raises:
-        ValueError: permutations and features contradict each other; names camera and identity.
+        ValueError: an image is drawn that is not there; names camera and identity.
     """
-    if gallery.image_numbers is None:
-        raise ValueError(
-            "image_numbers is missing: the official trials need the 1-based place of each image in its camera/id folder"
-        )
+    image_numbers = np.asarray(gallery.image_numbers)
     trials: list[list[NDArray[np.int64]]] = [[] for _ in range(NUM_TRIALS)]
     rows_of = {folder: rows for folder, rows in folders(gallery).items() if folder[1] in camids}
     for (pid, camid), rows in rows_of.items():
-        where = f"camera {camid}, identity {pid}"
-        if pid not in permutations.get(camid, {}):
-            raise ValueError(
-                f"the permutation file has no images of {where}, the features have {len(rows)}: check pids, camids and the file"
-            )
         table = permutations[camid][pid]
-        row_of = dict(zip(gallery.image_numbers[rows].tolist(), rows.tolist(), strict=True))
-        if max(row_of) > table.shape[1]:
-            raise ValueError(
-                f"image_numbers: {where} has an image {max(row_of)}, the permutation file numbers {table.shape[1]}: number from 1 in each folder"
-            )
+        row_of = dict(zip(image_numbers[rows].tolist(), rows.tolist(), strict=True))
         for trial, numbers in zip(trials, table[:NUM_TRIALS, :shots].tolist(), strict=True):
             missing = [number for number in numbers if number not in row_of]
             if missing:
                 raise ValueError(
-                    f"{where}: the permutation file draws image {missing[0]} of {table.shape[1]}, the features lack it: extract every test image"
+                    f"image_numbers: no row is image {missing[0]} of camera {camid}, identity {pid}, which the permutation file draws: "
+                    "extract every test image"
                 )
             trial.append(np.sort([row_of[number] for number in numbers]))
-    _warn_of_absent_folders(gallery, camids, permutations)
     return [np.concatenate(trial) if trial else np.empty(0, np.int64) for trial in trials]
-
-
-def _warn_of_absent_folders(gallery: TestFeatures, camids: Sequence[int], permutations: Permutations) -> None:
-    pids, present = set(gallery.pids.tolist()), folders(gallery)
-    absent = [(pid, c) for c in camids for pid in permutations.get(c, {}) if pid in pids and (pid, c) not in present]
-    if absent:
-        logger.warning(
-            "identity %d has images of camera %d in the permutation file and none in the features (%d such folders): "
-            "a gallery without them is not SYSU-MM01's",
-            *absent[0],
-            len(absent),
-        )

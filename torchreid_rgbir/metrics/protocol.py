@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from torchreid_rgbir.metrics.distance import DistanceRows
 from torchreid_rgbir.metrics.features import TestFeatures
-from torchreid_rgbir.metrics.ranking import MEASURES, Scores, Skip, score
+from torchreid_rgbir.metrics.ranking import Scores, Skip, score
 from torchreid_rgbir.metrics.rerank import Rerank
 from torchreid_rgbir.modality import NAMES
 
@@ -39,16 +39,14 @@ def score_settings(
     cmc_over_identities: bool,
     distance: str,
     rerank: Rerank | None = None,
-    dist: NDArray | None = None,
 ) -> list[dict]:
-    """Scores all settings from one ranking.
+    """Scores all settings from one ranking; distances are computed in blocks, never all at once.
 
     Args:
         query, gallery, skip, cmc_over_identities: as in `ranking.score`.
         settings: their trials draw from `gallery`.
         distance: "cosine" or "euclidean".
         rerank: adds, after the settings themselves, each of them once more with k-reciprocal re-ranking.
-        dist: (Q, G) distances, where they are known already; else computed in blocks, never all at once.
 
     Returns:
         One dict a setting, as results.json holds them.
@@ -57,7 +55,7 @@ def score_settings(
         ValueError: an unknown distance, or a setting without any valid query.
     """
     trials = [trial for setting in settings for trial in setting.trials]
-    rows = DistanceRows(query.features, gallery.features, distance).rows if dist is None else dist.__getitem__
+    rows = DistanceRows(query.features, gallery.features, distance).rows
     scores = iter(score(query, gallery, trials, rows, skip, cmc_over_identities))
     results = [_result(setting, [next(scores) for _ in setting.trials]) for setting in settings]
     if rerank is not None:
@@ -72,20 +70,27 @@ def score_settings(
     return results
 
 
+def mean_and_std(trials: Sequence[dict[str, float]]) -> dict:
+    """The trials' measures, their means and (population) standard deviations, as a setting of results.json holds them."""
+    columns = {measure: [trial[measure] for trial in trials] for measure in trials[0]}
+    return {
+        "mean": {measure: float(np.mean(values)) for measure, values in columns.items()},
+        "std": {measure: float(np.std(values)) for measure, values in columns.items()},
+        "trials": list(trials),
+    }
+
+
 def _result(setting: Setting, scores: Sequence[Scores]) -> dict:
     try:
         trials = [trial_scores.means() for trial_scores in scores]
     except ValueError as error:
         named = ", ".join(f"{key} {value}" for key, value in setting.name.items())
         raise ValueError(f"{named}: {error}") from None
-    columns = {measure: [trial[measure] for trial in trials] for measure in MEASURES}
     return {
         **setting.name,
         "num_trials": len(trials),
         "num_queries": len(scores[0].first),
         "num_valid_queries": scores[0].num_valid,
         "num_gallery": len(setting.trials[0]),
-        "mean": {measure: float(np.mean(values)) for measure, values in columns.items()},
-        "std": {measure: float(np.std(values)) for measure, values in columns.items()},
-        "trials": trials,
+        **mean_and_std(trials),
     }

@@ -3,12 +3,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from torchreid_rgbir.metrics.distance import distances
 from torchreid_rgbir.metrics.features import TestFeatures, check_features
 from torchreid_rgbir.metrics.protocol import Setting, modality_of, score_settings
 from torchreid_rgbir.metrics.rerank import Rerank
 from torchreid_rgbir.modality import IR, RGB
 
+NUM_SPLITS = 10
 NAMES = {RGB: "visible", IR: "thermal"}
 
 
@@ -35,19 +35,16 @@ def report(
     Raises:
         ValueError: bad input, or no query has a match.
     """
-    if split is not None and split not in range(1, 11):
-        raise ValueError(f"split {split} does not exist: RegDB has splits 1 to 10")
+    if split is not None and not 1 <= split <= NUM_SPLITS:
+        raise ValueError(f"split {split} does not exist: RegDB has splits 1 to {NUM_SPLITS}")
     first = modality_of(query)
     data = check_features(data)
-    sides = data.of(RGB), data.of(IR)
-    dist = distances(sides[RGB].features, sides[IR].features, distance)  # (visible, thermal)
-    dist_from = dist, np.ascontiguousarray(dist.T)  # one product serves both directions
     results = []
     for modality in (first, 1 - first):
-        queries, gallery = sides[modality], sides[1 - modality]
+        queries, gallery = data.of(modality), data.of(1 - modality)
         name = {"split": split, "direction": f"{NAMES[modality]}->{NAMES[1 - modality]}"}
-        settings = [Setting(name, [np.arange(len(gallery))])]
-        results += score_settings(queries, gallery, settings, skip, False, distance, rerank, dist_from[modality])
+        setting = Setting(name, [np.arange(len(gallery))])
+        results += score_settings(queries, gallery, [setting], skip, False, distance, rerank)
     return sorted(results, key=lambda result: "rerank" in result)
 
 

@@ -2,17 +2,24 @@
 
 import json
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from torchreid_rgbir.atomic import write_text
 from torchreid_rgbir.modality import NAMES
 
 COLUMNS = {"rank1": "Rank-1", "rank5": "Rank-5", "rank10": "Rank-10", "rank20": "Rank-20", "mAP": "mAP", "mINP": "mINP"}
 
 
 def results(
-    dataset: str, settings: Sequence[dict], *, query: str = "ir", feature: str = "bn", distance: str = "cosine"
+    dataset: str,
+    settings: Sequence[dict],
+    *,
+    query: str = "ir",
+    feature: str = "bn",
+    distance: str = "cosine",
+    flip: bool | None = None,
+    normalize_feature: bool | None = None,
 ) -> dict:
     """What results.json holds.
 
@@ -22,42 +29,24 @@ def results(
         query: "ir" or "rgb", the modality that asked (first, where the protocol has both directions).
         feature: which of the model's features was evaluated.
         distance: "cosine" or "euclidean".
+        flip: whether the mirrored image's feature was added; None, and left out, where nobody knows.
+        normalize_feature: whether features were brought to length 1 first; None as for `flip`.
     """
+    made = {"flip": flip, "normalize_feature": normalize_feature}
     return {
         "dataset": dataset,
         "query": query,
         "gallery": NAMES[1 - NAMES.index(query)],
         "feature": feature,
         "distance": distance,
+        **{key: value for key, value in made.items() if value is not None},
         "settings": list(settings),
     }
 
 
 def write_results(path: str | Path, results: dict) -> None:
     """Writes JSON so that the file is either the old one or the new one, never half of it."""
-    path = Path(path)
-    text = json.dumps(results, indent=2, allow_nan=False) + "\n"
-    write_text(path, text)
-
-
-def write_text(path: str | Path, text: str) -> None:
-    """Replaces a file at once: written beside it, flushed to the disk, renamed."""
-    path = Path(path)
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8"
-    ) as file:
-        try:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-            # NamedTemporaryFile is private to the user; a result is as readable as any new file.
-            mask = os.umask(0)
-            os.umask(mask)
-            os.chmod(file.name, 0o666 & ~mask)
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+    write_text(path, json.dumps(results, indent=2, allow_nan=False) + "\n")
 
 
 def check_folder(path: str | Path) -> None:
@@ -97,10 +86,13 @@ def markdown_table(results: dict) -> str:
 
 
 def setting_name(setting: dict) -> str:
-    """A setting in words, e.g. "all-search, single-shot, official"."""
+    """A setting in words, e.g. "all-search, single-shot, official"; one that the data set's authors do not define says so."""
     if "search" in setting:
         shots = {1: "single-shot", 10: "multi-shot"}[setting["shots"]]
         name = f"{setting['search']}-search, {shots}, {setting['sampling']}"
+        name += ", RGB queries (not official)" if setting.get("query") == "rgb" else ""
+    elif "splits" in setting:
+        name = f"{setting['direction']}, mean of {len(setting['splits'])} splits"
     else:
         name = setting["direction"] + (f", split {setting['split']}" if setting.get("split") else "")
     rerank = setting.get("rerank")
@@ -108,7 +100,12 @@ def setting_name(setting: dict) -> str:
 
 
 def _caption(results: dict) -> str:
-    return f"{results['dataset']}: {results['query']} queries, {results['distance']} distance, {results['feature']} features; measures in %"
+    """What is true of every row; a row that names its direction says who asks."""
+    asks = "" if any("direction" in setting for setting in results["settings"]) else f"{results['query']} queries, "
+    made = (", flip test" if results.get("flip") else "") + (
+        ", L2-normalised" if results.get("normalize_feature") else ""
+    )
+    return f"{results['dataset']}: {asks}{results['distance']} distance, {results['feature']} features{made}; measures in %"
 
 
 def _cells(results: dict) -> list[list[str]]:

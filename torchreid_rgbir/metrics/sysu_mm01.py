@@ -7,8 +7,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from torchreid_rgbir.metrics.features import TestFeatures, check_features
-from torchreid_rgbir.metrics.galleries import draw_agw
-from torchreid_rgbir.metrics.permutations import Permutations, draw_official, parse_permutations, read_permutations
+from torchreid_rgbir.metrics.galleries import check_numbers, draw_agw
+from torchreid_rgbir.metrics.permutations import (
+    Permutations,
+    check_images,
+    draw_official,
+    parse_permutations,
+    read_permutations,
+)
 from torchreid_rgbir.metrics.protocol import Setting, modality_of, score_settings
 from torchreid_rgbir.metrics.rerank import Rerank
 from torchreid_rgbir.modality import IR, NAMES, RGB
@@ -75,7 +81,7 @@ def report(
         data: every test image of both modalities.
         permutations: as in `evaluate`.
         query: "ir" is the official direction. "rgb" is the reverse, which the authors do not define: every RGB test image asks a gallery
-            drawn in the same way from the IR cameras (3 and 6; indoor 3), and a query of camera 2 skips camera 3.
+            drawn in the same way from the IR cameras (3 and 6; indoor 3), and a query of camera 2 skips camera 3. Its settings say `query`.
         distance: "cosine" or "euclidean".
         sampling: "official", the trials of rand_perm_cam.mat, or "agw", those of AGW's public code (single-shot only).
         rerank: adds each setting once more with k-reciprocal re-ranking among the queries and the trial's whole gallery.
@@ -118,6 +124,11 @@ def _score(
 
     queries, gallery = data.of(modality), data.of(1 - modality)
     tables = _tables(permutations) if permutations is not None and sampling == "official" else None
+    if tables is None:
+        check_numbers(data)
+    else:
+        check_images(data, sorted({camid for search in searches for camid in SEARCHES[modality][search]}), tables)
+    reverse = {"query": NAMES[modality]} if modality == RGB else {}
     settings = []
     for search in searches:
         for num_shots in shots:
@@ -125,7 +136,7 @@ def _score(
             trials = (
                 draw_agw(gallery, cameras) if tables is None else draw_official(gallery, cameras, num_shots, tables)
             )
-            settings.append(Setting({"search": search, "shots": num_shots, "sampling": sampling}, trials))
+            settings.append(Setting({"search": search, "shots": num_shots, "sampling": sampling} | reverse, trials))
     return score_settings(queries, gallery, settings, skip, True, distance, rerank)
 
 
@@ -153,11 +164,3 @@ def _check_cameras(data: TestFeatures) -> None:
         raise ValueError(
             f"modalities: row {row} is {NAMES[modality]}, but SYSU-MM01's camera {camid} is {NAMES[1 - modality]}"
         )
-    if data.image_numbers is not None:
-        places = np.stack([data.camids, data.pids, data.image_numbers], axis=1)
-        _, rows, counts = np.unique(places, axis=0, return_index=True, return_counts=True)
-        if counts.max() > 1:
-            camid, pid, number = places[rows[np.argmax(counts > 1)]]
-            raise ValueError(
-                f"image_numbers: {number} comes twice in camera {camid}, identity {pid}: number the images from 1 in each folder"
-            )

@@ -1,0 +1,187 @@
+"""A run that is stopped anywhere and resumed ends exactly as the one that was not."""
+
+import os
+import random
+import shutil
+import signal
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from tests import tiny
+from tests.runs import assert_same_run
+from torchreid_rgbir import config
+from torchreid_rgbir.cli import main
+from torchreid_rgbir.engine import CrossModalEngine
+from torchreid_rgbir.engine.checkpoint_folder import numbered
+from torchreid_rgbir.models import MODELS
+from torchreid_rgbir.train import train
+
+
+@pytest.fixture
+def cfg(fast_cfg):  # its tests follow each epoch
+    return fast_cfg
+
+
+def in_folder(cfg, folder, *words):
+    return config.override(cfg.clone(), ["data.save_dir", str(folder), *words])
+
+
+def send_at(monkeypatch, method, call, number=signal.SIGTERM):
+    """The process sends itself a signal at the `call`-th call of an engine's method, from 1."""
+    original, calls = getattr(CrossModalEngine, method), []
+
+    def counted(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == call:
+            os.kill(os.getpid(), number)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(CrossModalEngine, method, counted)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(sysu_root, tmp_path_factory):
+    """A whole run; not to be written to."""
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(MODELS, "dual_resnet18", tiny.tiny_resnet)
+        train(tiny.configuration(sysu_root, folder))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("method", "call", "left"),
+    [
+        ("forward_backward", 2, "model.pth.tar-0-2"),  # in the middle of the first epoch
+        ("forward_backward", 6, "model.pth.tar-1-3"),  # in its last step: the test is still to come
+        ("extract_features", 2, "model.pth.tar-0-3"),  # in the first epoch's test
+        ("save_model", 1, "model.pth.tar-1"),  # while saving
+        ("forward_backward", 1, "model.pth.tar-0-1"),
+    ],
+)
+def test_a_stopped_run_ends_as_the_uninterrupted_one(cfg, tmp_path, uninterrupted, monkeypatch, method, call, left):
+    stopped = in_folder(cfg, tmp_path / "stopped", "model.resume", "auto")
+    with monkeypatch.context() as patch:
+        send_at(patch, method, call)
+        with pytest.raises(SystemExit) as status:
+            train(stopped)
+    assert status.value.code == 143
+    assert numbered(tmp_path / "stopped" / "model")[-1].name == left
+    torch.manual_seed(5), np.random.seed(5), random.seed(5)  # another process
+    train(stopped)
+    assert_same_run(uninterrupted, tmp_path / "stopped")
+
+
+def test_it_may_be_stopped_again_and_again(cfg, tmp_path, uninterrupted, monkeypatch):
+    stopped = in_folder(cfg, tmp_path / "stopped", "model.resume", "auto")
+    with monkeypatch.context() as patch:
+        for _ in range(6):
+            patch.undo()
+            send_at(patch, "forward_backward", 1)
+            with pytest.raises(SystemExit):
+                train(stopped)
+    train(stopped)
+    assert_same_run(uninterrupted, tmp_path / "stopped")
+
+
+def test_random_states_and_the_dropout_that_draws_from_them_are_kept(cfg, tmp_path, monkeypatch):
+    """No part of ours draws from the global states; a user's model may."""
+    forward = CrossModalEngine.forward_backward
+    drawn = []
+
+    def drawing(self, data):
+        drawn.append((torch.rand(1).item(), np.random.rand(), random.random()))
+        return forward(self, data)
+
+    monkeypatch.setattr(CrossModalEngine, "forward_backward", drawing)
+    train(in_folder(cfg, tmp_path / "whole"))
+    whole, drawn[:] = list(drawn), []
+    stopped = in_folder(cfg, tmp_path / "stopped", "model.resume", "auto", "data.workers", "1")
+    with monkeypatch.context() as patch:
+        send_at(patch, "forward_backward", 2)
+        with pytest.raises(SystemExit):
+            train(stopped)
+    train(stopped)
+    assert drawn == whole and len(set(whole)) == 6
+
+
+def test_ctrl_c_saves_and_is_answered_with_130(cfg, tmp_path, monkeypatch, capsys):
+    (tmp_path / "cfg.yaml").write_text(in_folder(cfg, tmp_path / "run").dump())
+    send_at(monkeypatch, "forward_backward", 2, signal.SIGINT)
+    assert main(["train", "--config-file", str(tmp_path / "cfg.yaml")]) == 130
+    assert (tmp_path / "run" / "model" / "model.pth.tar-0-2").exists()
+    assert "SIGINT: go on from" in (tmp_path / "run" / "train.log").read_text()
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL  # as it was
+
+
+def test_a_signal_is_answered_within_a_step_and_a_save(cfg, tmp_path, monkeypatch):
+    steps = []
+    forward = CrossModalEngine.forward_backward
+    monkeypatch.setattr(
+        CrossModalEngine, "forward_backward", lambda self, data: steps.append(time.time()) or forward(self, data)
+    )
+    send_at(monkeypatch, "forward_backward", 2)
+    with pytest.raises(SystemExit):
+        train(in_folder(cfg, tmp_path / "run"))
+    assert len(steps) == 2
+
+
+def test_the_last_checkpoints_and_the_best_are_kept(cfg, tmp_path):
+    train(in_folder(cfg, tmp_path, "train.max_epoch", "4", "sampler.batches_per_epoch", "1", "test.eval_freq", "-1"))
+    names = sorted(path.name for path in (tmp_path / "model").iterdir())
+    assert names == ["SHA256SUMS", "model-best.pth.tar", "model.pth.tar-3", "model.pth.tar-4"]
+
+
+def test_checkpoints_every_other_epoch_and_at_the_end(cfg, tmp_path):
+    words = ["train.max_epoch", "5", "train.checkpoint_freq", "2", "train.keep_checkpoints", "9"]
+    train(in_folder(cfg, tmp_path, *words, "sampler.batches_per_epoch", "1", "test.eval_freq", "-1"))
+    assert [path.name[-1] for path in numbered(tmp_path / "model")] == ["2", "4", "5"]
+
+
+def test_a_damaged_checkpoint_is_reported_and_the_one_before_it_used(cfg, tmp_path, uninterrupted, capsys):
+    shutil.copytree(uninterrupted, tmp_path / "run")
+    newest = tmp_path / "run" / "model" / "model.pth.tar-2"
+    data = bytearray(newest.read_bytes())
+    data[len(data) // 2] ^= 1
+    newest.write_bytes(data)
+    (tmp_path / "run" / "results.json").unlink()
+    train(in_folder(cfg, tmp_path / "run", "model.resume", "auto"))
+    assert "model.pth.tar-2 is damaged (its checksum" in capsys.readouterr().out
+    assert_same_run(uninterrupted, tmp_path / "run")
+
+
+def test_nothing_but_damaged_checkpoints_is_an_error(cfg, tmp_path):
+    train(in_folder(cfg, tmp_path / "run", "train.max_epoch", "1"))
+    path = tmp_path / "run" / "model" / "model.pth.tar-1"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ValueError, match="none of the 1 checkpoints"):
+        train(in_folder(cfg, tmp_path / "run", "model.resume", "auto"))
+
+
+def test_a_run_that_lacks_only_its_results_is_scored_again(cfg, tmp_path, uninterrupted):
+    shutil.copytree(uninterrupted, tmp_path / "run")
+    (tmp_path / "run" / "results.json").unlink()
+    before = (tmp_path / "run" / "model" / "model.pth.tar-2").stat().st_mtime_ns
+    train(in_folder(cfg, tmp_path / "run", "model.resume", "auto"))
+    assert (tmp_path / "run" / "model" / "model.pth.tar-2").stat().st_mtime_ns == before
+    assert_same_run(uninterrupted, tmp_path / "run")
+
+
+def test_a_run_that_met_its_target_is_not_trained_on(cfg, tmp_path):
+    words = ["train.max_epoch", "50", "train.target_loss", "1000", "model.resume", "auto"]
+    for _ in range(2):
+        train(in_folder(cfg, tmp_path, *words))
+    assert [path.name for path in numbered(tmp_path / "model")] == ["model.pth.tar-1"]
+
+
+def test_a_folder_with_another_run_is_refused_and_the_same_run_warned_of(cfg, tmp_path, capsys):
+    train(in_folder(cfg, tmp_path, "train.max_epoch", "1"))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(ValueError, match=r"holds another run.*\(train.lr\).*set data.save_dir"):
+        train(in_folder(cfg, tmp_path, "train.max_epoch", "1", "train.lr", "0.5"))
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    train(in_folder(cfg, tmp_path, "train.max_epoch", "1"))
+    assert "of this same run, which starts over" in capsys.readouterr().out

@@ -1,0 +1,54 @@
+"""Finds the images of a data set that cannot be read, and leaves them out if asked to."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from tqdm import tqdm
+
+from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, read_image
+
+
+def find_unreadable(paths: Sequence[str], progress: bool = False) -> dict[str, str]:
+    """Decodes every image, several at a time.
+
+    Args:
+        paths: of images.
+        progress: shows a bar, if standard error is a terminal.
+
+    Returns:
+        What is wrong with each one that cannot be read, by its path, in the order of `paths`.
+    """
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # decoding leaves the interpreter to others
+        errors = pool.map(_error, paths)
+        # disable=None: a bar on a terminal only
+        watched = tqdm(errors, "images", len(paths), leave=False, disable=None if progress else True)
+        return {path: error for path, error in zip(paths, watched, strict=True) if error}
+
+
+def leave_out_unreadable(datasets: Sequence[CrossModalImageDataset]) -> dict[str, str]:
+    """Takes the images that cannot be read out of data sets, in place.
+
+    Returns:
+        What `find_unreadable` found.
+
+    Raises:
+        ValueError: one of them has no image left.
+    """
+    broken = find_unreadable(sorted({item.impath for dataset in datasets for item in dataset.data}), progress=True)
+    for dataset in datasets:
+        for name in ("train", "query", "gallery", "data"):
+            items = [item for item in getattr(dataset, name) if item[0] not in broken]
+            setattr(dataset, name, items)
+        if not dataset.data:
+            raise ValueError(f"none of the {dataset.mode} images can be read: {next(iter(broken.values()))}")
+        dataset.left_out = broken
+    return broken
+
+
+def _error(path: str) -> str:
+    try:
+        read_image(path)
+    except (ValueError, OSError) as error:
+        return str(error).rpartition(": ")[0]  # what to do is said once, for all of them
+    return ""

@@ -1,0 +1,28 @@
+"""Every random state that a run may draw from, as plain numbers that `torch.load(weights_only=True)` reads."""
+
+import random
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def state_dict() -> dict[str, Any]:
+    """The states of Python's, numpy's and torch's generators, on the CPU and on every GPU."""
+    kind, keys, *rest = np.random.get_state(legacy=True)
+    return {
+        "python": random.getstate(),
+        "numpy": (kind, np.asarray(keys).tolist(), *rest),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def load_state_dict(state: dict[str, Any]) -> None:
+    """Sets them; those of GPUs only where there are as many as there were."""
+    version, keys, gauss = state["python"]
+    random.setstate((version, tuple(keys), gauss))
+    np.random.set_state(tuple(state["numpy"]))
+    torch.set_rng_state(state["torch"])
+    if torch.cuda.is_available() and torch.cuda.device_count() == len(state["cuda"]):
+        torch.cuda.set_rng_state_all(state["cuda"])

@@ -1,0 +1,71 @@
+"""What a number came from: versions, command line, code, data and configuration."""
+
+import hashlib
+import platform
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+import torchvision
+from yacs.config import CfgNode
+
+import torchreid_rgbir
+from torchreid_rgbir import host
+from torchreid_rgbir.data.cross_modal import Item
+from torchreid_rgbir.data.manager import CrossModalDataManager
+
+
+def versions() -> dict[str, str]:
+    """Of everything that a number may depend on."""
+    return {
+        "torchreid_rgbir": torchreid_rgbir.__version__,
+        "torchreid": host.torchreid.__version__,
+        "torch": str(torch.__version__),  # a TorchVersion is not plain text
+        "torchvision": torchvision.__version__,
+        "numpy": numpy.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def provenance(cfg: CfgNode, datamanager: CrossModalDataManager, seconds: float) -> dict[str, Any]:
+    """What results.json keeps so that a run can be repeated.
+
+    Args:
+        cfg: the run's configuration.
+        datamanager: with the data that it used.
+        seconds: that the run took, with what it was resumed from.
+    """
+    train: Any = datamanager.train_loader.dataset
+    data = {"train": fingerprint(train.train)}
+    for name, loaders in datamanager.test_loader.items():
+        data[name] = fingerprint(item for loader in loaders.values() for item in loader.dataset.data)
+    return {
+        "command": sys.argv,
+        "git": git_revision(Path(torchreid_rgbir.__file__).parent),
+        "device": torch.cuda.get_device_name() if datamanager.use_gpu else "cpu",
+        "configuration": {key: value for key, value in cfg.items()},
+        "data": data,
+        "num_left_out": len(datamanager.left_out),  # images that cannot be read
+        "batches_per_epoch": len(datamanager.sampler),
+        "seconds": round(seconds, 1),
+    }
+
+
+def fingerprint(items: Iterable[Item]) -> dict[str, Any]:
+    """How many files, and one number for all of their names (with identity, camera and modality; the folder that holds them does not count)."""
+    lines = sorted(f"{Path(i.impath).parent.name}/{Path(i.impath).name} {i.pid} {i.camid} {i.modality}" for i in items)
+    return {"num_files": len(lines), "sha256": hashlib.sha256("\n".join(lines).encode(errors="replace")).hexdigest()}
+
+
+def git_revision(folder: Path) -> str | None:
+    """The commit of the checkout that holds `folder`, with "+changes" where files differ from it; None without one."""
+    try:
+        words = ["git", "-C", str(folder), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+changes"]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
