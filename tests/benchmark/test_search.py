@@ -33,5 +33,7 @@ def test_figures_and_their_names():
         "alone",
         "alone_filtered",
     }
-    assert {"search_2000_index", "search_2000_exact", "search_2000_add"} < set(measured["medians"])
+    assert {"search_2000_index", "search_2000_index_alone", "search_2000_exact_alone", "search_2000_add"} < set(
+        measured["medians"]
+    )
     assert all(0.9 < recall <= 1 for recall in measured["recalls"].values())

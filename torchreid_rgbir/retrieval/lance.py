@@ -35,6 +35,7 @@ COLUMNS = ("path", "category", "camera", "time", "extra")
 # them loses a seventh of the nearest images.
 NUM_PARTITIONS = 8
 GRAPH_DEGREE, CONSTRUCTION_CANDIDATES, SEARCH_CANDIDATES = 20, 150, 100
+FILTERED_CANDIDATES = 300  # a filter hides most of what the graph leads to
 REFINE = 4  # of so many times k candidates the stored features decide, not their 8-bit codes
 
 
@@ -152,8 +153,9 @@ class LanceGallery(Gallery):
 
     def _ask_index(self, query: NDArray, k: int, where: Where) -> list[Match]:
         with _working(self.where):
+            candidates = FILTERED_CANDIDATES if where else SEARCH_CANDIDATES
             asked = self._table.search(query, vector_column_name="feature").distance_type("cosine").limit(k)
-            asked = asked.nprobes(NUM_PARTITIONS).ef(max(SEARCH_CANDIDATES, REFINE * k)).refine_factor(REFINE)
+            asked = asked.nprobes(NUM_PARTITIONS).ef(max(candidates, REFINE * k)).refine_factor(REFINE)
             if where:
                 asked = asked.where(_sql(where), prefilter=True)
             found = asked.select([*COLUMNS, "_distance"]).to_arrow()
@@ -174,14 +176,18 @@ class LanceGallery(Gallery):
         with _working(self.where), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*cleanup_older_than=0")  # our docstring says the same
             index = index or (erase and self._indexed)  # its codes tell of removed images too
+            if index:
+                # First everything else: to move rows under an index makes the library build it again.
+                for made in self._table.list_indices():
+                    self._table.drop_index(made.name)
             if erase:
                 # The library's own compaction leaves a file alone while less than a tenth of its rows are removed.
                 self._table.add(self._table.search().to_batches(BATCH_ROWS), mode="overwrite")
-            if index:
-                self._make_index()
             self._table.optimize(
                 cleanup_older_than=timedelta(0) if erase else timedelta(hours=1), delete_unverified=erase
             )
+            if index:
+                self._make_index()
             self._renew()
 
     def _make_index(self) -> None:
