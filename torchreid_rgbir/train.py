@@ -19,7 +19,7 @@ from torchreid_rgbir.losses import MSOLoss
 from torchreid_rgbir.metrics import Rerank, report
 from torchreid_rgbir.models import MODELS, DualResNet
 from torchreid_rgbir.provenance import provenance, versions
-from torchreid_rgbir.run_folder import CONFIG, check_unused, run_folder
+from torchreid_rgbir.run_folder import CONFIG, compare_with_run, run_folder
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +38,8 @@ def train(cfg: CfgNode) -> CrossModalEngine:
     host.utils.set_random_seed(cfg.train.seed)
     save_dir = Path(cfg.data.save_dir).expanduser()
     with run_folder(save_dir, "test.log" if cfg.test.evaluate else "train.log") as folder:
-        if not (cfg.test.evaluate or cfg.model.resume):
-            check_unused(save_dir, cfg)
+        if not cfg.test.evaluate:
+            compare_with_run(save_dir, cfg)
         engine = build_engine(cfg)
         folder.open()
         # A test in the folder of a training run leaves that run's own record as it is.
