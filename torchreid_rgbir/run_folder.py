@@ -12,7 +12,7 @@ from typing import TextIO
 
 from yacs.config import CfgNode
 
-from torchreid_rgbir import config
+from torchreid_rgbir import atomic, config
 from torchreid_rgbir.engine.checkpoint_folder import numbered
 
 logger = logging.getLogger(__name__)
@@ -21,11 +21,11 @@ CONFIG, LOCK = "config.yaml", ".lock"
 OF_THIS_START = ("model.resume", "train.start_epoch")  # keys that say where a process begins, not what the run is
 
 
-def check_unused(folder: Path, cfg: CfgNode) -> None:
-    """For a run that starts at its beginning: nothing of another run may be lost.
+def compare_with_run(folder: Path, cfg: CfgNode) -> None:
+    """Before a run begins in a folder that may hold one: nothing of another run may be lost or mixed up with this one.
 
     Raises:
-        ValueError: the folder holds checkpoints of another configuration.
+        ValueError: the folder holds checkpoints of another configuration, and `cfg` does not go on from them.
     """
     found = numbered(folder / "model")
     if not found:
@@ -33,12 +33,17 @@ def check_unused(folder: Path, cfg: CfgNode) -> None:
     path = folder / CONFIG
     changed = config.differences(config.load(str(path)), cfg) if path.is_file() else ["all of it"]
     changed = [key for key in changed if key not in OF_THIS_START]
-    if changed:
+    resume = cfg.model.resume
+    if resume == "auto" or (resume and Path(resume).expanduser().absolute().parent == (folder / "model").absolute()):
+        if changed:
+            logger.warning("the run in %s goes on with other settings than it had: %s", folder, ", ".join(changed))
+    elif changed:
         raise ValueError(
             f"{folder} holds another run, of another configuration ({', '.join(changed[:4])}): set data.save_dir to a new folder, "
             "or go on with that run by model.resume auto"
         )
-    logger.warning("%s is of this same run, which starts over: model.resume auto would go on from it", found[-1])
+    elif not resume:
+        logger.warning("%s is of this same run, which starts over: model.resume auto would go on from it", found[-1])
 
 
 class RunFolder(io.TextIOBase):
@@ -77,6 +82,7 @@ class RunFolder(io.TextIOBase):
             raise OSError(
                 f"{error.filename} cannot be written ({error.strerror}): set data.save_dir to another folder"
             ) from None
+        atomic.remove_left_over(self.folder)
         self.file.write(self.early.getvalue())
 
     def write(self, text: str) -> int:

@@ -21,7 +21,11 @@ from torchreid_rgbir.metrics import Rerank, report
 from torchreid_rgbir.models import MODELS, DualResNet
 from torchreid_rgbir.models.sync_batchnorm import synchronize
 from torchreid_rgbir.provenance import provenance, versions
+<<<<<<< HEAD
+from torchreid_rgbir.run_folder import CONFIG, compare_with_run, run_folder
+=======
 from torchreid_rgbir.run_folder import CONFIG, check_unused, log_to, run_folder
+>>>>>>> main
 
 logger = logging.getLogger(__name__)
 
@@ -58,8 +62,8 @@ def train(cfg: CfgNode) -> CrossModalEngine:
 
 def _train(cfg: CfgNode, save_dir: Path) -> CrossModalEngine:
     with run_folder(save_dir, "test.log" if cfg.test.evaluate else "train.log") as folder:
-        if not (cfg.test.evaluate or cfg.model.resume):
-            check_unused(save_dir, cfg)
+        if not cfg.test.evaluate:
+            compare_with_run(save_dir, cfg)
         engine = build_engine(cfg)
         folder.open()
         # A test in the folder of a training run leaves that run's own record as it is.

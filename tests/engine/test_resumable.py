@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from tests import tiny
-from tests.runs import assert_same_run
-from torchreid_rgbir import config
+from tests.runs import assert_equal, assert_same_run
+from torchreid_rgbir import config, host
 from torchreid_rgbir.cli import main
-from torchreid_rgbir.engine import CrossModalEngine
+from torchreid_rgbir.engine import CrossModalEngine, checkpoint
 from torchreid_rgbir.engine.checkpoint_folder import numbered
 from torchreid_rgbir.models import MODELS
 from torchreid_rgbir.train import train
@@ -185,3 +185,34 @@ def test_a_folder_with_another_run_is_refused_and_the_same_run_warned_of(cfg, tm
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     train(in_folder(cfg, tmp_path, "train.max_epoch", "1"))
     assert "of this same run, which starts over" in capsys.readouterr().out
+
+
+def test_going_on_with_other_settings_is_told(cfg, tmp_path, capsys):
+    train(in_folder(cfg, tmp_path, "train.max_epoch", "1"))
+    train(in_folder(cfg, tmp_path, "train.max_epoch", "2", "model.resume", "auto"))
+    assert "goes on with other settings than it had: train.max_epoch" in capsys.readouterr().out
+
+
+def test_a_checkpoint_from_elsewhere_does_not_go_on_in_another_runs_folder(cfg, tmp_path):
+    for name, rate in (("one", "0.1"), ("two", "0.2")):
+        train(in_folder(cfg, tmp_path / name, "train.max_epoch", "1", "train.lr", rate))
+    path = str(tmp_path / "two" / "model" / "model.pth.tar-1")
+    with pytest.raises(ValueError, match="holds another run"):
+        train(in_folder(cfg, tmp_path / "one", "train.lr", "0.2", "model.resume", path))
+
+
+def test_a_checkpoint_of_torchreids_own_engine_is_gone_on_from(cfg, tmp_path):
+    """It has neither a place in the epoch nor random states, and an optimizer of several kernels."""
+    engine = train(in_folder(cfg, tmp_path / "ours", "train.max_epoch", "1"))
+    optimizer = engine.optimizer.state_dict()
+    for group in optimizer["param_groups"]:
+        group["fused"] = None
+    state = {"state_dict": engine.model.state_dict(), "epoch": 1, "rank1": np.float64(0.5)}
+    host.utils.save_checkpoint(
+        state | {"optimizer": optimizer, "scheduler": engine.scheduler.state_dict()}, str(tmp_path / "stock")
+    )
+    stock = str(tmp_path / "stock" / "model.pth.tar-1")
+    train(in_folder(cfg, tmp_path / "stock", "model.resume", stock))
+    train(in_folder(cfg, tmp_path / "ours", "model.resume", "auto"))
+    one, two = (checkpoint.load(tmp_path / name / "model" / "model.pth.tar-2") for name in ("ours", "stock"))
+    assert_equal(one["state_dict"], two["state_dict"])
