@@ -92,6 +92,13 @@ def test_overrides_that_cannot_be(words, message):
         config.override(config.defaults(), words)
 
 
+def test_off_is_a_word_though_yaml_reads_it_as_false(tmp_path):
+    cfg = config.override(config.defaults(), ["train.amp", "off"])
+    config.check(cfg)
+    (tmp_path / "config.yaml").write_text(cfg.dump())
+    assert config.load(str(tmp_path / "config.yaml")).train.amp == "off"
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -103,6 +110,10 @@ def test_overrides_that_cannot_be(words, message):
         ),
         (["loss.cmcc.form", "hard"], "choose from soft_margin, ratio"),
         (["train.batch_size", "0"], "train.batch_size is 0"),
+        (["train.accumulate", "0"], "train.accumulate is 0"),
+        (["train.ema", "1"], "train.ema is 1.0: it must be 0 to 0.999999"),
+        (["train.amp", "half"], "choose from off, bf16, fp16"),
+        (["data.cache", "memory"], "choose from none, ram, disk"),
         (["loss.mso.weight_id", "-1"], "loss.mso.weight_id is -1.0: it must be 0 or more"),
         (
             [

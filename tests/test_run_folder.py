@@ -105,3 +105,12 @@ def test_the_clock_may_be_set_back(fast_cfg, tmp_path):
         os.utime(path, (0, 0) if path.name.endswith("2") else None)
     engine = train(config.override(fast_cfg, ["model.resume", "auto", "train.max_epoch", "3"]))
     assert engine.checkpoint_path.endswith("tar-3") and engine.losses["loss"] > 0
+
+
+def test_what_a_killed_process_was_writing_is_removed(fast_cfg, tmp_path):
+    left = [tmp_path / "run" / name for name in (".results.json.1.writing", "model/.model.pth.tar-1.1.writing")]
+    for path in left:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    train(config.override(fast_cfg, ["train.max_epoch", "1"]))
+    assert not any(path.exists() for path in left)

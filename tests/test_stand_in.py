@@ -90,7 +90,7 @@ MISTAKES = [
     ("model.name dual_resnet18 loss.name mso", "sysu_mm01 sysu_mm01", "data.sources names sysu_mm01 twice"),
     ("model.name dual_resnet18 loss.name mso", "sysu_mm01 market1501", "market1501 has images of one modality"),
     ("model.name dual_resnet18 loss.name mso data.k_tfm 2", "sysu_mm01", "data.k_tfm above 1"),
-    ("model.name dual_resnet18 loss.name mso test.visrank True", "sysu_mm01", "visrank can be set to True only if test_only"),
+    ("model.name dual_resnet18 loss.name mso test.visrank True", "sysu_mm01", "test.visrank draws pictures of a trained model"),
 ]  # fmt: skip
 
 
@@ -132,7 +132,7 @@ def test_mistakes_end_in_one_line_before_training(mistakes, number):
         (["nosuch.py"], "nosuch.py is missing: give the path of a script"),
         (["--set", "train.lr", "0.1", str(SCRIPT)], "train.lr is torchreid's own key"),
         (["--set", "loss.mso.weight_pfe", "0.1", str(SCRIPT)], "did you mean loss.mso.weight_pef?"),
-        (["--set", "loss.mso.weight_pef", "-1", str(SCRIPT)], "a weight is 0 or more"),
+        (["--set", "loss.mso.weight_pef", "-1", str(SCRIPT)], "loss.mso.weight_pef is -1.0: it must be 0 or more"),
     ],
 )
 def test_mistakes_in_the_plugins_own_flags(capsys, words, message):

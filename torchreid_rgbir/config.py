@@ -39,6 +39,10 @@ def defaults() -> CN:
     cfg.data.width = 144
     cfg.data.combineall = False  # train on the test images too
     cfg.data.transforms = ["pad_crop", "random_flip"]
+    cfg.data.transforms_rgb = []  # further ones, of RGB images only
+    cfg.data.transforms_ir = []  # further ones, of IR images only
+    cfg.data.cache = "none"  # where images are kept once they are decoded, while training: none, ram, disk
+    cfg.data.cache_dir = ""  # the folder for disk; empty: .decoded in data.root
     cfg.data.norm_mean = [0.485, 0.456, 0.406]
     cfg.data.norm_std = [0.229, 0.224, 0.225]
     cfg.data.skip_broken = False  # leave out images that cannot be read, instead of ending with an error
@@ -65,6 +69,12 @@ def defaults() -> CN:
     cfg.train.stepsize = [20, 25, 30]
     cfg.train.gamma = 0.1
     cfg.train.target_loss = 0.0  # training ends once an epoch's mean loss is at or under it; 0: never
+    cfg.train.amp = "off"  # mixed precision: bf16, fp16 (with a gradient scaler), off
+    cfg.train.accumulate = 1  # batches whose gradients are averaged for one step
+    cfg.train.ema = 0.0  # decay of averaged weights, which are then tested and saved, such as 0.999; 0: none
+    cfg.train.compile = False  # the backbone through torch.compile
+    cfg.train.gather_features = False  # torchrun: WRT and CMCC see the batch of all processes
+    cfg.train.sync_batchnorm = False  # torchrun: batch normalisation over all processes
     cfg.train.print_freq = 20
     cfg.train.checkpoint_freq = 1  # epochs from one checkpoint to the next; each test leaves one too
     cfg.train.keep_checkpoints = 2  # so many of the newest, besides the best
@@ -122,6 +132,8 @@ def defaults() -> CN:
 
 CHOICES = {
     "data.type": ("image",),
+    "data.cache": ("none", "ram", "disk"),
+    "train.amp": ("off", "bf16", "fp16"),
     "train.optim": ("adam", "amsgrad", "sgd", "rmsprop", "radam"),
     "train.lr_scheduler": ("warmup_multi_step", "warmup_cosine", "single_step", "multi_step", "cosine"),
     "train.on_nonfinite": ("stop", "skip"),
@@ -137,7 +149,7 @@ CHOICES = {
 
 POSITIVE = (
     *("sampler.num_instances", "model.last_stride", "train.batch_size", "train.lr", "train.gamma", "train.print_freq"),
-    *("train.max_epoch", "train.checkpoint_freq", "train.keep_checkpoints", "train.max_skipped"),
+    *("train.max_epoch", "train.checkpoint_freq", "train.keep_checkpoints", "train.max_skipped", "train.accumulate"),
     *("test.batch_size", "test.visrank_topk"),
 )
 
@@ -155,6 +167,7 @@ RANGES = {
     "train.start_epoch": (0, math.inf),
     "train.target_loss": (0, math.inf),
     "train.base_lr_mult": (0, math.inf),
+    "train.ema": (0, 0.999999),
     "adam.beta1": (0, 0.999999),
     "adam.beta2": (0, 0.999999),
     "loss.triplet.margin": (0, math.inf),
@@ -343,6 +356,8 @@ def _set(cfg: CN, key: str, value, where: str) -> None:
     if isinstance(old, float) and isinstance(value, str):
         with contextlib.suppress(ValueError):
             value = float(value)  # yaml reads 5e-4 as text
+    if isinstance(old, str) and value is False:
+        value = "off"  # yaml reads that word as False
     if isinstance(old, str) and value is None:
         value = ""
     if isinstance(old, str) and isinstance(value, (int, float)) and not isinstance(value, bool):

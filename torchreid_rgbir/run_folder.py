@@ -12,7 +12,7 @@ from typing import TextIO
 
 from yacs.config import CfgNode
 
-from torchreid_rgbir import config
+from torchreid_rgbir import atomic, config
 from torchreid_rgbir.engine.checkpoint_folder import numbered
 
 logger = logging.getLogger(__name__)
@@ -82,6 +82,7 @@ class RunFolder(io.TextIOBase):
             raise OSError(
                 f"{error.filename} cannot be written ({error.strerror}): set data.save_dir to another folder"
             ) from None
+        atomic.remove_left_over(self.folder)
         self.file.write(self.early.getvalue())
 
     def write(self, text: str) -> int:

@@ -2,6 +2,7 @@
 
 import difflib
 import logging
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
-from torchreid_rgbir import atomic, config, host
+from torchreid_rgbir import atomic, config, distributed, host
 from torchreid_rgbir.data.archive import unpacked
 from torchreid_rgbir.data.manager import CrossModalDataManager
 from torchreid_rgbir.download import fetch, is_remote
@@ -18,10 +19,20 @@ from torchreid_rgbir.engine.checkpoint_folder import newest_good
 from torchreid_rgbir.losses import MSOLoss
 from torchreid_rgbir.metrics import Rerank, report
 from torchreid_rgbir.models import MODELS, DualResNet
+from torchreid_rgbir.models.sync_batchnorm import synchronize
 from torchreid_rgbir.provenance import provenance, versions
-from torchreid_rgbir.run_folder import CONFIG, compare_with_run, run_folder
+from torchreid_rgbir.run_folder import CONFIG, compare_with_run, log_to, run_folder
 
 logger = logging.getLogger(__name__)
+
+STEP_KEYS = (
+    "amp",
+    "accumulate",
+    "ema",
+    "compile",
+    "gather_features",
+    "sync_batchnorm",
+)  # under train, of the method's own step
 
 
 def train(cfg: CfgNode) -> CrossModalEngine:
@@ -36,7 +47,16 @@ def train(cfg: CfgNode) -> CrossModalEngine:
     config.check(cfg)
     check_model(cfg)
     host.utils.set_random_seed(cfg.train.seed)
-    save_dir = Path(cfg.data.save_dir).expanduser()
+    with distributed.processes():
+        if distributed.rank() > 0:
+            with log_to(sys.stdout):  # which nobody sees
+                engine = build_engine(cfg)
+                engine.run(**run_kwargs(cfg))
+                return engine
+        return _train(cfg, Path(cfg.data.save_dir).expanduser())
+
+
+def _train(cfg: CfgNode, save_dir: Path) -> CrossModalEngine:
     with run_folder(save_dir, "test.log" if cfg.test.evaluate else "train.log") as folder:
         if not cfg.test.evaluate:
             compare_with_run(save_dir, cfg)
@@ -107,7 +127,16 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
         batches_per_epoch=cfg.sampler.batches_per_epoch,
         seed=cfg.train.seed,
         skip_broken=cfg.data.skip_broken,
+        transforms_rgb=cfg.data.transforms_rgb,
+        transforms_ir=cfg.data.transforms_ir,
+        cache="none" if cfg.test.evaluate else cfg.data.cache,  # a test reads every image once anyway
+        cache_dir=cfg.data.cache_dir,
     )
+    if datamanager.sampler.num_own_ids < 2 and not cfg.train.gather_features:
+        raise ValueError(
+            f"train.batch_size {cfg.train.batch_size} leaves each process one identity and the losses compare at least 2: "
+            "raise it, start fewer processes, or set train.gather_features True"
+        )
     logger.info("an epoch is %d batches of %d images", len(datamanager.sampler), cfg.train.batch_size)
     model = build_model(cfg, datamanager.num_train_pids, pretrained=not (cfg.model.load_weights or resume))
     if cfg.model.load_weights:
@@ -115,9 +144,12 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
         kept = checkpoint.load_weights(model, path, cfg.model.allow_partial)
         if kept:
             logger.warning("%s lacks weights, which stay as they were: %s", cfg.model.load_weights, ", ".join(kept))
-    model = model.to("cuda" if use_gpu else "cpu")
+    device = torch.device("cuda" if use_gpu else "cpu")
+    model = model.to(device)
     if isinstance(model, DualResNet):
         model = model.to(memory_format=torch.channels_last)
+        if cfg.train.sync_batchnorm and distributed.world_size() > 1:
+            model = synchronize(model, device)
     optimizer = host.optim.build_optimizer(
         model,
         optim=cfg.train.optim,
@@ -151,7 +183,7 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
     engine: CrossModalEngine
     if cfg.loss.name == "mso":
         criterion = None if cfg.test.evaluate else build_criterion(cfg)
-        engine = CrossModalEngine(datamanager, model, optimizer, criterion, **shared)
+        engine = CrossModalEngine(datamanager, model, optimizer, criterion, **shared, **step_options(cfg))
     else:
         engine = BaselineEngine(
             datamanager,
@@ -189,6 +221,10 @@ def check_model(cfg: CfgNode) -> None:
         raise ValueError(
             f"loss.name is mso: {name} has one stream, choose dual_resnet50, or loss.name softmax or triplet"
         )
+    ours = [key for key in STEP_KEYS if cfg.train[key] != config.defaults().train[key]]
+    if name not in MODELS and (ours or distributed.asked_for()):
+        what = f"train.{ours[0]}" if ours else "torchrun"
+        raise ValueError(f"{what} is not for {name}: torchreid's own engine makes its step, leave it out")
     if name not in MODELS and cfg.test.feature != "bn":
         raise ValueError(f"test.feature is {cfg.test.feature}: {name} has one feature, leave test.feature out")
 
@@ -229,6 +265,7 @@ def build_criterion(cfg: CfgNode) -> MSOLoss:
         pef_weights=cfg.loss.pef.weights,
         cmcc_form=cfg.loss.cmcc.form,
         cmcc_normalize=cfg.loss.cmcc.normalize,
+        gather_features=cfg.train.gather_features,
     )
 
 
@@ -250,6 +287,16 @@ def run_options(cfg: CfgNode) -> dict:
         "checkpoint_freq": cfg.train.checkpoint_freq,
         "keep_checkpoints": cfg.train.keep_checkpoints,
         "max_skipped": cfg.train.max_skipped if cfg.train.on_nonfinite == "skip" else 0,
+    }
+
+
+def step_options(cfg: CfgNode) -> dict:
+    """How `cfg` wants a step of the method's made."""
+    return {
+        "amp": cfg.train.amp,
+        "accumulate": cfg.train.accumulate,
+        "ema": cfg.train.ema,
+        "compiled": cfg.train.compile,
     }
 
 

@@ -24,6 +24,9 @@ def test_every_ratio_of_a_small_step():
     assert all(math.isfinite(ratio) and ratio > 0 for ratio in measured["ratios"].values())
     assert {name: (ratio, ratio) for name, ratio in measured["ratios"].items()} == measured["spread"]  # one round
     medians = measured["medians"]
+    assert measured["images_per_second"]["forward"] == pytest.approx(16 / medians["forward"])
+    assert medians["forward"] < medians["id_wrt_cmcc"]
+    assert 100e6 < measured["memory"]["steps_peak"] < 100e9
     assert measured["ratios"]["pef_conv2_over_without"] == pytest.approx(medians["pef_conv2"] / medians["id_wrt_cmcc"])
 
 

@@ -202,3 +202,22 @@ def test_the_advice_is_never_the_same_batch_size(fails):
 def test_lists_of_different_lengths():
     with pytest.raises(ValueError):
         CrossModalSampler([0, 0, 1, 1], [RGB, IR, RGB], batch_size=4, num_instances=1)
+
+
+@settings(deadline=None, max_examples=50)
+@given(cases(), st.integers(1, 3))
+def test_processes_draw_the_batch_of_one_and_share_it(case, world_size):
+    counts, p, k, num_batches, seed = case
+    whole = list(sampler(counts, p, k, batches_per_epoch=num_batches, seed=seed))
+    if p % world_size:
+        with pytest.raises(ValueError, match=f"{p} identities, which {world_size} processes cannot share alike"):
+            sampler(counts, p, k, world_size=world_size)
+        return
+    made = [
+        sampler(counts, p, k, batches_per_epoch=num_batches, seed=seed, rank=rank, world_size=world_size)
+        for rank in range(world_size)
+    ]
+    assert all(one.num_own_ids * world_size == one.num_ids == p for one in made)
+    for batch, *parts in zip(whole, *made, strict=True):
+        halves = [(part[: len(part) // 2], part[len(part) // 2 :]) for part in parts]
+        assert [index for half in zip(*halves, strict=True) for part in half for index in part] == batch

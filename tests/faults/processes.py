@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import time
 from contextlib import redirect_stderr, redirect_stdout
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -31,7 +32,7 @@ def start(words, output, phases: Connection | None = None):
     Args:
         words: of the command line.
         output: file that what is printed is appended to.
-        phases: is sent "in the step" and so on when one begins, and "between" when it ends.
+        phases: is sent ("in the step", time) and so on when one begins, and ("between", time) when it ends.
     """
     process = context().Process(target=_run, args=([str(word) for word in words], str(output), phases))
     process.start()
@@ -61,10 +62,10 @@ def _run(words, output, phases):
 
 def _telling(method, phase, phases):
     def told(*args, **kwargs):
-        phases.send(phase)
+        phases.send((phase, time.monotonic()))
         try:
             return method(*args, **kwargs)
         finally:
-            phases.send("between")
+            phases.send(("between", time.monotonic()))
 
     return told

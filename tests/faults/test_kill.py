@@ -28,15 +28,15 @@ def watch(root, folder, phase="", number=0, delay=0.0, signum=signal.SIGKILL):
     told = []
     while True:
         try:
-            told.append((ours.recv(), time.monotonic()))
+            told.append(ours.recv())
         except EOFError:  # it has ended
             return finish(process), told
         if told[-1][0] == phase:
             number -= 1
             if number == 0:
                 time.sleep(delay)
-                process.kill() if signum == signal.SIGKILL else process.terminate()
                 told.append(("signal", time.monotonic()))
+                process.kill() if signum == signal.SIGKILL else process.terminate()
 
 
 @pytest.fixture(scope="module")

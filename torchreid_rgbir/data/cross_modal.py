@@ -1,13 +1,14 @@
 """The cross-modal data set: torchreid's ImageDataset whose items know their modality."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from torch import Tensor
 
 from torchreid_rgbir import host
 from torchreid_rgbir.metrics import Rerank, TestFeatures
@@ -47,6 +48,7 @@ class CrossModalImageDataset(host.data.ImageDataset):
     protocol: ModuleType  # of torchreid_rgbir.metrics
     train: list[Item]
     num_train_pids: int
+    cache: Mapping[str, Tensor] | None = None  # decoded images by path, in the place of reading and transforming them
     left_out: dict[str, str] = {}  # images that cannot be read, by path, with `data.skip_broken`
 
     def __init__(self, train: Sequence[Item], query: Sequence[Item], gallery: Sequence[Item], **kwargs):
@@ -88,6 +90,8 @@ class CrossModalImageDataset(host.data.ImageDataset):
 
     def __getitem__(self, index: int) -> dict:
         item = Item(*self.data[index])
+        if self.cache is not None:
+            return {"img": self.cache[item.impath], **item._asdict()}
         img = read_image(item.impath)
         if self.transform is not None:
             img = self._transform_image(self.transform, self.k_tfm, img)

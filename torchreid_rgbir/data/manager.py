@@ -1,11 +1,14 @@
 """The data manager: torchreid's ImageDataManager with the P x K x 2 sampler and images that stay uint8 until they are on the device."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+from zlib import crc32
 
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 
-from torchreid_rgbir import host
+from torchreid_rgbir import distributed, host
+from torchreid_rgbir.data.cache import cache_images
 from torchreid_rgbir.data.cross_modal import CrossModalImageDataset
 from torchreid_rgbir.data.sampler import CrossModalSampler
 from torchreid_rgbir.data.transforms import BatchTransforms, Decode
@@ -27,13 +30,17 @@ class CrossModalDataManager(host.data.ImageDataManager):
         batches_per_epoch: 0 = one pass over the larger modality.
         seed: of the sampler and of the augmentation.
         skip_broken: leave out images that cannot be read; every image is read once to find them.
+        transforms_rgb, transforms_ir: further transforms, of one modality's images only.
+        cache: "none", or where images are kept once they are decoded: "ram", "disk"; see `data.cache`.
+        cache_dir: the folder for "disk"; the data root's `.decoded` when empty.
 
     Attributes:
-        left_out: those images, and what is wrong with each.
+        left_out: images that cannot be read, and what is wrong with each.
 
     Raises:
         ValueError: an unknown data set or one that is not cross-modal, a batch size that P x 2K does not divide, too few identities.
         FileNotFoundError: a data root without the layout.
+        OSError: a cache that cannot be written.
     """
 
     train_loader: DataLoader
@@ -58,8 +65,22 @@ class CrossModalDataManager(host.data.ImageDataManager):
         batches_per_epoch: int = 0,
         seed: int = 0,
         skip_broken: bool = False,
+        transforms_rgb: Sequence[str] = (),
+        transforms_ir: Sequence[str] = (),
+        cache: str = "none",
+        cache_dir: str = "",
     ):
-        self.transforms = BatchTransforms(transforms, norm_mean or IMAGENET_MEAN, norm_std or IMAGENET_STD, seed)
+        rank, world_size = distributed.rank(), distributed.world_size()
+        self.transforms = BatchTransforms(
+            transforms,
+            norm_mean or IMAGENET_MEAN,
+            norm_std or IMAGENET_STD,
+            seed,
+            transforms_rgb,
+            transforms_ir,
+            rank,
+            world_size,
+        )
         sources = [sources] if isinstance(sources, str) else list(sources)
         targets = [targets] if isinstance(targets, str) else list(targets or sources)
         check_cross_modal("data.sources", sources)
@@ -91,14 +112,43 @@ class CrossModalDataManager(host.data.ImageDataManager):
             num_instances,
             batches_per_epoch,
             seed,
+            rank,
+            world_size,
         )
-        self.train_loader = DataLoader(
-            trainset,
-            batch_sampler=self.sampler,
-            num_workers=workers,
-            pin_memory=self.use_gpu,
-            persistent_workers=workers > 0,
-        )
+        if cache != "none":
+            impaths = [item[0] for dataset in (trainset, *tests) for item in dataset.data]
+            folder = cache_dir or Path(root).expanduser().absolute() / ".decoded"
+            # One data set in two places is two sets of images.
+            name = f"{'+'.join(sorted({*self.sources, *self.targets}))}-{crc32(str(Path(root).resolve()).encode()):08x}"
+            with distributed.first_on_this_machine():
+                decoded = cache_images(impaths, height, width, cache, folder, name, workers)
+            for dataset in (trainset, *tests):
+                dataset.cache = decoded
+            workers = 0  # they would only copy the images once more
+        options: dict[str, Any] = {
+            "num_workers": workers,
+            "pin_memory": self.use_gpu,
+            "collate_fn": collate,
+        }
+        self.train_loader = DataLoader(trainset, batch_sampler=self.sampler, persistent_workers=workers > 0, **options)
+        for loaders in self.test_loader.values():
+            for name, loader in loaders.items():
+                loaders[name] = DataLoader(
+                    loader.dataset, batch_sampler=_share(len(loader.dataset), batch_size_test), **options
+                )
+
+
+def collate(samples: list[dict]) -> dict:
+    """torch's, but images (3, H, W) are put together as they lie in memory, channels last: nothing is reordered on the way to the device."""
+    batch = default_collate([{**sample, "img": sample["img"].permute(1, 2, 0)} for sample in samples])
+    batch["img"] = batch["img"].permute(0, 3, 1, 2)  # (B, 3, H, W)
+    return batch
+
+
+def _share(num: int, batch_size: int) -> list[list[int]]:
+    """This process's batches of `num` images in order, the same ones that a process alone would make."""
+    batches = [list(range(start, min(start + batch_size, num))) for start in range(0, num, batch_size)]
+    return [batches[i] for i in distributed.share(len(batches))]
 
 
 def is_cross_modal(name: str) -> bool:

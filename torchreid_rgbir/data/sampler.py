@@ -25,9 +25,14 @@ class CrossModalSampler(Sampler[list[int]]):
         num_instances: K, images of an identity *and modality*.
         batches_per_epoch: 0 = enough to draw every image of the larger modality once on average.
         seed: of the whole run.
+        rank, world_size: this process's place among those that share a batch: all draw the same P identities, and each yields its own P / world_size.
+
+    Attributes:
+        num_ids: P.
+        num_own_ids: how many of them this process yields.
 
     Raises:
-        ValueError: P x 2K is not the batch size, P is under 2, or fewer than P identities have both modalities.
+        ValueError: P x 2K is not the batch size, P is under 2 or does not divide, or fewer than P identities have both modalities.
     """
 
     def __init__(
@@ -38,6 +43,8 @@ class CrossModalSampler(Sampler[list[int]]):
         num_instances: int,
         batches_per_epoch: int = 0,
         seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
     ):
         if num_instances < 1 or batch_size < 1 or batch_size % (2 * num_instances):
             raise ValueError(
@@ -52,6 +59,13 @@ class CrossModalSampler(Sampler[list[int]]):
         self.num_instances = num_instances
         self.seed = seed
         self.epoch = self.first = 0
+        if self.num_ids % world_size:
+            raise ValueError(
+                f"train.batch_size {batch_size} is {self.num_ids} identities, which {world_size} processes cannot share alike: "
+                f"make it a multiple of {2 * num_instances * world_size}"
+            )
+        self.num_own_ids = self.num_ids // world_size
+        self.own = slice(rank * self.num_own_ids, (rank + 1) * self.num_own_ids)
 
         found: dict[int, tuple[list[int], list[int]]] = {}
         for index, (pid, modality) in enumerate(zip(pids, modalities, strict=True)):
@@ -103,14 +117,9 @@ class CrossModalSampler(Sampler[list[int]]):
                 fresh = [pid for pid in order if pid not in waiting][: self.num_ids - len(waiting)]
                 waiting += fresh + [pid for pid in order if pid not in fresh]
             drawn, waiting = waiting[: self.num_ids], waiting[self.num_ids :]
-            batch = [
-                int(index)
-                for modality in (RGB, IR)
-                for pid in drawn
-                for index in self._draw(rng, self.images[pid][modality])
-            ]
+            images = [[self._draw(rng, self.images[pid][modality]) for pid in drawn] for modality in (RGB, IR)]
             if number >= self.first:  # the earlier ones are drawn all the same: the later ones depend on them
-                yield batch
+                yield np.concatenate([own for half in images for own in half[self.own]]).tolist()
 
     def _draw(self, rng: np.random.Generator, images: np.ndarray) -> np.ndarray:
         return rng.choice(images, self.num_instances, replace=len(images) < self.num_instances)

@@ -17,11 +17,14 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from torchreid_rgbir import distributed
 from torchreid_rgbir.data.cross_modal import Item
 from torchreid_rgbir.data.manager import CrossModalDataManager
+from torchreid_rgbir.data.transforms import to_unit
 from torchreid_rgbir.engine import collapse
 from torchreid_rgbir.engine.resumable import ResumableEngine
 from torchreid_rgbir.engine.testing import Testing
+from torchreid_rgbir.engine.update import Update, compile_works
 from torchreid_rgbir.losses import MSOLoss
 from torchreid_rgbir.metrics import report
 from torchreid_rgbir.metrics.features import TestFeatures
@@ -38,6 +41,8 @@ class CrossModalEngine(ResumableEngine):
         datamanager, model, optimizer, scheduler, use_gpu: torchreid's; the model is on the device already.
         criterion: the sum of the losses; None for an engine that only tests.
         testing: how the model is scored.
+        amp, accumulate, ema: of the step; see `Update`.
+        compiled: run the backbone through torch.compile, where that works.
         **options: of ResumableEngine.
     """
 
@@ -50,16 +55,36 @@ class CrossModalEngine(ResumableEngine):
         scheduler: LRScheduler | None = None,
         use_gpu: bool = True,
         testing: Testing | None = None,
+        amp: str = "off",
+        accumulate: int = 1,
+        ema: float = 0.0,
+        compiled: bool = False,
         **options: Any,
     ):
         super().__init__(datamanager, model, optimizer, scheduler, use_gpu, **options)
         self.device = torch.device("cuda" if self.use_gpu else "cpu")
         # Outside the registered model: torchreid opens every layer of a model for training, and would save VGG with it.
         self.criterion: Any = criterion if criterion is None else criterion.to(self.device)
+        self.update = Update(model, self.guard, self.device, amp, accumulate, ema)
+        if compiled and compile_works(self.device):
+            for network in {self.model, self.tested}:
+                network.compile_backbone()
         self.testing = testing or Testing()
         for loaders in self.test_loader.values():
             loaders["query"].dataset.check_protocol(self.testing.query, self.testing.sampling)
         self.features: dict[str, TestFeatures] = {}  # data set -> of its last test
+        self.parallel = model  # the model as the training step calls it, which several processes may share
+        self.trained: list[bool] = []  # which of its parameters require gradients
+
+    @property
+    def tested(self) -> Any:
+        """The model that is tested and saved: with averaged weights where there are such."""
+        return self.update.tested
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """Whatever has a state besides the model, by its name in a checkpoint."""
+        return super().parts | {"update": self.update}
 
     def train(
         self, print_freq: int = 10, fixbase_epoch: int = 0, open_layers: Sequence[str] | None = None
@@ -74,13 +99,15 @@ class CrossModalEngine(ResumableEngine):
         """
         self.set_model_mode("train")
         self.two_stepped_transfer_learning(self.epoch, fixbase_epoch, open_layers)
+        trained = [parameter.requires_grad for parameter in self.model.parameters()]
+        if trained != self.trained:  # torchreid opens layers as epochs pass
+            self.trained, self.parallel = trained, distributed.parallel(self.model)
         first = self.batches_done
         self.datamanager.sampler.set_epoch(self.epoch, first)
         self.num_batches = len(self.train_loader)
 
         start = time.monotonic()
-        title = f"epoch {self.epoch + 1}/{self.max_epoch}"
-        bar = tqdm(self.train_loader, title, self.num_batches, leave=False, disable=None, initial=first)
+        bar = progress(self.train_loader, f"epoch {self.epoch + 1}/{self.max_epoch}", self.num_batches, first)
         for self.batch_idx, data in enumerate(bar, first):
             self.means.add(self.forward_backward(data), self.finite)
             self.batches_done = done = self.batch_idx + 1
@@ -98,7 +125,10 @@ class CrossModalEngine(ResumableEngine):
                         *(self.epoch + 1, self.max_epoch, done, self.num_batches, text, self.get_current_lr(), seconds),
                         datetime.timedelta(seconds=round(left)),
                     )
-            self.stop.check()
+                if distributed.anywhere(self.stop.signal is not None):
+                    self.stop.now()
+            if distributed.world_size() == 1:
+                self.stop.check()
         losses = self.means.read()
         collapse.warn(losses, self.epoch)
         if self.is_target(losses):
@@ -130,38 +160,47 @@ class CrossModalEngine(ResumableEngine):
             The summed loss, its parts, the accuracy and the measures of collapse, as tensors on the device.
         """
         images, pids = (tensor.to(self.device, non_blocking=True) for tensor in self.parse_data_for_train(data))
-        num_rgb, num_ids = len(images) // 2, self.datamanager.sampler.num_ids
+        sampler = self.datamanager.sampler
+        num_rgb, num_ids = len(images) // 2, sampler.num_own_ids
         transforms = self.datamanager.transforms
         images = transforms.augment(images, num_rgb, self.epoch, self.batch_idx)
 
-        logits, features, maps = self.model(transforms.normalize(images), num_rgb)
-        losses = self.criterion(logits, features, maps, pids, images, num_rgb, num_ids)
-
-        self.optimizer.zero_grad()
-        losses["loss"].backward()
-        self.finite = self.guard.step(losses, self.batch_idx, data["impath"])
+        place = self.batch_idx, len(self.train_loader)
+        with distributed.gradients_stay(self.parallel, not self.update.is_due(*place)):
+            with self.update.autocast():
+                logits, features, maps = self.parallel(transforms.normalize(images), num_rgb)
+            losses = self.criterion(logits, features, maps, pids, to_unit(images), num_rgb, num_ids)
+            if (
+                "loss_id" not in losses
+            ):  # nothing would reach the classifier, and parallel training waits for every gradient
+                losses["loss"] = losses["loss"] + 0 * logits.sum()
+            self.finite = self.update(losses, *place, data["impath"])
         losses["acc"] = (logits.argmax(1) == pids).float().mean()
-        return {name: value.detach() for name, value in losses.items()} | collapse.measures(features, num_ids)
+        whole = distributed.gather_batch(features.detach())
+        return {name: value.detach() for name, value in losses.items()} | collapse.measures(whole, sampler.num_ids)
 
     def extract_features(self, input: Tensor, modality: int = RGB) -> Tensor:
         """Normalised images (B, 3, H, W) of one modality to features (B, D)."""
-        return self.testing.embed(self.model, input, modality)
+        return self.testing.embed(self.tested, input, modality)
 
     @torch.no_grad()
     def extract(self, loaders: Sequence[DataLoader]) -> TestFeatures:
-        """Features of every image of the loaders, in order; each loader holds one modality."""
-        features: list[Tensor] = []
+        """Features of every image of the loaders, in order; each loader holds one modality, and this process's share of it."""
+        distributed.share_buffers(self.tested)
+        parts: list[Tensor] = []
         items: list[Item] = []
         for loader in loaders:
             dataset: Any = loader.dataset
             items += dataset.data
             modality = items[-1].modality
-            for data in tqdm(loader, "extracting features", leave=False, disable=None):
+            features = []
+            for data in progress(loader, "extracting features", len(loader)):
                 images, _, _ = self.parse_data_for_eval(data)
                 images = self.datamanager.transforms.normalize(images.to(self.device, non_blocking=True))
-                features.append(self.extract_features(images, modality))
+                features.append(self.extract_features(images, modality).float())
+            parts.append(distributed.gather_rows(features))
         impaths, pids, camids, _, modalities, numbers = (np.array(column) for column in zip(*items, strict=True))
-        return TestFeatures(torch.cat(features).float().cpu().numpy(), pids, camids, modalities, numbers, impaths)
+        return TestFeatures(torch.cat(parts).numpy(), pids, camids, modalities, numbers, impaths)
 
     def _evaluate(
         self,
@@ -191,8 +230,9 @@ class CrossModalEngine(ResumableEngine):
             features = dataclasses.replace(features, features=unit)
         dataset: Any = query_loader.dataset
         testing = self.testing
-        settings = dataset.score(
-            features, testing.query, dist_metric, testing.sampling, testing.rerank if is_last else None
+        rerank_now = testing.rerank if is_last else None
+        settings = distributed.from_first(
+            lambda: dataset.score(features, testing.query, dist_metric, testing.sampling, rerank_now)
         )
         results = report.results(
             dataset_name,
@@ -205,7 +245,7 @@ class CrossModalEngine(ResumableEngine):
         )
         self.features[dataset_name], self.results[dataset_name] = features, results
         logger.info("%s", report.terminal_table(results))
-        if visrank:
+        if visrank and distributed.rank() == 0:
             path = osp.join(save_dir, f"visrank_{dataset_name}", "ranked.png")
             lists = ranked_lists(features, testing.query, dataset.protocol.skip, dist_metric, visrank_topk)
             save_picture(draw_ranked(lists, f"{dataset_name}, {testing.query} queries"), path)
@@ -218,3 +258,9 @@ class CrossModalEngine(ResumableEngine):
             )
             collapse.warn_of_chance(mean["mAP"], self.best_mAP, chance[0]["mean"]["mAP"])
         return mean["rank1"], mean["mAP"]
+
+
+def progress(loader: DataLoader, text: str, num_batches: int, done: int = 0) -> tqdm:
+    """A bar on a terminal, of the first process alone."""
+    disable = True if distributed.rank() > 0 else None
+    return tqdm(loader, text, num_batches, leave=False, disable=disable, initial=done)

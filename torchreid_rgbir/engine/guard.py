@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer
 
+from torchreid_rgbir import distributed
+
 logger = logging.getLogger(__name__)
 
 NUM_NAMED = 4  # images in an error's line; the log has them all
@@ -40,24 +42,32 @@ class NonFiniteGuard:
         if isinstance(optimizer, Adam) or (isinstance(optimizer, SGD) and not optimizer.defaults["dampening"]):
             _fuse(optimizer)
 
-    def step(self, losses: dict[str, Tensor], batch: int, impaths: Sequence[str]) -> Tensor:
-        """The optimizer's step, if everything is finite.
+    def step(
+        self, losses: dict[str, Tensor], batch: int, impaths: Sequence[str], due: bool = True, scaled: bool = False
+    ) -> Tensor:
+        """The optimizer's step, if everything is finite in every process.
 
         Args:
             losses: scalars of the batch, after `backward`.
             batch: its number in the epoch, from 0.
             impaths: its images.
+            due: False where gradients only add up, and the step comes with a later batch.
+            scaled: gradients come from a scaled loss: that they overflow is the scaler's to answer, and does not count.
 
         Returns:
             Whether the batch is finite, a scalar on the device.
         """
         gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
         values = torch.stack([*losses.values(), torch.nn.utils.get_total_norm(gradients)]).detach()
-        finite = values.isfinite().all()
-        self._seen.append((batch, impaths, [*losses, "the gradient"], values))
-        self._num_bad = self._num_bad + (~finite).int()
+        finite = distributed.everywhere(values.isfinite().all())
+        names = [*losses] if scaled else [*losses, "the gradient"]
+        counted = values[: len(names)]
+        self._seen.append((batch, impaths, names, counted))
+        self._num_bad = self._num_bad + (~distributed.everywhere(counted.isfinite().all())).int()
         stop = ~finite | (self._num_bad > self.allowed)
-        if self.optimizer.param_groups[0].get("fused"):
+        if not due:
+            pass
+        elif self.optimizer.param_groups[0].get("fused"):
             self.optimizer.found_inf = stop.float()  # type: ignore[attr-defined]  # as GradScaler tells it
             self.optimizer.step()
         elif not stop:
@@ -83,7 +93,7 @@ class NonFiniteGuard:
             if not bad:
                 continue
             # The sum comes first and is never finite where a part is not.
-            name, value = bad[1] if bad[0][0] == "loss" and bad[1:] and bad[1][0] != names[-1] else bad[0]
+            name, value = bad[1] if bad[0][0] == "loss" and bad[1:] and bad[1][0] != "the gradient" else bad[0]
             self.skipped += 1
             text = f"{name} is {value} in epoch {epoch + 1}, batch {batch + 1}"
             logger.warning("%s, of the images\n  %s", text, "\n  ".join(impaths))

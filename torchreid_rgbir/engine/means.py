@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from torchreid_rgbir import distributed
+
 
 class RunningMeans:
     """Means of named scalars; batches that are not finite do not count."""
@@ -24,10 +26,10 @@ class RunningMeans:
         self.count = _to(self.count, stacked) + finite.float()
 
     def read(self) -> dict[str, float]:
-        """The means so far, not a number where no batch counted; waits for the device."""
+        """The means so far, over all processes, not a number where no batch counted; waits for the device."""
         if not self.names:
             return {}
-        return dict(zip(self.names, (self.sums / self.count).tolist(), strict=True))  # type: ignore[union-attr]
+        return dict(zip(self.names, distributed.mean(self.sums / self.count).tolist(), strict=True))  # type: ignore[arg-type]
 
     def state_dict(self) -> dict[str, Any]:
         return {"names": self.names, "sums": self.sums, "count": self.count}

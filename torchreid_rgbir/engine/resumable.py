@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.tensorboard import SummaryWriter
 
-from torchreid_rgbir import host
+from torchreid_rgbir import distributed, host
 from torchreid_rgbir.data.manager import CrossModalDataManager
 from torchreid_rgbir.engine import checkpoint, random_state
 from torchreid_rgbir.engine.checkpoint_folder import CheckpointFolder
@@ -80,6 +81,11 @@ class ResumableEngine(host.SoftmaxTripletEngine):
         self.seconds = 0.0
 
     @property
+    def tested(self) -> nn.Module:
+        """The model whose weights are tested and saved."""
+        return self.model
+
+    @property
     def parts(self) -> dict[str, Any]:
         """Whatever has a state besides the model, by its name in a checkpoint."""
         parts = {"optimizer": self.optimizer, "scheduler": self.scheduler, "means": self.means, "guard": self.guard}
@@ -108,6 +114,10 @@ class ResumableEngine(host.SoftmaxTripletEngine):
             SystemExit, KeyboardInterrupt: after SIGTERM, SIGINT; a checkpoint of that moment was written.
             ValueError, OSError: a loss that is not finite, an image that cannot be read, a full disk, a worker that died.
         """
+        if testing.get("visrank") and not test_only:
+            raise ValueError(
+                "test.visrank draws pictures of a trained model: set test.evaluate True and model.load_weights"
+            )
         testing["save_dir"] = save_dir
         if test_only:
             with worker_errors():
@@ -117,9 +127,10 @@ class ResumableEngine(host.SoftmaxTripletEngine):
         if not self.resumed:
             self.epoch = start_epoch
         self.checkpoints = CheckpointFolder(Path(save_dir, "model"), self.keep_checkpoints)
-        self.writer = SummaryWriter(save_dir, purge_step=self.epoch * self.num_batches + self.batches_done)
+        first_step = self.epoch * self.num_batches + self.batches_done
+        self.writer = SummaryWriter(save_dir, purge_step=first_step) if distributed.rank() == 0 else None
         self.started = time.monotonic() - self.seconds
-        with self.writer, worker_errors(), self.stop:
+        with self.writer or nullcontext(), worker_errors(), self.stop:
             try:
                 if self.epoch >= max_epoch or (self.batches_done == 0 and self.is_target(self.losses)):
                     self._test_again(testing)
@@ -167,7 +178,7 @@ class ResumableEngine(host.SoftmaxTripletEngine):
         """
         self.guard.check(self.epoch)
         state = {
-            "state_dict": self.model.state_dict(),
+            "state_dict": self.tested.state_dict(),
             "epoch": epoch + 1,
             "batch": batch,
             **{name: part.state_dict() for name, part in self.parts.items()},
@@ -182,8 +193,10 @@ class ResumableEngine(host.SoftmaxTripletEngine):
             self.best_mAP = max(mAP, self.best_mAP)
             state |= {"rank1": float(rank1), "mAP": float(mAP)}  # weights_only refuses numpy's scalars
         state |= {"scheduler": state.get("scheduler", {}), "best_mAP": float(self.best_mAP)}
-        self.checkpoint_path = str(self.checkpoints.save(state, is_best))
         self.saved = (epoch + 1, batch)
+        if distributed.rank() > 0:
+            return
+        self.checkpoint_path = str(self.checkpoints.save(state, is_best))
         logger.info("checkpoint saved to %s", self.checkpoint_path)
 
     def resume(self, path: str) -> None:

@@ -42,6 +42,11 @@ class Stop:
         if self.signal is not None:
             raise Stopped
 
+    def now(self) -> None:
+        """Raises `Stopped` for a signal that came here or to another process of the run."""
+        self.signal = self.signal or signal.SIGTERM
+        raise Stopped
+
     @contextmanager
     def at_once(self) -> Iterator[None]:
         """Within, a signal raises `Stopped` where it strikes: for work that may be cut off anywhere."""

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from torchreid_rgbir.distributed import gather_batch, world_size
 from torchreid_rgbir.losses.contrastive_center import ContrastiveCenterLoss
 from torchreid_rgbir.losses.perceptual_edge import PerceptualEdgeLoss
 from torchreid_rgbir.losses.precision import full_precision, unit_length
@@ -36,6 +37,7 @@ class MSOLoss(nn.Module):
         pef_weights: 'imagenet' or 'random'.
         cmcc_form: 'soft_margin' or 'ratio'.
         cmcc_normalize: contrastive-center loss on L2-normalised features.
+        gather_features: compare the features of all processes' batches, with gradients to all of them, rather than this process's alone.
 
     Raises:
         FileNotFoundError: no ImageNet weights of VGG in torch's cache, and no network.
@@ -53,6 +55,7 @@ class MSOLoss(nn.Module):
         pef_weights: str = "imagenet",
         cmcc_form: str = "soft_margin",
         cmcc_normalize: bool = True,
+        gather_features: bool = False,
     ) -> None:
         super().__init__()
         self.weights = {
@@ -67,6 +70,7 @@ class MSOLoss(nn.Module):
         self.pef = PerceptualEdgeLoss(pef_entry, pef_weights) if weight_pef else None
         self.cmcc = ContrastiveCenterLoss(cmcc_form, normalize=False) if weight_cmcc else None
         self.cmcc_normalize = cmcc_normalize
+        self.gather_features = gather_features
 
     def forward(
         self,
@@ -93,10 +97,13 @@ class MSOLoss(nn.Module):
             Scalars: 'loss', the weighted sum, and the unweighted parts 'loss_id', 'loss_wrt', 'loss_pef', 'loss_cmcc',
             those of weight 0 left out.
         """
-        unit = unit_length(features)
         parts = {}
         if self.weights["loss_id"]:
             parts["loss_id"] = identity(logits, pids, self.smoothing)
+        if self.gather_features:
+            features, pids = gather_batch(features), gather_batch(pids)
+            num_ids *= world_size()
+        unit = unit_length(features)
         if self.weights["loss_wrt"]:
             parts["loss_wrt"] = weighted_triplet(unit, pids)
         if self.pef is not None:

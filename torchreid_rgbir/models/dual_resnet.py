@@ -108,6 +108,11 @@ class DualResNet(nn.Module):
         """The model for one modality, RGB or IR, called with images alone; it shares the weights."""
         return Stream(self, modality)
 
+    def compile_backbone(self) -> None:
+        """Compiles Layers 0-4 by torch.compile at their next call, in place: names, weights and checkpoints stay as they are."""
+        for layer in (*self.layer0.values(), self.layer1, self.layer2, self.layer3, self.layer4):
+            layer.compile()
+
     def _layer0_maps(self, images: Tensor, num_rgb: int | None) -> Tensor:
         num_images = images.shape[0]
         if num_rgb is None:

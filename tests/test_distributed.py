@@ -1,0 +1,159 @@
+"""Two gloo processes against one, through torchrun."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from torchreid_rgbir import config, distributed
+from torchreid_rgbir.train import build_engine, train
+
+CURVE = """
+import json, sys
+import torch
+from torchreid_rgbir import config, distributed, host
+from torchreid_rgbir.engine import cross_modal
+from torchreid_rgbir.train import build_engine
+
+def curve(cfg):
+    # In double precision: an untrained network makes the rounding of single precision thousands of times larger within 20 steps.
+    host.utils.set_random_seed(cfg.train.seed)
+    engine = build_engine(cfg)
+    engine.model.double(), engine.criterion.double(), engine.set_model_mode("train")
+    engine.optimizer.param_groups[0]["fused"] = False  # it takes the verdict of the guard in single precision only
+    transforms, to_unit = engine.datamanager.transforms, cross_modal.to_unit
+    normalize = transforms.normalize
+    transforms.normalize = lambda images: normalize(images).double()
+    cross_modal.to_unit = lambda images: to_unit(images).double()
+    engine.parallel = distributed.parallel(engine.model)
+    losses = []
+    for engine.batch_idx, data in enumerate(engine.train_loader):
+        found = engine.forward_backward(data)
+        losses.append({name: distributed.mean(value).item() for name, value in found.items()})
+    cross_modal.to_unit = to_unit
+    return losses
+
+if __name__ == "__main__":
+    with distributed.processes():
+        curves = [curve(config.load(path)) for path in sys.argv[2:]]
+        if distributed.rank() == 0:
+            json.dump(curves, open(sys.argv[1], "w"))
+"""
+
+
+def torchrun(*words, processes=2, **options):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+    }
+    return subprocess.run(
+        [*command, *map(str, words)], capture_output=True, text=True, timeout=240, env=environment, **options
+    )
+
+
+def written(cfg, path, words):
+    """A configuration file for another process."""
+    path.write_text(config.override(cfg.clone(), words).dump())
+    return path
+
+
+GLOBAL = ["train.gather_features", "True", "train.sync_batchnorm", "True"]
+AUGMENTED = ["data.transforms", "[pad_crop, random_flip, channel_augment, random_erase]"]
+
+
+@pytest.mark.slow
+def test_two_processes_have_the_loss_curve_of_one(tiny_cfg, tmp_path):
+    common = [*GLOBAL, *AUGMENTED, "train.optim", "sgd", "train.lr", "0.01", "sampler.batches_per_epoch", "20"]
+    settings = ([], ["train.accumulate", "3", "loss.mso.weight_id", "0", "sampler.batches_per_epoch", "5"])
+    paths = [written(tiny_cfg, tmp_path / f"{i}.yaml", [*common, *words]) for i, words in enumerate(settings)]
+    (tmp_path / "curve.py").write_text(CURVE)
+    done = torchrun(tmp_path / "curve.py", tmp_path / "two.json", *paths)
+    assert done.returncode == 0, done.stderr
+    alone: dict = {"__name__": "alone"}
+    exec(CURVE, alone)
+    for path, two in zip(paths, json.loads((tmp_path / "two.json").read_text()), strict=True):
+        one = alone["curve"](config.load(str(path)))
+        assert len(one) == len(two) in (20, 5) and abs(one[0]["loss"] - one[-1]["loss"]) > 0.001
+        for ours, theirs in zip(two, one, strict=True):
+            assert ours == pytest.approx(theirs, abs=1e-4)
+
+
+RUN = "import sys; from torchreid_rgbir.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
+def test_two_processes_train_test_and_write_as_one(tiny_cfg, tmp_path):
+    """Same files, each written once; the model that they leave scores the same in one process and in two."""
+    (tmp_path / "run.py").write_text(RUN)
+    path = written(
+        tiny_cfg,
+        tmp_path / "cfg.yaml",
+        ["data.cache", "disk", "data.cache_dir", str(tmp_path / "cache"), "train.max_epoch", "1"],
+    )
+    done = torchrun(tmp_path / "run.py", "train", "--config-file", path, "--root", tiny_cfg.data.root)
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / "run"
+    assert done.stdout.count("epoch 1/1 batch 3/3") == 1
+    assert len(list(run.glob("events*"))) == len(list(run.glob("results.json"))) == 1
+    weights = ["test.evaluate", "True", "model.load_weights", str(run / "model" / "model.pth.tar-1")]
+    alone = train(config.override(tiny_cfg.clone(), [*weights, "data.save_dir", str(tmp_path / "alone")]))
+    assert json.loads((run / "results.json").read_text())["settings"] == alone.results["sysu_mm01"]["settings"]
+
+
+def test_a_process_that_dies_ends_the_others(tiny_cfg, tmp_path):
+    (tmp_path / "run.py").write_text(
+        "import os, signal\nfrom torchreid_rgbir.engine import CrossModalEngine\nstep = CrossModalEngine.forward_backward\n"
+        "def forward_backward(self, data):\n    if os.environ['RANK'] == '1' and self.batch_idx == 1:\n"
+        "        print('dying at', __import__('time').time(), flush=True, file=__import__('sys').stderr)\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n    return step(self, data)\n"
+        f"CrossModalEngine.forward_backward = forward_backward\n{RUN}"
+    )
+    path = written(tiny_cfg, tmp_path / "cfg.yaml", [])
+    done = torchrun(tmp_path / "run.py", "train", "--config-file", path, "--root", tiny_cfg.data.root)
+    died = float(done.stderr.split("dying at ")[1].split()[0])
+    assert time.time() - died < 60
+    assert done.returncode != 0 and "Signal 9 (SIGKILL)" in done.stderr
+    assert not (tmp_path / "run" / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "processes", "message"),
+    [
+        (
+            ["train.batch_size", "24", "sampler.num_instances", "2"],
+            4,
+            "4 processes cannot share alike: make it a multiple of 16",
+        ),
+        ([], 4, "leaves each process one identity"),
+    ],
+)
+def test_batches_that_do_not_divide(tiny_cfg, monkeypatch, words, processes, message):
+    monkeypatch.setattr(distributed, "world_size", lambda: processes)
+    with pytest.raises(ValueError, match=message):
+        build_engine(config.override(tiny_cfg, words))
+
+
+def test_shares_are_everything_in_order(monkeypatch):
+    for size in (1, 2, 3, 5):
+        for num in range(12):
+            monkeypatch.setattr(distributed, "world_size", lambda size=size: size)
+            shares = []
+            for rank in range(size):
+                monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
+                shares.append(distributed.share(num))
+            assert [i for share in shares for i in share] == list(range(num))
+            assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_one_process_is_the_same_without_others():
+    rows = torch.rand(4, 2, requires_grad=True)
+    assert distributed.gather_batch(rows) is rows and torch.equal(
+        distributed.gather_rows([rows, rows]), torch.cat([rows, rows])
+    )
+    assert distributed.from_first(lambda: 3) == 3
+    model = torch.nn.Linear(2, 2)
+    assert distributed.parallel(model) is model

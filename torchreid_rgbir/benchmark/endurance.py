@@ -1,0 +1,65 @@
+"""Whether a run slows down or grows: hundreds of steps of the real engine, the last hundred beside the first."""
+
+import contextlib
+import io
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+from torchreid_rgbir import config
+from torchreid_rgbir.data.synthetic import synthesize
+from torchreid_rgbir.train import build_engine
+
+WARMUP = 20  # steps that are not counted: buffers are made, caches fill
+
+
+def endurance(num_steps: int = 500) -> dict[str, dict]:
+    """Trains the quick start's model on images of 64 x 32, from the disk cache.
+
+    Args:
+        num_steps: counted, at least 2; compared are the first and the last fifth.
+
+    Returns:
+        'ratios': step_last_over_first, of the medians. 'medians': seconds of a step in either. 'spread': the quartiles of the last steps over the
+        median of the first. 'memory': bytes that the process held after the first fifth and at the end.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        synthesize("sysu_mm01", Path(folder) / "SYSU-MM01", 20, images_per_camera=2, size=(32, 64), workers=1)
+        words = [
+            *("data.root", folder),
+            *("data.height", "64"),
+            *("data.width", "32"),
+            *("data.cache", "disk"),
+            *("train.batch_size", "16"),
+        ]
+        words += [*("sampler.num_instances", "2"), *("sampler.batches_per_epoch", str(WARMUP + num_steps))]
+        with contextlib.redirect_stdout(io.StringIO()):
+            engine = build_engine(config.override(config.load("quickstart"), words))
+        engine.set_model_mode("train")
+        seconds, held = [], []
+        for batch, data in enumerate(engine.train_loader):
+            start, engine.batch_idx = time.perf_counter(), batch
+            engine.forward_backward(data)
+            seconds.append(time.perf_counter() - start)
+            held.append(_resident())
+    fifth = num_steps // 5
+    first, last = seconds[WARMUP : WARMUP + fifth], seconds[-fifth:]
+    ratio = median(last) / median(first)
+    return {
+        "ratios": {"step_last_over_first": ratio},
+        "medians": {"step_first": median(first), "step_last": median(last)},
+        "spread": {
+            "step_last_over_first": (
+                sorted(last)[fifth // 4] / median(first),
+                sorted(last)[-1 - fifth // 4] / median(first),
+            )
+        },
+        "memory": {"steps_first": held[WARMUP + fifth], "steps_last": held[-1]},
+    }
+
+
+def _resident() -> int:
+    """Bytes of memory that this process holds (Linux; 0 elsewhere)."""
+    statm = Path("/proc/self/statm")
+    return int(statm.read_text().split()[1]) * 4096 if statm.exists() else 0

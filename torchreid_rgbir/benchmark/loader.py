@@ -1,0 +1,120 @@
+"""Images a second from files to a normalised batch: torchreid's data manager beside ours, without a cache and with each kind of it."""
+
+import contextlib
+import io
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from torchreid_rgbir import host
+from torchreid_rgbir.benchmark.timing import interleave, medians, pair_ratios, spread
+from torchreid_rgbir.data import CrossModalDataManager
+from torchreid_rgbir.data.synthetic import synthesize
+
+FILE_SIZE = (192, 384)  # width and height of the JPEG files
+
+
+def loader(
+    height: int = 288,
+    width: int = 144,
+    batch_size: int = 64,
+    rounds: int = 3,
+    workers: int = 2,
+    num_ids: int = 40,
+    threads: int = 2,
+) -> dict[str, dict]:
+    """Times epochs over synthetic images in SYSU-MM01's layout, every side in turn in every round.
+
+    Both sides crop and flip: torchreid and "disk_random_crop" enlarge and crop, the others pad and crop, as the patent's setting does. After the
+    warm-up, files and cache are in the system's page cache, so decoding and copying are measured and no disk.
+
+    Args:
+        height, width: of the batch's images.
+        batch_size: a multiple of 8.
+        rounds: timed epochs of each side.
+        workers: processes that decode; those that read a cache need none.
+        num_ids: identities drawn, four fifths of which are trained on, 42 images of each.
+        threads: torch's threads during the measurement.
+
+    Returns:
+        'ratios': loader_disk_over_torchreid and the same of ram, none and disk_random_crop: images/s over images/s, medians over the rounds.
+        'medians': seconds of an epoch. 'spread': smallest and largest of each ratio. 'images_per_second'.
+    """
+    before = torch.get_num_threads()
+    with tempfile.TemporaryDirectory() as folder:
+        synthesize("sysu_mm01", Path(folder) / "SYSU-MM01", num_ids, images_per_camera=7, size=FILE_SIZE, workers=1)
+        with contextlib.redirect_stdout(io.StringIO()):  # torchreid's data managers print what they find
+            sides, num_images = _sides(folder, height, width, batch_size, workers)
+        torch.set_num_threads(threads)
+        try:
+            seconds = interleave(sides, rounds)
+        finally:
+            torch.set_num_threads(before)
+    ratios = {
+        f"{name}_over_torchreid": pair_ratios(seconds, "loader_torchreid", name)
+        for name in seconds
+        if name != "loader_torchreid"
+    }
+    return {
+        "ratios": {name: median(values) for name, values in ratios.items()},
+        "medians": medians(seconds),
+        "spread": {name: spread(values) for name, values in ratios.items()},
+        "images_per_second": {name: num_images / value for name, value in medians(seconds).items()},
+    }
+
+
+def _sides(
+    folder: str, height: int, width: int, batch_size: int, workers: int
+) -> tuple[dict[str, Callable[[], None]], int]:
+    theirs = host.data.ImageDataManager(
+        root=folder,
+        sources="sysu_mm01",
+        height=height,
+        width=width,
+        transforms=["random_crop", "random_flip"],
+        batch_size_train=batch_size,
+        workers=workers,
+        use_gpu=False,
+    )
+    num_batches = len(theirs.train_loader)
+
+    def ours(cache: str, crop: str = "pad_crop") -> Callable[[], None]:
+        manager = CrossModalDataManager(
+            folder,
+            height=height,
+            width=width,
+            transforms=[crop, "random_flip"],
+            use_gpu=False,
+            batch_size_train=batch_size,
+            workers=workers,
+            batches_per_epoch=num_batches,
+            cache=cache,
+        )
+
+        def prepare(images: Tensor, batch: int) -> None:
+            manager.transforms.normalize(manager.transforms.augment(images, batch_size // 2, 0, batch))
+
+        def epoch() -> None:
+            for batch, data in enumerate(manager.train_loader):
+                prepare(data["img"], batch)
+
+        return epoch
+
+    sides = {
+        "loader_torchreid": lambda: _pass_through(theirs.train_loader),
+        "loader_none": ours("none"),
+        "loader_disk": ours("disk"),
+        "loader_ram": ours("ram"),
+        "loader_disk_random_crop": ours("disk", "random_crop"),
+    }
+    return sides, num_batches * batch_size
+
+
+def _pass_through(batches: DataLoader) -> None:
+    for _ in batches:
+        pass

@@ -1,0 +1,47 @@
+"""Batch normalisation over the batches of all processes."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from torchreid_rgbir import distributed
+from torchreid_rgbir.models.dual_resnet import DualResNet
+
+
+def synchronize(model: DualResNet, device: torch.device) -> DualResNet:
+    """The model with batch normalisation over all processes: torch's on GPUs, `SyncBatchNorm` on CPUs, which torch's refuses.
+
+    Parameters and buffers stay the same tensors under the same names.
+    """
+    if device.type == "cuda":
+        return nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[return-value]
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            module.__class__ = SyncBatchNorm  # the state of both is the same, so nothing has to be copied
+    return model
+
+
+class SyncBatchNorm(_BatchNorm):
+    """torch.nn.SyncBatchNorm in terms of an all-reduce, for any device; every process has the same number of images, and momentum is a number."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(B, C) or (B, C, H, W) of this process.  Returns the same shape."""
+        if not self.training:
+            return super().forward(input)
+        dims = [0, *range(2, input.dim())]
+        shape = [1, -1, *[1] * (input.dim() - 2)]
+        world_size = distributed.world_size()
+        mean = distributed.total(input.mean(dims)) / world_size  # (C,)
+        centered = input - mean.view(shape)
+        var = distributed.total(centered.square().mean(dims)) / world_size  # (C,)
+        if self.running_mean is not None and self.running_var is not None and self.momentum is not None:
+            num = world_size * input.numel() / len(mean)
+            with torch.no_grad():
+                self.running_mean.lerp_(mean, self.momentum)
+                self.running_var.lerp_(var * (num / (num - 1)), self.momentum)
+        scale = (var + self.eps).rsqrt() if self.weight is None else (var + self.eps).rsqrt() * self.weight
+        output = centered * scale.view(shape)
+        return output if self.bias is None else output + self.bias.view(shape)
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        """Any number of dimensions."""
