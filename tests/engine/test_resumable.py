@@ -75,6 +75,21 @@ def test_a_stopped_run_ends_as_the_uninterrupted_one(cfg, tmp_path, uninterrupte
     assert_same_run(uninterrupted, tmp_path / "stopped")
 
 
+@pytest.mark.parametrize("words", [["train.accumulate", "2"], ["train.ema", "0.9"], ["train.amp", "bf16"]])
+def test_every_kind_of_step_is_gone_on_with(cfg, tmp_path, monkeypatch, words):
+    train(in_folder(cfg, tmp_path / "whole", *words))
+    stopped = in_folder(cfg, tmp_path / "stopped", "model.resume", "auto", *words)
+    with monkeypatch.context() as patch:
+        send_at(patch, "forward_backward", 4)
+        with pytest.raises(SystemExit):
+            train(stopped)
+    # The step of two batches is finished first.
+    done = "2" if "train.accumulate" in words else "1"
+    assert numbered(tmp_path / "stopped" / "model")[-1].name == f"model.pth.tar-1-{done}"
+    train(stopped)
+    assert_same_run(tmp_path / "whole", tmp_path / "stopped")
+
+
 def test_it_may_be_stopped_again_and_again(cfg, tmp_path, uninterrupted, monkeypatch):
     stopped = in_folder(cfg, tmp_path / "stopped", "model.resume", "auto")
     with monkeypatch.context() as patch:

@@ -125,10 +125,15 @@ class CrossModalEngine(ResumableEngine):
                         *(self.epoch + 1, self.max_epoch, done, self.num_batches, text, self.get_current_lr(), seconds),
                         datetime.timedelta(seconds=round(left)),
                     )
-                if distributed.anywhere(self.stop.signal is not None):
-                    self.stop.now()
+            # Between a step and the next: a checkpoint holds no gradients that add up.
+            if not self.update.is_due(self.batch_idx, self.num_batches):
+                continue
             if distributed.world_size() == 1:
                 self.stop.check()
+            elif (done % print_freq == 0 or done == self.num_batches) and distributed.anywhere(
+                self.stop.signal is not None
+            ):
+                self.stop.now()
         losses = self.means.read()
         collapse.warn(losses, self.epoch)
         if self.is_target(losses):
