@@ -12,6 +12,8 @@ from yacs.config import CfgNode as CN
 from torchreid_rgbir.download import is_remote
 
 PACKAGE = Path(__file__).parent
+# What PyYAML raises for text that it cannot make a value of; besides its own errors: a date of month 13, an empty !!int, a thousand brackets.
+NOT_YAML = (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, RecursionError)
 
 
 def defaults() -> CN:
@@ -195,7 +197,7 @@ def load(file: str = "") -> CN:
         path = find(file)
         try:
             changes = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date of month 13, a thousand brackets
+        except NOT_YAML as error:
             raise ValueError(f"{path} is not yaml: {' '.join(str(error).split())}") from None
         if not isinstance(changes, dict):
             raise ValueError(
@@ -220,7 +222,7 @@ def override(cfg: CN, overrides: Sequence[str]) -> CN:
     for key, text in zip(overrides[::2], overrides[1::2], strict=True):
         try:
             value = yaml.safe_load(text)
-        except (yaml.YAMLError, ValueError, RecursionError):
+        except NOT_YAML:
             value = text
         _set(cfg, key, value, where="")
     return cfg

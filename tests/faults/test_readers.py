@@ -116,7 +116,18 @@ def test_any_words_on_the_command_line_are_a_configuration_or_one_line(key, text
 
 
 @pytest.mark.parametrize(
-    "text", ["[" * 20_000, "2001-99-99", "a: &x [*x]", "\x00", "? [1]\n: 2", "train: {lr: 2001-99-99}"]
+    "text",
+    [
+        "[" * 20_000,
+        "2001-99-99",
+        "!!int",
+        "!!float",
+        "!!timestamp x",
+        "a: &x [*x]",
+        "\x00",
+        "? [1]\n: 2",
+        "train: {lr: 2001-99-99}",
+    ],
 )
 def test_yaml_that_trips_its_parser(text, tmp_path):
     (tmp_path / "a.yaml").write_text(text)
