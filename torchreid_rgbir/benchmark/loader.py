@@ -26,7 +26,7 @@ def loader(
     rounds: int = 3,
     workers: int = 2,
     num_ids: int = 40,
-    threads: int = 1,
+    threads: int = 2,
 ) -> dict[str, dict]:
     """Times epochs over synthetic images in SYSU-MM01's layout, every side in turn in every round.
 
@@ -39,7 +39,7 @@ def loader(
         rounds: timed epochs of each side.
         workers: processes that decode; those that read a cache need none.
         num_ids: identities drawn, four fifths of which are trained on, 42 images of each.
-        threads: torch's threads in the main process; one, so that neither side has more than two cores to itself.
+        threads: torch's threads in the main process, which work where no process decodes: either side has the two cores.
 
     Returns:
         'ratios': loader_disk_over_torchreid and the same of ram, none and disk_random_crop: images/s over images/s, medians over the rounds.
