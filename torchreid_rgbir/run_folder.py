@@ -78,9 +78,11 @@ class RunFolder(io.TextIOBase):
             self.folder.mkdir(parents=True, exist_ok=True)
             self.lock = self.lock or lock(self.folder)
             self.file = open(self.path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115
-        except PermissionError as error:
+        except OSError as error:
+            if error.errno is None:  # the lock's own words
+                raise
             raise OSError(
-                f"{error.filename} cannot be written ({error.strerror}): set data.save_dir to another folder"
+                f"{self.folder} cannot be written ({error.strerror}): set data.save_dir to another folder"
             ) from None
         atomic.remove_left_over(self.folder)
         self.file.write(self.early.getvalue())

@@ -89,7 +89,7 @@ class Evil:
 
 def test_nothing_in_a_file_is_executed(tmp_path, capsys):
     torch.save({"state_dict": Evil()}, tmp_path / "evil")
-    with pytest.raises(ValueError, match="it would run code"):
+    with pytest.raises(ValueError, match="it would run print, which is refused"):
         checkpoint.load(tmp_path / "evil")
     assert "executed" not in capsys.readouterr().out
 
@@ -188,3 +188,10 @@ def test_a_file_without_named_weights(tmp_path, state):
 def test_a_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match="missing"):
         checkpoint.load(tmp_path / "nowhere")
+
+
+def test_a_text_is_no_checkpoint(tmp_path):
+    (tmp_path / "README.md").write_text("# Not weights\n")
+    with pytest.raises(ValueError, match="README.md is no checkpoint of weights: give a file such as") as error:
+        checkpoint.load(tmp_path / "README.md")
+    assert "\n" not in str(error.value)

@@ -58,8 +58,11 @@ def load(path: str | Path) -> dict[str, Any]:
             _check_records(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        found = " ".join(str(error).split(":", 1)[-1].split(".")[0].split())
-        raise ValueError(f"{path} is no checkpoint of weights ({found}): it would run code, which is refused") from None
+        unsafe = re.search(r"GLOBAL ([\w.]+)", str(error))
+        reason = (
+            f"it would run {unsafe[1]}, which is refused" if unsafe else "give a file such as model/model.pth.tar-EPOCH"
+        )
+        raise ValueError(f"{path} is no checkpoint of weights: {reason}") from None
     except Exception as error:  # a damaged file trips torch's reader in as many ways as it has lines
         reason = str(error).splitlines()[0] if str(error) else repr(error)
         raise ValueError(f"{path} is damaged or no checkpoint ({reason})") from None
