@@ -3,6 +3,8 @@
 import os
 import resource
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -92,3 +94,20 @@ def test_a_full_disk_ends_the_run_and_leaves_what_was_there(fast_cfg, tmp_path, 
     assert main([*words, "data.save_dir", str(tmp_path / "whole")]) == 0
     assert main([*words, "model.resume", "auto"]) == 0
     assert_same_run(tmp_path / "whole", tmp_path / "run")
+
+
+def test_a_worker_that_an_error_left_behind_does_not_keep_the_process(tmp_path):
+    code = """
+from torch.utils.data import DataLoader
+from torchreid_rgbir.engine.loading import prepare
+loader = DataLoader(range(100), num_workers=1, persistent_workers=True)
+prepare(loader)
+try:
+    for number in loader:
+        raise ValueError("an image that cannot be read")
+except ValueError as error:
+    kept = error  # its traceback holds the iterator, and so the worker, to the end
+print("over")
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert run.returncode == 0 and run.stdout == "over\n", run.stderr

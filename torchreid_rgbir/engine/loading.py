@@ -1,5 +1,7 @@
 """What a loader's workers need so that a run can be stopped and repeated, and what is said when one of them dies."""
 
+import atexit
+import multiprocessing
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,6 +15,15 @@ def prepare(loader: DataLoader) -> None:
     """Lets the main process answer signals, and lets nothing that the loader draws shift what the training draws."""
     loader.worker_init_fn = ignore_signals
     loader.generator = torch.Generator().manual_seed(0)
+    atexit.unregister(end_workers)
+    atexit.register(end_workers)
+
+
+def end_workers() -> None:
+    """Ends the workers that an error left behind: at exit multiprocessing asks them by SIGTERM, which they ignore, and waits for ever."""
+    for child in multiprocessing.active_children():
+        if child.daemon:
+            child.kill()
 
 
 @contextmanager
