@@ -34,9 +34,18 @@ def test_each_method_changes_its_losses_or_its_model_alone():
     assert config.differences(baseline, cfg) == ["model.name", "loss.name"]
 
 
+def test_a_method_with_settings_of_its_own():
+    cfg = config.load("mso_sysu")
+    found = configure(cfg, "id+wrt+cmcc loss.cmcc.form ratio loss.cmcc.normalize False")
+    assert config.differences(found, cfg) == ["loss.mso.weight_pef", "loss.cmcc.form", "loss.cmcc.normalize"]
+    assert (found.loss.cmcc.form, found.loss.cmcc.normalize) == ("ratio", False)
+
+
 @pytest.mark.parametrize(
     ("method", "message"),
     [
+        ("mso loss.cmcc.forn ratio", "did you mean loss.cmcc.form"),
+        ("mso loss.cmcc.form", "come in pairs"),
         ("wrt", "method wrt is unknown: choose mso, id"),
         ("resnet51:softmax", "model.name resnet51 is unknown: choose .* such as resnet50"),
         ("resnet50:mso", "resnet50 has one stream"),
@@ -65,6 +74,7 @@ def test_means_and_paired_differences():
         }
     )
     first, second = found["methods"]
+    assert found["reference"] == "mso"
     assert first["mean"]["mAP"] == pytest.approx(np.mean(ours)) and first["std"]["mAP"] == pytest.approx(np.std(ours))
     differences = np.array(theirs[:2]) - ours[:2]  # the third seed has no pair
     low, high = stats.t.interval(0.95, 1, differences.mean(), stats.sem(differences))

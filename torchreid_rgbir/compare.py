@@ -1,6 +1,7 @@
 """Several methods under one protocol, data, schedule and seeds: the method, its parts, and torchreid's own models."""
 
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,21 +34,24 @@ def configure(cfg: CfgNode, method: str) -> CfgNode:
 
     Args:
         cfg: data, schedule and everything else that is shared.
-        method: a name in `ABLATIONS`, or MODEL:LOSS with any model of torchreid's and its loss, softmax or triplet.
+        method: a name in `ABLATIONS`, or MODEL:LOSS with any model of torchreid's and its loss, softmax or triplet; `KEY VALUE` words
+            behind it change the configuration further, as in "id+wrt+cmcc loss.cmcc.form ratio".
 
     Raises:
-        ValueError: an unknown method.
+        ValueError: an unknown method or key.
     """
     cfg = cfg.clone()
-    if method in ABLATIONS:
-        for weight in ABLATIONS[method]:
+    name, *overrides = method.split()
+    if name in ABLATIONS:
+        for weight in ABLATIONS[name]:
             cfg.loss.mso[weight] = 0.0
     else:
-        cfg.model.name, colon, cfg.loss.name = method.partition(":")
+        cfg.model.name, colon, cfg.loss.name = name.partition(":")
         if not colon:
             raise ValueError(
-                f"method {method} is unknown: choose {', '.join(ABLATIONS)}, or MODEL:LOSS with a model of torchreid's, such as resnet50:softmax"
+                f"method {name} is unknown: choose {', '.join(ABLATIONS)}, or MODEL:LOSS with a model of torchreid's, such as resnet50:softmax"
             )
+    config.override(cfg, overrides)
     config.check(cfg)
     check_model(cfg)
     return cfg
@@ -90,7 +94,7 @@ def compare(cfg: CfgNode, methods: Sequence[str], seeds: Sequence[int], out: Pat
 
 
 def _folder(out: Path, method: str, seed: int) -> Path:
-    return out / method.replace(":", "-") / f"seed_{seed}"
+    return out / "-".join(re.findall(r"[\w.+]+", method)) / f"seed_{seed}"
 
 
 def _run(cfg: CfgNode, folder: Path) -> dict:
@@ -101,15 +105,16 @@ def _run(cfg: CfgNode, folder: Path) -> dict:
         return {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
 
 
-def summary(runs: dict[str, dict[int, dict]]) -> dict:
+def summary(runs: dict[str, dict[int, dict]], reference: str = "") -> dict:
     """Means over the seeds, of the protocol's first setting.
 
     Args:
         runs: method -> seed -> results.json, or {"error": text} of a run that failed.
+        reference: the method that the others are compared with; the first one when empty.
 
     Returns:
         "setting", "seeds", and "methods": for each its "mean" and "std" over the seeds that finished, "runs" (measures or error of each
-        seed), and "difference": of its mAP to the first method's over the seeds that both finished, with the 95 % confidence interval
+        seed), and "difference": of its mAP to the reference's over the seeds that both finished, with the 95 % confidence interval
         of the paired differences (Student's t; from two seeds on).
     """
     measures: dict[str, dict[int, dict[str, float]]] = {}
@@ -121,7 +126,7 @@ def summary(runs: dict[str, dict[int, dict]]) -> dict:
                 first = results["settings"][0]
                 setting = report.setting_name(first)
                 measures[method][seed] = first["mean"]
-    reference = next(iter(runs))
+    reference = reference or next(iter(runs))
     rows = []
     for method, by_seed in runs.items():
         done = measures[method]
@@ -138,7 +143,8 @@ def summary(runs: dict[str, dict[int, dict]]) -> dict:
             for seed, results in by_seed.items()
         ]
         rows.append(row)
-    return {"setting": setting, "seeds": list(next(iter(runs.values()))), "methods": rows}
+    seeds = list(next(iter(runs.values())))
+    return {"setting": setting, "seeds": seeds, "reference": reference, "methods": rows}
 
 
 def _difference(values: list[float]) -> dict[str, float]:
@@ -151,7 +157,7 @@ def _difference(values: list[float]) -> dict[str, float]:
 
 def markdown(found: dict) -> str:
     """The table, measures in %: mean ± standard deviation over the seeds, and the difference in mAP with its 95 % interval."""
-    reference = found["methods"][0]["method"]
+    reference = found["reference"]
     lines = [
         f"{found['dataset']}: {found['setting']}; {len(found['seeds'])} seeds, measures in %",
         "",

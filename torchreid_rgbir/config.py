@@ -110,6 +110,7 @@ def defaults() -> CN:
     cfg.loss.pef = CN()
     cfg.loss.pef.entry = "image"  # how Layer0's maps enter VGG-16: image, conv2
     cfg.loss.pef.weights = "imagenet"  # of VGG-16: imagenet, random
+    cfg.loss.pef.normalize = True  # maps and edges to [0, 1] per image before VGG
     cfg.loss.cmcc = CN()
     cfg.loss.cmcc.form = "soft_margin"  # soft_margin, ratio
     cfg.loss.cmcc.normalize = True  # on the L2-normalised features

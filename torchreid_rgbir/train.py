@@ -263,6 +263,7 @@ def build_criterion(cfg: CfgNode) -> MSOLoss:
         label_smooth=cfg.loss.softmax.label_smooth,
         pef_entry=cfg.loss.pef.entry,
         pef_weights=cfg.loss.pef.weights,
+        pef_normalize=cfg.loss.pef.normalize,
         cmcc_form=cfg.loss.cmcc.form,
         cmcc_normalize=cfg.loss.cmcc.normalize,
         gather_features=cfg.train.gather_features,

@@ -23,19 +23,21 @@ def scaled(values):
     return (values - values.min()) / (values.max() - values.min())
 
 
-def naive_entry(entry, one):
+def naive_entry(entry, one, normalize):
     """One image's map (C, h, w) as VGG's first used convolution gets it, every channel spelled out."""
     if entry == "conv2":
-        return scaled(one).repeat(64 // len(one), 1, 1)
-    grey = scaled(sum(one) / len(one))
+        return (scaled(one) if normalize else one).repeat(64 // len(one), 1, 1)
+    grey = sum(one) / len(one)
+    if normalize:
+        grey = scaled(grey)
     return torch.stack([(grey - m) / s for m, s in zip((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), strict=True)])
 
 
-def naive(entry, maps, edges, vgg):
+def naive(entry, maps, edges, vgg, normalize=True):
     """PEF of one modality: image by image, stage by stage."""
     total = 0.0
     for z, e in zip(maps, edges, strict=True):
-        phi_z, phi_e = (vgg.first(naive_entry(entry, one)[None]) for one in (z, e))
+        phi_z, phi_e = (vgg.first(naive_entry(entry, one, normalize)[None]) for one in (z, e))
         for stage in vgg.stages:
             phi_z, phi_e = stage(phi_z.clone()), stage(phi_e.clone())
             _, channels, height, width = phi_z.shape
@@ -50,6 +52,14 @@ def test_equals_the_loop_and_adds_the_modalities(entry, num_rgb, stages):
     vgg = stages[entry]
     expected = naive(entry, maps[:num_rgb], edges[:num_rgb], vgg) + naive(entry, maps[num_rgb:], edges[num_rgb:], vgg)
     assert perceptual_edge(maps, edges, num_rgb, vgg).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_maps_and_edges_as_they_are(entry):
+    maps, edges = batch(8)
+    vgg = VGGStages(entry, "random", normalize=False).double()
+    expected = naive(entry, maps[:2], edges[:2], vgg, False) + naive(entry, maps[2:], edges[2:], vgg, False)
+    assert perceptual_edge(maps, edges, 2, vgg).item() == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("num_rgb", [0, 4])

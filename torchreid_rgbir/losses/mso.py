@@ -35,6 +35,7 @@ class MSOLoss(nn.Module):
         label_smooth: smooth the labels of the identity loss by torchreid's 0.1.
         pef_entry: 'image' or 'conv2'; see `VGGStages`.
         pef_weights: 'imagenet' or 'random'.
+        pef_normalize: perceptual edge loss on maps and edges brought to [0, 1] per image.
         cmcc_form: 'soft_margin' or 'ratio'.
         cmcc_normalize: contrastive-center loss on L2-normalised features.
         gather_features: compare the features of all processes' batches, with gradients to all of them, rather than this process's alone.
@@ -53,6 +54,7 @@ class MSOLoss(nn.Module):
         label_smooth: bool = False,
         pef_entry: str = "image",
         pef_weights: str = "imagenet",
+        pef_normalize: bool = True,
         cmcc_form: str = "soft_margin",
         cmcc_normalize: bool = True,
         gather_features: bool = False,
@@ -67,7 +69,7 @@ class MSOLoss(nn.Module):
         if min(self.weights.values()) < 0 or max(self.weights.values()) == 0:
             raise ValueError(f"loss weights are {self.weights}: none may be negative, and one must be above 0")
         self.smoothing = SMOOTHING if label_smooth else 0.0
-        self.pef = PerceptualEdgeLoss(pef_entry, pef_weights) if weight_pef else None
+        self.pef = PerceptualEdgeLoss(pef_entry, pef_weights, pef_normalize) if weight_pef else None
         self.cmcc = ContrastiveCenterLoss(cmcc_form, normalize=False) if weight_cmcc else None
         self.cmcc_normalize = cmcc_normalize
         self.gather_features = gather_features

@@ -1,7 +1,8 @@
 """Perceptual edge loss (PEF) of MSO (ACM MM 2021): Layer0's maps shall show a frozen VGG-16 what the image's edges show it.
 
-The published formula is lost; this is the reconstruction from the patent's text. Both maps are brought to [0, 1] per
-image first, so that the loss compares where edges are, not how large batch normalisation lets the responses grow.
+The published formula is lost; this is the reconstruction from the patent's text. Unless told otherwise both maps are
+brought to [0, 1] per image first, so that the loss compares where edges are, not how large batch normalisation lets the
+responses grow.
 """
 
 import torch
@@ -56,15 +57,16 @@ class PerceptualEdgeLoss(nn.Module):
     Args:
         entry: how maps enter VGG, 'image' or 'conv2'; see `VGGStages`.
         weights: VGG's weights, 'imagenet' or 'random'.
+        normalize: bring maps and edges to [0, 1] per image first.
 
     Raises:
         FileNotFoundError: no ImageNet weights in torch's cache, and no network.
         ValueError: an unknown entry or weights, or a broken weights file.
     """
 
-    def __init__(self, entry: str = "image", weights: str = "imagenet") -> None:
+    def __init__(self, entry: str = "image", weights: str = "imagenet", normalize: bool = True) -> None:
         super().__init__()
-        self.vgg = VGGStages(entry, weights)
+        self.vgg = VGGStages(entry, weights, normalize)
 
     def forward(self, maps: Tensor, images: Tensor, num_rgb: int) -> Tensor:
         """The loss of a batch.

@@ -36,9 +36,8 @@ def min_max(maps: Tensor, eps: float = 1e-6) -> Tensor:
     return (maps - low) * ((spread > eps) / spread.clamp(min=eps))
 
 
-def as_picture(maps: Tensor) -> Tensor:
-    """The mean over the channels in [0, 1], as a grey picture that VGG expects.  maps: (B, C, H, W).  Returns (B, 3, H, W)."""
-    grey = min_max(maps.mean(dim=1, keepdim=True))  # (B, 1, H, W)
+def as_picture(grey: Tensor) -> Tensor:
+    """A grey picture in [0, 1] as VGG expects one.  grey: (B, 1, H, W).  Returns (B, 3, H, W)."""
     return torch.cat([(grey - mean) / std for mean, std in zip(MEAN, STD, strict=True)], dim=1)
 
 
@@ -47,15 +46,16 @@ class VGGStages(nn.Module):
 
     Args:
         entry: 'image': maps enter as a grey picture, the stages are blocks 1-4. 'conv2': maps of 64 channels enter at
-            conv2_1 in [0, 1], in the place of block 1's output, and the stages are blocks 2-5.
+            conv2_1, in the place of block 1's output, and the stages are blocks 2-5.
         weights: 'imagenet', or 'random' (a fixed draw) where those cannot be had.
+        normalize: bring each image's map to [0, 1] first (`min_max`), rather than let it enter at its own scale.
 
     Raises:
         FileNotFoundError: no ImageNet weights in torch's cache, and no network.
         ValueError: an unknown entry or weights, or a broken weights file.
     """
 
-    def __init__(self, entry: str = "image", weights: str = "imagenet") -> None:
+    def __init__(self, entry: str = "image", weights: str = "imagenet", normalize: bool = True) -> None:
         super().__init__()
         if entry not in BOUNDS:
             raise ValueError(f"entry {entry!r} into VGG is unknown: choose one of {', '.join(BOUNDS)}")
@@ -66,7 +66,8 @@ class VGGStages(nn.Module):
         begins = (start + 1, *ends[:-1])
         self.first: nn.Conv2d = features[start]  # type: ignore[assignment]
         self.stages = nn.ModuleList(features[begin:end] for begin, end in zip(begins, ends, strict=True))
-        self.enter = as_picture if entry == "image" else min_max
+        self.entry = entry
+        self.normalize = normalize
         # Channels last: a quarter less time on a CPU, where convolutions otherwise reorder their maps and back.
         self.requires_grad_(False).eval().to(memory_format=torch.channels_last)
 
@@ -85,6 +86,14 @@ class VGGStages(nn.Module):
             maps = stage(maps)
             taps.append(maps)
         return taps
+
+    def enter(self, maps: Tensor) -> Tensor:
+        """What VGG is shown of maps (B, C, h, w).  Returns (B, 3, h, w) for 'image', (B, C, h, w) for 'conv2'."""
+        if self.entry == "image":
+            maps = maps.mean(dim=1, keepdim=True)  # (B, 1, h, w)
+        if self.normalize:
+            maps = min_max(maps)
+        return as_picture(maps) if self.entry == "image" else maps
 
     def _first(self, maps: Tensor) -> Tensor:
         conv = self.first

@@ -58,7 +58,7 @@ def visualize(
     curves = read_curves(run) if "curves" in kinds else {}
     model, about = load_model(weights)
     cfg = configuration(about, weights, root)
-    vgg: Any = VGGStages(cfg.loss.pef.entry, cfg.loss.pef.weights) if "stages" in kinds else None
+    vgg: Any = VGGStages(**cfg.loss.pef) if "stages" in kinds else None
     groups = [read_samples(impaths, modality, about["images"]) for modality, impaths in (images or {}).items()]
 
     if set(kinds) & set(OF_TEST_SET) or (set(kinds) & set(OF_IMAGES) and not groups):
