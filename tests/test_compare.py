@@ -9,7 +9,7 @@ from scipy import stats
 from torchreid_rgbir import compare as compare_module
 from torchreid_rgbir import config, host
 from torchreid_rgbir.cli import main
-from torchreid_rgbir.compare import METHODS, compare, configure, markdown, summary
+from torchreid_rgbir.compare import METHODS, against, compare, configure, markdown, summary
 from torchreid_rgbir.train import build_engine
 from torchreid_rgbir.visual.comparison import draw_comparison
 
@@ -80,6 +80,11 @@ def test_means_and_paired_differences():
     low, high = stats.t.interval(0.95, 1, differences.mean(), stats.sem(differences))
     assert second["difference"] == pytest.approx({"mAP": differences.mean(), "low": low, "high": high})
     assert "difference" not in first and second["runs"][2]["error"] == "OSError: disk"
+    turned = against(found, "id")
+    assert turned["methods"][0]["difference"]["mAP"] == pytest.approx(-differences.mean())
+    assert "difference" not in turned["methods"][1] and against(turned, "mso") == found
+    with pytest.raises(ValueError, match="reference wrt is not among the methods: choose one of mso, id"):
+        against(found, "wrt")
     text = markdown(found | {"dataset": "sysu_mm01"})
     assert (
         "| id | 21.25 ± 1.25 | 42.50 ± 2.50 |" in text

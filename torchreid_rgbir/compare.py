@@ -105,46 +105,62 @@ def _run(cfg: CfgNode, folder: Path) -> dict:
         return {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
 
 
-def summary(runs: dict[str, dict[int, dict]], reference: str = "") -> dict:
+def summary(runs: dict[str, dict[int, dict]]) -> dict:
     """Means over the seeds, of the protocol's first setting.
 
     Args:
         runs: method -> seed -> results.json, or {"error": text} of a run that failed.
-        reference: the method that the others are compared with; the first one when empty.
 
     Returns:
-        "setting", "seeds", and "methods": for each its "mean" and "std" over the seeds that finished, "runs" (measures or error of each
-        seed), and "difference": of its mAP to the reference's over the seeds that both finished, with the 95 % confidence interval
-        of the paired differences (Student's t; from two seeds on).
+        "setting", "seeds", and "methods": for each its "mean" and "std" over the seeds that finished and "runs" (measures or error of each
+        seed); and what `against` adds, with the first method as the reference.
     """
-    measures: dict[str, dict[int, dict[str, float]]] = {}
-    setting = ""
+    setting, rows = "", []
     for method, by_seed in runs.items():
-        measures[method] = {}
+        row: dict[str, Any] = {"method": method, "runs": []}
         for seed, results in by_seed.items():
-            if "error" not in results:
+            if "error" in results:
+                row["runs"].append({"seed": seed, "error": results["error"]})
+            else:
                 first = results["settings"][0]
                 setting = report.setting_name(first)
-                measures[method][seed] = first["mean"]
-    reference = reference or next(iter(runs))
-    rows = []
-    for method, by_seed in runs.items():
-        done = measures[method]
-        columns = {key: [mean[key] for mean in done.values()] for key in SHOWN}
-        row: dict[str, Any] = {"method": method}
-        if done:
+                row["runs"].append({"seed": seed, "mean": first["mean"]})
+        measures = [run["mean"] for run in row["runs"] if "mean" in run]
+        if measures:
+            columns = {key: [mean[key] for mean in measures] for key in SHOWN}
             row["mean"] = {key: float(np.mean(values)) for key, values in columns.items()}
             row["std"] = {key: float(np.std(values)) for key, values in columns.items()}
-        both = [seed for seed in done if seed in measures[reference]]
-        if method != reference and both:
-            row["difference"] = _difference([done[s]["mAP"] - measures[reference][s]["mAP"] for s in both])
-        row["runs"] = [
-            {"seed": seed} | ({"error": results["error"]} if "error" in results else {"mean": done[seed]})
-            for seed, results in by_seed.items()
-        ]
         rows.append(row)
-    seeds = list(next(iter(runs.values())))
-    return {"setting": setting, "seeds": seeds, "reference": reference, "methods": rows}
+    found = {"setting": setting, "seeds": list(next(iter(runs.values()))), "methods": rows}
+    return against(found, next(iter(runs)))
+
+
+def against(found: dict, reference: str) -> dict:
+    """The comparison with each method's difference to another reference.
+
+    Args:
+        found: what `compare` returns.
+        reference: one of its methods.
+
+    Returns:
+        `found` with "reference", and in each other method "difference": of its mAP to the reference's over the seeds that both finished, with
+        the 95 % confidence interval of the paired differences (Student's t; from two seeds on).
+
+    Raises:
+        ValueError: `reference` is no method of it.
+    """
+    mAPs = {row["method"]: {run["seed"]: run["mean"]["mAP"] for run in row["runs"] if "mean" in run} for row in found["methods"]}
+    if reference not in mAPs:
+        raise ValueError(f"reference {reference} is not among the methods: choose one of {', '.join(mAPs)}")
+    rows = []
+    for row in found["methods"]:
+        row = {key: value for key, value in row.items() if key != "difference"}
+        own, other = mAPs[row["method"]], mAPs[reference]
+        both = [seed for seed in own if seed in other]
+        if row["method"] != reference and both:
+            row["difference"] = _difference([own[seed] - other[seed] for seed in both])
+        rows.append(row)
+    return found | {"reference": reference, "methods": rows}
 
 
 def _difference(values: list[float]) -> dict[str, float]:

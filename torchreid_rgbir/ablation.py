@@ -1,0 +1,72 @@
+"""What each part of the method brings: the ablation of docs/results.md, on synthetic people that training never saw."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from torchreid_rgbir import config
+from torchreid_rgbir.compare import against, compare, markdown
+from torchreid_rgbir.data.synthetic import is_written, synthesize
+from torchreid_rgbir.metrics import report
+from torchreid_rgbir.quickstart import DATASET, IMAGES_PER_CAMERA, NUM_IDS
+from torchreid_rgbir.visual.comparison import draw_comparison
+
+_CMCC, _PLAIN = "id+wrt+cmcc", "data.transforms [random_flip]"
+PATENT_SCHEDULE = "train.lr 0.005 train.lr_scheduler warmup_multi_step train.warmup_epoch 10"
+
+# Question: the method that the others are compared with, and the others.
+QUESTIONS: dict[str, tuple[str, ...]] = {
+    "What each part adds": ("id", "id+wrt", "id+wrt+cmcc", "id+wrt+pef", "mso"),
+    "torchreid's own models": ("mso", "resnet18:softmax", "resnet18:triplet", "osnet_x0_25:softmax"),
+    "Form of the contrastive-center loss": (
+        "id+wrt",
+        _CMCC,
+        f"{_CMCC} loss.cmcc.normalize False",
+        f"{_CMCC} loss.cmcc.form ratio",
+        f"{_CMCC} loss.cmcc.form ratio loss.cmcc.normalize False",
+    ),
+    "Entry and scale of the perceptual edge loss": (
+        _CMCC,
+        "mso",
+        "mso loss.pef.entry conv2",
+        "mso loss.pef.normalize False",
+        "mso loss.pef.entry conv2 loss.pef.normalize False",
+    ),
+    "Without grey-channel augmentation": (f"id {_PLAIN}", f"id+wrt {_PLAIN}", f"{_CMCC} {_PLAIN}", f"mso {_PLAIN}"),
+    "The patent's learning rate and schedule": ("mso", f"mso {PATENT_SCHEDULE}"),
+}
+
+
+def ablation(out: Path, seeds: Sequence[int], questions: Sequence[str] = tuple(QUESTIONS)) -> str:
+    """Trains and scores every method of the questions with every seed; finished runs are kept.
+
+    Args:
+        out: folder of data/, runs/, and of what is returned, as ablation.md, with its pictures.
+        seeds: of the runs; the data is the quick start's, always the same.
+        questions: of `QUESTIONS`.
+
+    Returns:
+        A table for each question, as Markdown.
+
+    Raises:
+        ValueError: an unknown question, or a seed named twice.
+        OSError: `out` cannot be written.
+    """
+    unknown = [question for question in questions if question not in QUESTIONS]
+    if unknown:
+        raise ValueError(f"question {unknown[0]!r} is unknown: choose from {', '.join(QUESTIONS)}")
+    data = out / "data/SYSU-MM01"
+    if not is_written(DATASET, data, NUM_IDS, IMAGES_PER_CAMERA):
+        synthesize(DATASET, data, NUM_IDS, IMAGES_PER_CAMERA)
+    cfg = config.load("ablation")
+    cfg.data.root = str(data)
+    methods = list(dict.fromkeys(method for question in questions for method in QUESTIONS[question]))
+    found = compare(cfg, methods, seeds, out / "runs")
+    sections = []
+    for question in questions:
+        rows = [row for row in found["methods"] if row["method"] in QUESTIONS[question]]
+        part = against(found | {"methods": rows}, QUESTIONS[question][0])
+        sections.append(f"## {question}\n\n{markdown(part)}")
+    draw_comparison(found, out / "ablation.png")
+    text = "\n".join(sections)
+    report.write_text(out / "ablation.md", text)
+    return text
