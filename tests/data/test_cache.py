@@ -30,6 +30,13 @@ def impaths(tmp_path, write_image):
     return [str(path) for path in paths]
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_building_draws_nothing_that_a_run_would_draw(impaths, tmp_path, workers):
+    before = torch.get_rng_state()
+    opened(impaths, tmp_path, workers=workers)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 @pytest.fixture
 def count_reads(monkeypatch):
     seen = []

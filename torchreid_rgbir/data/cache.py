@@ -123,7 +123,10 @@ def _build(path: Path, impaths: Sequence[str], height: int, width: int, workers:
     if size > free:
         raise OSError(f"{size / 1e9:.1f} GB needed, {free / 1e9:.1f} GB free")
     beside = path.with_name(f".{path.name}.{os.getpid()}.writing")
-    loader = DataLoader(_Decoded(impaths, Decode(height, width)), batch_size=64, num_workers=workers)
+    # A generator of its own: a run that builds the cache must not begin with other weights than one that finds it.
+    loader = DataLoader(
+        _Decoded(impaths, Decode(height, width)), batch_size=64, num_workers=workers, generator=torch.Generator()
+    )
     try:
         with open(beside, "wb") as file, tqdm(total=len(impaths), desc="decoding images", disable=None) as bar:
             for images in loader:
