@@ -1,17 +1,24 @@
 """docs/method.md names modules, functions, configuration keys and tests: each must exist, and no claim may be missing."""
 
+import argparse
 import ast
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 from torchreid_rgbir import config
+from torchreid_rgbir.commands import visualize
 
 REPOSITORY = Path(__file__).parents[1]
 PACKAGE = REPOSITORY / "torchreid_rgbir"
 PAGE = (REPOSITORY / "docs" / "method.md").read_text(encoding="utf-8")
-CLAIMS = [line.strip("| ").split(" | ") for line in PAGE[PAGE.index("## Claims") :].splitlines() if re.match(r"\| \d+ \|", line)]
+CLAIMS = [
+    line.strip("| ").split(" | ")
+    for line in PAGE[PAGE.index("## Claims") :].splitlines()
+    if re.match(r"\| \d+ \|", line)
+]
 WORDS = re.findall(r"`([^`\n]+)`", PAGE)
 
 
@@ -55,12 +62,22 @@ def test_every_file_exists():
     files = {word.partition("::")[0] for word in WORDS if re.fullmatch(r"[\w/]+\.(py|yaml)(::\w+)?", word)}
     assert len(files) > 20
     assert [name for name in files if not ((PACKAGE / name).is_file() or (REPOSITORY / name).is_file())] == []
-    links = re.findall(r"\]\(([^)#]+)\)|src=\"([^\"]+)\"", PAGE)
-    assert links
-    assert [link for pair in links for link in pair if link and not (REPOSITORY / "docs" / link).is_file()] == []
+    links = re.findall(r"\]\(([^)#]+)\)", PAGE)
+    assert {"pictures/architecture.svg", "pictures/stages.png"} <= set(links)
+    assert [link for link in links if not (REPOSITORY / "docs" / link).is_file()] == []
 
 
 def test_every_key_of_the_losses_is_on_the_page():
     keys = [key for key in config._keys(config.defaults()) if key.startswith(("loss.mso.", "loss.pef.", "loss.cmcc."))]
     assert keys
     assert [key for key in keys if f"`{key}`" not in PAGE] == []
+
+
+def test_its_programs_name_what_there_is():
+    [command] = re.findall(r"```sh\ntorchreid-rgbir visualize (.*?)```", PAGE, re.DOTALL)
+    parser = argparse.ArgumentParser()
+    visualize.add_arguments(parser)
+    assert parser.parse_args(shlex.split(command.replace("\\\n", " "))).untrained
+    [program] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    compile(program, "docs/method.md", "exec")
+    exec("\n".join(line for line in program.splitlines() if re.match("from|import", line)), {})

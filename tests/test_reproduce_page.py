@@ -13,7 +13,9 @@ from torchreid_rgbir.metrics.published import ROWS
 
 PAGE = (Path(__file__).parents[1] / "docs" / "reproduce.md").read_text(encoding="utf-8")
 SCRIPTS = "".join(re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)).replace("\\\n", " ")
-COMMANDS = re.findall(r"^torchreid-rgbir (.+?)(?: &&)?$", re.sub(r" +#.*$", "", SCRIPTS, flags=re.MULTILINE), re.MULTILINE)
+COMMANDS = re.findall(
+    r"^torchreid-rgbir (.+?)(?: &&)?$", re.sub(r" +#.*$", "", SCRIPTS, flags=re.MULTILINE), re.MULTILINE
+)
 SHIPPED = {path.stem for path in config._shipped()}
 
 

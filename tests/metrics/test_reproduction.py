@@ -86,7 +86,10 @@ def test_the_row_is_that_of_the_setting_and_the_re_ranking():
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        (sysu(num_queries=450, num_gallery=300), "has 450 queries and a gallery of 300, SYSU-MM01 as published 3803 and 301"),
+        (
+            sysu(num_queries=450, num_gallery=300),
+            "has 450 queries and a gallery of 300, SYSU-MM01 as published 3803 and 301",
+        ),
         (sysu(num_gallery=300), "another, incomplete or synthetic data set"),
         (sysu(query="rgb"), "RGB queries is not defined"),
     ],
@@ -145,7 +148,9 @@ def test_unknown_methods_and_data_sets_list_the_known_ones():
         compare(results(sysu()), "nosuch")
     with pytest.raises(ValueError, match="method PMT has no row for regdb: choose from AGW, CAJ, DEEN, MMN"):
         compare(results(regdb(), dataset="regdb"), "PMT")
-    with pytest.raises(ValueError, match="no number is published for rgbir_folder: there are rows of llcm, regdb, sysu_mm01"):
+    with pytest.raises(
+        ValueError, match="no number is published for rgbir_folder: there are rows of llcm, regdb, sysu_mm01"
+    ):
         compare(results(llcm("ir->rgb", 0.5, 0.5), dataset="rgbir_folder"))
 
 

@@ -1,7 +1,8 @@
 """Compares a results.json with published numbers: within, below or above, and by how much; exit status 1 when below one of them.
 
-Without a file it lists the published numbers that it knows. A difference of up to --tolerance points (percent) is "within": published rows come from single
-trainings, so a point is about what another seed may move. The standard deviation beside a result is over the trials, so of the drawn galleries alone.
+Without a file it lists the published numbers that it knows. A difference of up to --tolerance points (percent) is "within": published rows come
+from single trainings, so a point is about what another seed may move. The standard deviation beside a result is over the trials, so of the drawn
+galleries alone.
 """
 
 import argparse
@@ -17,7 +18,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("results", nargs="?", metavar="RESULTS.json", help="of a run, of splits or of evaluate --json")
     parser.add_argument("--method", default="", metavar="NAME", help="only this method's row, such as AGW")
     parser.add_argument(
-        "--tolerance", type=float, default=1.0, metavar="POINTS", help="a difference that is none (default: %(default)s)"
+        "--tolerance",
+        type=float,
+        default=1.0,
+        metavar="POINTS",
+        help="a difference that is none (default: %(default)s)",
     )
 
 
@@ -51,7 +56,9 @@ def render(results: dict, found: list[Comparison], tolerance: float) -> str:
         lines += ["", f"{setting_name(setting)}, against {row.method} ({row.source})"]
         for key, difference in differences.items():
             std = setting.get("std", {}).get(key, 0.0)
-            here = f"{100 * setting['mean'][key]:.2f}" + (f" ± {100 * std:.2f}" if setting.get("num_trials", 1) > 1 else "")
+            here = f"{100 * setting['mean'][key]:.2f}" + (
+                f" ± {100 * std:.2f}" if setting.get("num_trials", 1) > 1 else ""
+            )
             lines.append(
                 f"  {COLUMNS[key]:<7} {here:>14}   published {row.mean[key]:>6.2f}   {difference:+.2f}   {verdicts[key]}"
             )

@@ -112,7 +112,7 @@ def configuration(about: dict, weights: str | Path, root: str) -> CfgNode:
 
 
 def before_training(about: dict) -> DualResNet:
-    """The network of a checkpoint as its run's training found it, in evaluation mode: drawn with the run's seed, and with the weights it started from.
+    """A checkpoint's network as training found it, in evaluation mode: drawn with the run's seed, or with the weights that the run started from.
 
     Args:
         about: what the checkpoint says of itself.
