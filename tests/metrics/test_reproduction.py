@@ -99,6 +99,11 @@ def test_other_data_is_not_compared(settings, says):
         compare(results(settings), "AGW")
 
 
+def test_of_many_settings_that_do_not_compare_the_first_is_told():
+    with pytest.raises(ValueError, match=r"^nothing to compare: all-search, single-shot has 9 queries.* \(and 1 more"):
+        compare(results(sysu(num_queries=9), sysu(num_queries=9, shots=10)))
+
+
 def test_regdb_is_the_mean_of_ten_splits_in_the_published_direction():
     [found] = compare(results(regdb("thermal->visible"), regdb(), regdb(split=1, splits=None), dataset="regdb"), "AGW")
     assert found.setting["direction"] == "visible->thermal" and found.verdict == "within"

@@ -80,7 +80,8 @@ def compare(results: dict, method: str = "", tolerance: float = 1.0) -> list[Com
             continue
         found += [_compare(row, setting, results, tolerance) for row in named]
     if not found:
-        raise ValueError("nothing to compare: " + "; ".join(dict.fromkeys(reasons)))
+        others = f" (and {len(reasons) - 1} more settings that do not compare)" if len(reasons) > 1 else ""
+        raise ValueError(f"nothing to compare: {reasons[0]}{others}")
     return found
 
 
