@@ -16,6 +16,7 @@ COMMANDS = {
     "splits": "train and test on RegDB's ten splits, resuming where it stopped; report their mean",
     "compare": "train and score several methods, torchreid's own among them, under one protocol; one table",
     "evaluate": "score features extracted by any model under a data set's protocol",
+    "published": "compare a results.json with published numbers: within, below or above, and by how much",
     "extract": "features of your own images",
     "identify": "who or what is it: rank the categories of references for an image of the other modality",
     "gallery": "keep references: add, remove, list, search, compact",

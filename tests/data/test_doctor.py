@@ -66,6 +66,15 @@ def test_counts_of_a_synthetic_set(sysu):
     }
 
 
+def test_root_may_be_the_archive(tmp_path, sysu, capsys):
+    made = shutil.make_archive(str(tmp_path / "handed out"), "zip", sysu.parent, sysu.name)
+    assert main(["doctor", "--dataset", "sysu_mm01", "--root", made]) == 0
+    assert f"sysu_mm01 in {tmp_path / 'handed out' / sysu.name}" in capsys.readouterr().out
+    (tmp_path / "broken.zip").write_bytes(b"PK")
+    assert main(["doctor", "--dataset", "sysu_mm01", "--root", str(tmp_path / "broken.zip")]) == 2
+    assert "broken.zip cannot be unpacked" in capsys.readouterr().err
+
+
 def test_root_is_the_folder_or_its_parent(sysu, monkeypatch):
     monkeypatch.chdir(sysu.parent)
     assert diagnose("sysu_mm01", sysu) == diagnose("sysu_mm01", sysu.parent) == diagnose("sysu_mm01", "SYSU-MM01/../")

@@ -12,15 +12,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from yacs.config import CfgNode
 
+from tests.runs import assert_equal
+from torchreid_rgbir import config, host
 from torchreid_rgbir.cli import main
 from torchreid_rgbir.data.cross_modal import list_images
 from torchreid_rgbir.metrics import sysu_mm01
-from torchreid_rgbir.modality import RGB
+from torchreid_rgbir.modality import IR, RGB
 from torchreid_rgbir.models.loading import load_model
+from torchreid_rgbir.train import build_engine
 from torchreid_rgbir.visual.figure import WIDTH
-from torchreid_rgbir.visual.run import KINDS, configuration, scored, visualize
+from torchreid_rgbir.visual.run import KINDS, before_training, configuration, scored, visualize
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +57,28 @@ def test_given_images_need_no_data(weights, sysu_root, tmp_path):
     assert main(["visualize", "--weights", str(weights), "--out", str(tmp_path), *flags]) == 0
     assert Image.open(tmp_path / "stages.png").size == (WIDTH, 3 * 2 * WIDTH // 5 + 100)
     assert Image.open(tmp_path / "activation.png").size == (WIDTH, 2 * WIDTH // 2 + 100)
+
+
+def test_before_training_is_the_network_that_training_began_with(run, weights, sysu_root, tmp_path):
+    cfg = config.load(str(run / "config.yaml"))
+    host.utils.set_random_seed(cfg.train.seed)
+    began = build_engine(cfg).model.state_dict()
+    model = before_training(load_model(weights)[1])
+    assert not model.training
+    assert_equal(dict(model.state_dict()), dict(began))
+    trained = load_model(weights)[0].state_dict()
+    assert not torch.equal(trained["layer0.ir.conv1.weight"], began["layer0.ir.conv1.weight"])
+    image = str(list_images(sysu_root / "cam3" / "0017")[0])
+    [path] = visualize(weights, tmp_path, only=["stages"], images={IR: [image]}, untrained=True)
+    assert Image.open(path).size == (WIDTH, int(WIDTH / 6 * 2) + 100)
+
+
+def test_before_training_has_the_weights_that_a_run_started_from(weights):
+    about = load_model(weights)[1]
+    about["config"] = config.override(
+        CfgNode.load_cfg(about["config"]), ["model.load_weights", str(weights), "train.seed", "2"]
+    ).dump()
+    assert_equal(dict(before_training(about).state_dict()), dict(load_model(weights)[0].state_dict()))
 
 
 def test_the_report_shows_the_runs_results(report, run):
@@ -117,6 +144,7 @@ def test_the_report_in_a_browser_on_a_phone(report, tmp_path):
         (["--only", "ranked", "--report"], "the report shows everything: leave --only out"),
         (["--only", "ranked", "--ir", "x.jpg"], "--ir gives images for stages and activation"),
         (["--only", "stages", "--rgb", "x.jpg"], "x.jpg is missing"),
+        (["--only", "ranked", "--untrained"], "--untrained is for the picture stages"),
         (["--root", "nowhere"], "nowhere"),
         (["--weights", "nowhere"], "is missing: give the path of a checkpoint"),
     ],

@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -37,8 +39,21 @@ def test_the_distances_are_the_parts_of_the_loss(model, loss, modality):
 
 
 def test_the_picture_has_a_row_for_each_image(model, loss):
-    picture = draw_stages(model, [samples_of(RGB), samples_of(IR)], loss.vgg)
+    picture = draw_stages({"Layer0": model}, [samples_of(RGB), samples_of(IR)], loss.vgg)
     assert picture.size == (WIDTH, 4 * WIDTH * 2 // 5 + 100)
     pixels = np.asarray(picture).astype(int)
     bars = (np.abs(pixels - (31, 119, 180)).sum(axis=2) < 30).sum(axis=1) > 0
     assert (np.diff(bars.astype(int)) == 1).sum() >= 4  # at least the first stage's bar of each row
+
+
+def test_two_models_stand_side_by_side_on_one_scale(model, loss):
+    other = copy.deepcopy(model)
+    torch.nn.init.zeros_(other.layer0["rgb"].conv1.weight)  # a response without any structure
+    groups = [samples_of(RGB)]
+    picture = draw_stages({"before": other, "after": model}, groups, loss.vgg)
+    assert picture.size == (WIDTH, int(2 * WIDTH / 6 * 2) + 100)
+    pixels = np.asarray(picture).astype(int)
+    gray, blue = (np.abs(pixels - color).sum(axis=2) < 30 for color in ((127, 127, 127), (31, 119, 180)))
+    longest = [max(np.flatnonzero(row).size for row in mask[:, WIDTH * 2 // 3 :]) for mask in (gray, blue)]
+    distances = [float(edge_stages(each, groups[0], loss.vgg)[2].max()) for each in (other, model)]
+    assert longest[0] / longest[1] == pytest.approx(distances[0] / distances[1], rel=0.1)

@@ -2,6 +2,7 @@
 
 import argparse
 
+from torchreid_rgbir.data.archive import unpacked
 from torchreid_rgbir.data.doctor import LAYOUTS, Diagnosis, diagnose
 
 EXAMPLE = "torchreid-rgbir doctor --dataset sysu_mm01 --root reid-data"
@@ -11,11 +12,16 @@ _MAX_SHOWN = 20  # details of a finding
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset", required=True, metavar="NAME", help=f"one of {', '.join(LAYOUTS)}")
-    parser.add_argument("--root", required=True, metavar="DIR", help="its folder, or the folder that holds it")
+    parser.add_argument(
+        "--root",
+        required=True,
+        metavar="DIR",
+        help="its folder, the folder that holds it, or its archive, which is unpacked beside itself",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    diagnosis = diagnose(args.dataset, args.root, progress=True)
+    diagnosis = diagnose(args.dataset, unpacked(args.root), progress=True)
     print(render(diagnosis))
     return 0 if diagnosis.healthy else 1
 

@@ -21,6 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PICTURE",
         help="ranked, embedding, separation, stages, activation, curves (default: all)",
     )
+    parser.add_argument(
+        "--untrained", action="store_true", help="stages: beside the network as it was before training, same seed"
+    )
     parser.add_argument("--root", default="", metavar="DIR", help="the data set's folder (default: where it was)")
     parser.add_argument("--rgb", nargs="+", default=[], metavar="FILE", help="RGB images for stages and activation")
     parser.add_argument("--ir", nargs="+", default=[], metavar="FILE", help="IR images for stages and activation")
@@ -31,6 +34,6 @@ def run(args: argparse.Namespace) -> int:
     from torchreid_rgbir.visual.run import visualize
 
     images = {modality: files for modality, files in ((RGB, args.rgb), (IR, args.ir)) if files}
-    for path in visualize(args.weights, args.out, args.root, args.only, images, args.report):
+    for path in visualize(args.weights, args.out, args.root, args.only, images, args.report, args.untrained):
         print(f"written: {path}")
     return 0

@@ -7,13 +7,15 @@ from typing import Any
 from PIL import Image
 from yacs.config import CfgNode
 
-from torchreid_rgbir import config
-from torchreid_rgbir.engine import CrossModalEngine
+from torchreid_rgbir import config, host
+from torchreid_rgbir.download import fetch, is_remote
+from torchreid_rgbir.engine import CrossModalEngine, checkpoint
 from torchreid_rgbir.losses.vgg import VGGStages
 from torchreid_rgbir.metrics import report as tables
 from torchreid_rgbir.modality import IR, NAMES, RGB
+from torchreid_rgbir.models import DualResNet
 from torchreid_rgbir.models.loading import load_model
-from torchreid_rgbir.train import build_engine
+from torchreid_rgbir.train import build_engine, build_model
 from torchreid_rgbir.visual import page
 from torchreid_rgbir.visual.activation import draw_activations
 from torchreid_rgbir.visual.curves import draw_curves, read_curves
@@ -35,6 +37,7 @@ def visualize(
     only: Sequence[str] = (),
     images: dict[int, Sequence[str]] | None = None,
     report: bool = False,
+    untrained: bool = False,
 ) -> list[Path]:
     """Draws what `KINDS` names, each as OUT/KIND.png.
 
@@ -45,6 +48,7 @@ def visualize(
         only: some of `KINDS`; all when empty.
         images: modality -> files for stages and activation; some of the test set when None.
         report: write OUT/report.html instead, one page with all of it.
+        untrained: stages show the network as training found it, too.
 
     Returns:
         The files written.
@@ -53,12 +57,13 @@ def visualize(
         ValueError, FileNotFoundError: a user's mistake; nothing was written.
     """
     kinds = tuple(only) or KINDS
-    _check(kinds, bool(only), images, report)
+    _check(kinds, bool(only), images, report, untrained)
     run = Path(weights).expanduser().absolute().parent.parent
     curves = read_curves(run) if "curves" in kinds else {}
     model, about = load_model(weights)
     cfg = configuration(about, weights, root)
     vgg: Any = VGGStages(**cfg.loss.pef) if "stages" in kinds else None
+    stages = {"before": before_training(about), "after": model} if untrained else {"Layer0": model}
     groups = [read_samples(impaths, modality, about["images"]) for modality, impaths in (images or {}).items()]
 
     if set(kinds) & set(OF_TEST_SET) or (set(kinds) & set(OF_IMAGES) and not groups):
@@ -76,7 +81,7 @@ def visualize(
         ),
         "embedding": lambda: draw_embedding(features, distance),
         "separation": lambda: draw_separation(pair_distances(features, distance), distance),
-        "stages": lambda: draw_stages(model, groups, vgg),
+        "stages": lambda: draw_stages(stages, groups, vgg),
         "activation": lambda: draw_activations(model, groups),
         "curves": lambda: draw_curves(curves),
     }
@@ -106,6 +111,25 @@ def configuration(about: dict, weights: str | Path, root: str) -> CfgNode:
     return cfg
 
 
+def before_training(about: dict) -> DualResNet:
+    """A checkpoint's network as training found it, in evaluation mode: drawn with the run's seed, or with the weights that the run started from.
+
+    Args:
+        about: what the checkpoint says of itself.
+
+    Raises:
+        ValueError, FileNotFoundError: weights that are no longer to be had.
+    """
+    cfg = config.defaults()
+    cfg.merge_from_other_cfg(CfgNode.load_cfg(about["config"]))
+    start = cfg.model.load_weights
+    host.utils.set_random_seed(cfg.train.seed)
+    model: Any = build_model(cfg, about["model"]["num_classes"], pretrained=not start)
+    if start:
+        checkpoint.load_weights(model, fetch(start) if is_remote(start) else start, cfg.model.allow_partial)
+    return model.eval()
+
+
 def scored(cfg: CfgNode) -> tuple[CrossModalEngine, str]:
     """The engine after its test, with features and results, and the name of its first test set."""
     engine = build_engine(cfg)
@@ -113,7 +137,9 @@ def scored(cfg: CfgNode) -> tuple[CrossModalEngine, str]:
     return engine, next(iter(engine.features))
 
 
-def _check(kinds: Sequence[str], chosen: bool, images: dict[int, Sequence[str]] | None, report: bool) -> None:
+def _check(
+    kinds: Sequence[str], chosen: bool, images: dict[int, Sequence[str]] | None, report: bool, untrained: bool
+) -> None:
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:
         raise ValueError(f"picture {unknown[0]!r} is unknown: choose from {', '.join(KINDS)}")
@@ -122,3 +148,5 @@ def _check(kinds: Sequence[str], chosen: bool, images: dict[int, Sequence[str]] 
     if images and not set(kinds) & set(OF_IMAGES):
         name = NAMES[next(iter(images))]
         raise ValueError(f"--{name} gives images for {' and '.join(OF_IMAGES)}: add one of them to --only")
+    if untrained and "stages" not in kinds:
+        raise ValueError("--untrained is for the picture stages: add it to --only, or leave --untrained out")

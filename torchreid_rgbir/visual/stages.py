@@ -1,9 +1,10 @@
 """What the perceptual edge loss sees of an image: its edges, Layer0's response, and how far apart VGG-16 finds the two, stage by stage."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from PIL import Image
 from torch import Tensor
 
@@ -35,40 +36,52 @@ def edge_stages(model: DualResNet, samples: Samples, vgg: VGGStages) -> tuple[Te
     return edges[:, 0], maps.mean(dim=1), stage_distances(maps, edges, vgg)
 
 
-def draw_stages(model: DualResNet, groups: Sequence[Samples], vgg: VGGStages) -> Image.Image:
-    """A row for each image: itself, its edge map, Layer0's response, and its distance at each stage on one scale.
+def draw_stages(models: Mapping[str, DualResNet], groups: Sequence[Samples], vgg: VGGStages) -> Image.Image:
+    """A row for each image: itself, its edge map, each model's Layer0 response, and their distances at each stage on one scale.
 
     Args:
-        model: in evaluation mode.
+        models: title -> model in evaluation mode; one, or the same network before and after training.
         groups: at least one.
-        vgg: the stages that the model was trained with.
+        vgg: the stages that the models were trained with.
 
     Returns:
         A picture, WIDTH pixels wide.
     """
     num_rows = sum(len(group.images) for group in groups)
     tall, wide = groups[0].images.shape[2:]
-    figure = new_figure(int(num_rows * WIDTH / 5 * tall / wide) + 100)
-    grid = figure.subplots(num_rows, 4, squeeze=False, width_ratios=(1, 1, 1, 2))
-    for axes in grid[:, :3].flat:
+    num_columns = 3 + len(models)
+    figure = new_figure(int(num_rows * WIDTH / (num_columns + 1) * tall / wide) + 100)
+    grid = figure.subplots(num_rows, num_columns, squeeze=False, width_ratios=(*[1] * (2 + len(models)), 2))
+    for axes in grid[:, :-1].flat:
         axes.set_axis_off()
-    for axes, title in zip(grid[0], ("image", "edges", "Layer0", "VGG distance by stage"), strict=True):
+    for axes, title in zip(grid[0], ("image", "edges", *models, "VGG distance by stage"), strict=True):
         axes.set_title(title, fontsize=9)
-    found = [edge_stages(model, group, vgg) for group in groups]
-    longest = max(float(distances.max()) for _, _, distances in found)
+    found = [[edge_stages(model, group, vgg) for model in models.values()] for group in groups]
+    longest = max(float(distances.max()) for parts in found for _, _, distances in parts)
     rows = iter(grid)
     for group, parts in zip(groups, found, strict=True):
-        for image, edges, response, distances in zip(group.images, *parts[:2], parts[2].T, strict=True):
+        for place, image in enumerate(group.images):
             row = next(rows)
             row[0].imshow(np.asarray(image.permute(1, 2, 0)))
-            row[1].imshow(edges.numpy(), cmap="gray")
-            row[2].imshow(response.numpy(), cmap="gray")
-            bars = row[3].barh(range(1, len(distances) + 1), distances.numpy(), color="tab:blue")
-            row[3].bar_label(bars, fmt="%.3g", fontsize=8)
-            row[3].set_xlim(0, 1.4 * longest)  # room for the labels
-            row[3].invert_yaxis()
-            row[3].set_xticks([])
-            row[3].set_yticks(range(1, len(distances) + 1))
-            row[3].tick_params(labelsize=8)
-            row[3].set_ylabel(NAMES[group.modality].upper(), fontsize=9)
+            row[1].imshow(parts[0][0][place].numpy(), cmap="gray")
+            for axes, (_, response, _) in zip(row[2:], parts, strict=False):
+                axes.imshow(response[place].numpy(), cmap="gray")
+            _draw_distances(row[-1], [distances[:, place] for _, _, distances in parts], longest)
+            row[-1].set_ylabel(NAMES[group.modality].upper(), fontsize=9)
     return as_image(figure)
+
+
+def _draw_distances(axes: Axes, models: Sequence[Tensor], longest: float) -> None:
+    """A bar for each stage and model, the last model's blue; below them the sums over the stages, which are the image's loss."""
+    height = 0.8 / len(models)
+    for number, distances in enumerate(models):
+        stages = np.arange(1, len(distances) + 1) + (number - (len(models) - 1) / 2) * height
+        color = "tab:blue" if number == len(models) - 1 else "tab:gray"
+        bars = axes.barh(stages, distances.numpy(), height, color=color)
+        axes.bar_label(bars, fmt="%.3g", fontsize=8 if len(models) == 1 else 6)
+    axes.set_xlim(0, 1.4 * longest)  # room for the labels
+    axes.invert_yaxis()
+    axes.set_xticks([])
+    axes.set_yticks(range(1, len(models[0]) + 1))
+    axes.tick_params(labelsize=8)
+    axes.set_xlabel("sum " + " → ".join(f"{float(distances.sum()):.3g}" for distances in models), fontsize=8)

@@ -1,0 +1,70 @@
+"""Compares a results.json with published numbers: within, below or above, and by how much; exit status 1 when below one of them.
+
+Without a file it lists the published numbers that it knows. A difference of up to --tolerance points (percent) is "within": published rows come
+from single trainings, so a point is about what another seed may move. The standard deviation beside a result is over the trials, so of the drawn
+galleries alone.
+"""
+
+import argparse
+
+from torchreid_rgbir.metrics.published import ROWS
+from torchreid_rgbir.metrics.report import COLUMNS, setting_name
+from torchreid_rgbir.metrics.reproduction import Comparison, compare, read_results
+
+EXAMPLE = "torchreid-rgbir published log/agw_sysu/results.json --method AGW"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("results", nargs="?", metavar="RESULTS.json", help="of a run, of splits or of evaluate --json")
+    parser.add_argument("--method", default="", metavar="NAME", help="only this method's row, such as AGW")
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        default=1.0,
+        metavar="POINTS",
+        help="a difference that is none (default: %(default)s)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.results is None:
+        if args.method:
+            raise ValueError(f"--method {args.method} without a file: give the RESULTS.json to compare")
+        print(listing())
+        return 0
+    results = read_results(args.results)
+    found = compare(results, args.method, args.tolerance)
+    print(render(results, found, args.tolerance))
+    return int(any(comparison.verdict == "below" for comparison in found))
+
+
+def listing() -> str:
+    """The published rows as plain text; measures in %."""
+    lines = [f"{'data set':<10} {'setting':<24} {'method':<9}" + "".join(f"{COLUMNS[key]:>8}" for key in _MEASURES)]
+    lines[0] += "  source"
+    for row in ROWS:
+        measures = "".join(f"{row.mean[key]:>8.2f}" if key in row.mean else f"{'-':>8}" for key in _MEASURES)
+        reranked = "; re-ranked" if row.rerank else ""
+        lines.append(f"{row.dataset:<10} {row.setting:<24} {row.method:<9}{measures}  {row.source}{reranked}")
+    return "\n".join(lines)
+
+
+def render(results: dict, found: list[Comparison], tolerance: float) -> str:
+    """A block for each comparison, its measures in lines."""
+    lines = [f"{results['dataset']}, checkpoint {results.get('checkpoint', 'unknown')}"]
+    for row, setting, differences, verdicts, notes in found:
+        lines += ["", f"{setting_name(setting)}, against {row.method} ({row.source})"]
+        for key, difference in differences.items():
+            std = setting.get("std", {}).get(key, 0.0)
+            here = f"{100 * setting['mean'][key]:.2f}" + (
+                f" ± {100 * std:.2f}" if setting.get("num_trials", 1) > 1 else ""
+            )
+            lines.append(
+                f"  {COLUMNS[key]:<7} {here:>14}   published {row.mean[key]:>6.2f}   {difference:+.2f}   {verdicts[key]}"
+            )
+        lines += [f"  note: {note}" for note in notes]
+    words = ", ".join(f"{comparison.verdict} {comparison.row.method}'s" for comparison in found)
+    return "\n".join([*lines, "", f"{words}; within: at most {tolerance:g} points from it"])
+
+
+_MEASURES = ("rank1", "mAP", "mINP")

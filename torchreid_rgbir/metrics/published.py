@@ -1,0 +1,82 @@
+"""Published numbers: what papers and their authors' repositories report, each with its source and how it was computed where that is known."""
+
+from typing import NamedTuple
+
+
+class Row(NamedTuple):
+    """One published number.
+
+    Attributes:
+        method: as the field calls it.
+        dataset: "sysu_mm01", "regdb" or "llcm".
+        setting: as `setting_of` names it.
+        mean: "rank1", "mAP" and, where it is published, "mINP"; in %.
+        source: where it stands.
+        sampling: how SYSU-MM01's galleries were drawn, "official" or "agw"; "" where nobody here has read the authors' code.
+        flip: whether the authors' test adds the mirrored image's feature; None where nobody here has read it.
+        rerank: whether galleries were re-ranked.
+    """
+
+    method: str
+    dataset: str
+    setting: str
+    mean: dict[str, float]
+    source: str
+    sampling: str = ""
+    flip: bool | None = None
+    rerank: bool = False
+
+
+def _mean(rank1: float, mAP: float, mINP: float | None = None) -> dict[str, float]:
+    return {"rank1": rank1, "mAP": mAP} | ({} if mINP is None else {"mINP": mINP})
+
+
+ALL_SEARCH, V2T, N2V, V2N = "all-search, single-shot", "visible->thermal", "nir->vis", "vis->nir"
+
+AGW = "Ye et al., TPAMI 2021, and the README of mangye16/Cross-Modal-Re-ID-baseline"
+CAJ = "Ye et al., ICCV 2021, and the README of ICCV21_CAJ in mangye16/Cross-Modal-Re-ID-baseline"
+MMN = "Zhang et al., ACM MM 2021, and the README of ZYK100/MMN"
+DEEN = "Zhang and Wang, CVPR 2023"
+# The table there replaces the one in the CVPR paper, at its authors' request.
+LLCM = "README of ZYK100/LLCM, LLCM's authors"
+
+ROWS = (
+    Row("AGW", "sysu_mm01", ALL_SEARCH, _mean(47.50, 47.65, 35.30), AGW, sampling="agw", flip=False),
+    Row("baseline", "sysu_mm01", ALL_SEARCH, _mean(57.51, 54.60), "LuckyDC/RGB-IR-ReID-Baseline", sampling="official"),
+    Row("PMT", "sysu_mm01", ALL_SEARCH, _mean(67.53, 64.98, 51.86), "README of hulu88/PMT"),
+    Row("CAJ", "sysu_mm01", ALL_SEARCH, _mean(69.88, 66.89, 53.61), CAJ, sampling="agw", flip=True),
+    Row("MMN", "sysu_mm01", ALL_SEARCH, _mean(70.6, 66.9), MMN),
+    Row("DEEN", "sysu_mm01", ALL_SEARCH, _mean(74.7, 71.8), DEEN, sampling="agw", flip=True),
+    Row("SAAI", "sysu_mm01", ALL_SEARCH, _mean(75.03, 71.69), "Fang et al., ICCV 2023, without affinity inference"),
+    Row("MSCMNet", "sysu_mm01", ALL_SEARCH, _mean(78.53, 74.20, 61.29), "README of Hua-XC/MSCMNet"),
+    Row("MCJA", "sysu_mm01", ALL_SEARCH, _mean(89.51, 87.58), "Liang et al., TCSVT 2024", rerank=True),
+    Row("AGW", "regdb", V2T, _mean(70.05, 66.37, 50.19), AGW, flip=False),
+    Row("CAJ", "regdb", V2T, _mean(85.03, 79.14, 65.33), CAJ, flip=True),
+    Row("DEEN", "regdb", V2T, _mean(91.1, 85.1), DEEN, flip=True),
+    Row("MMN", "regdb", V2T, _mean(91.6, 84.1), MMN),
+    Row("AGW", "llcm", N2V, _mean(49.13, 55.80), LLCM),
+    Row("CAJ", "llcm", N2V, _mean(49.86, 56.40), LLCM),
+    Row("MMN", "llcm", N2V, _mean(50.14, 56.66), LLCM),
+    Row("DEEN", "llcm", N2V, _mean(55.52, 62.07), LLCM, flip=True),
+    Row("AGW", "llcm", V2N, _mean(63.72, 47.21), LLCM),
+    Row("CAJ", "llcm", V2N, _mean(63.73, 47.71), LLCM),
+    Row("MMN", "llcm", V2N, _mean(63.97, 48.47), LLCM),
+    Row("DEEN", "llcm", V2N, _mean(69.21, 55.52), LLCM, flip=True),
+)
+
+# Queries and gallery images of a setting that has published ones (protocols: docs/protocols.md). LLCM's authors give none that add up.
+COUNTS = {
+    ("sysu_mm01", "all-search, single-shot"): (3803, 301),
+    ("sysu_mm01", "all-search, multi-shot"): (3803, 3010),
+    ("sysu_mm01", "indoor-search, single-shot"): (3803, 112),
+    ("sysu_mm01", "indoor-search, multi-shot"): (3803, 1120),
+    ("regdb", "visible->thermal"): (2060, 2060),
+    ("regdb", "thermal->visible"): (2060, 2060),
+}
+
+
+def setting_of(setting: dict) -> str:
+    """What names a setting of results.json in a published table: search and shots, or the direction."""
+    if "search" in setting:
+        return f"{setting['search']}-search, {'single' if setting['shots'] == 1 else 'multi'}-shot"
+    return setting.get("direction", "")
