@@ -35,9 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     num_ids = PRESETS[args.preset].num_ids if args.ids is None else args.ids
-    made = synthesize(
-        args.layout, args.out, num_ids, args.images, args.seed, workers=args.workers, preset=args.preset
-    )
+    made = synthesize(args.layout, args.out, num_ids, args.images, args.seed, workers=args.workers, preset=args.preset)
     dataset = "rgbir_folder" if args.layout == "folder" else args.layout
     root = shlex.quote(args.out)
     split = "in each of 10 splits" if args.layout == "regdb" else "in all"

@@ -84,7 +84,9 @@ def _write(folder: Path) -> None:
 
 
 def _another(folder: Path) -> ValueError:
-    return ValueError(f"{folder} holds something else than the benchmark of that name: remove it, and it is drawn again")
+    return ValueError(
+        f"{folder} holds something else than the benchmark of that name: remove it, and it is drawn again"
+    )
 
 
 @contextmanager

@@ -67,7 +67,7 @@ def conditions_of(seed: int, pid: int, camera: Camera, number: int) -> Condition
     occluder = covered[int(np.searchsorted(np.cumsum(shares), rng.random(), side="right"))]
     astray = 4.0 if happens("misaligned") else 1.0
     dark = happens("low light")
-    darkest, lightest = (0.12, 0.35) if camera.modality == IR else (0.05, 0.2)  # IR cameras bring lamps
+    darkest, lightest = (0.12, 0.35) if camera.modality == IR else (0.07, 0.2)  # IR cameras bring lamps
     return Conditions(
         view=VIEWS[rng.integers(len(VIEWS))],
         tilt=mount.uniform(0.0, 0.25) + rng.uniform(0.0, 0.1),
@@ -122,7 +122,7 @@ def smear(pixels: NDArray[np.float32], length: float, angle: float) -> NDArray[n
         along = step - (num - 1) / 2
         x, y = (margin + math.floor(along * part + 0.5) for part in (math.cos(angle), math.sin(angle)))
         total += padded[y : y + height, x : x + width]
-    return total / num
+    return total / np.float32(num)
 
 
 def sense(
