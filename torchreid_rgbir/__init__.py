@@ -3,10 +3,16 @@
 __version__ = "0.1.0"
 
 from torchreid_rgbir import host
-from torchreid_rgbir.data import LLCM, SYSUMM01, RegDB, RGBIRFolder
+from torchreid_rgbir.data import LLCM, SYSUMM01, RegDB, RGBIRFolder, RGBIRSynthetic
 from torchreid_rgbir.models import MODELS
 
-DATASETS = {"sysu_mm01": SYSUMM01, "regdb": RegDB, "llcm": LLCM, "rgbir_folder": RGBIRFolder}
+DATASETS = {
+    "sysu_mm01": SYSUMM01,
+    "regdb": RegDB,
+    "llcm": LLCM,
+    "rgbir_folder": RGBIRFolder,
+    "rgbir_synthetic": RGBIRSynthetic,
+}
 
 host.allow_stock_checkpoints()
 for _name, _dataset in DATASETS.items():

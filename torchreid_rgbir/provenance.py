@@ -43,6 +43,8 @@ def provenance(cfg: CfgNode, datamanager: CrossModalDataManager, seconds: float)
     data = {"train": fingerprint(train.train)}
     for name, loaders in datamanager.test_loader.items():
         data[name] = fingerprint(item for loader in loaders.values() for item in loader.dataset.data)
+        if version := loaders["query"].dataset.version:
+            data[name]["version"] = version
     return {
         "command": sys.argv,
         "git": git_revision(Path(torchreid_rgbir.__file__).parent),

@@ -17,6 +17,7 @@ from torchreid_rgbir.data.synthetic import describe, is_written, synthesize
 
 SMALL = (16, 32)
 LAYOUTS = ("sysu_mm01", "regdb", "llcm", "folder")
+EACH_PRESET = pytest.mark.parametrize("preset", synthetic.PRESETS)
 
 
 def digests(root: Path) -> dict[str, str]:
@@ -39,10 +40,11 @@ def labels_of(path: Path) -> dict[str, int]:
     return {name: int(label) for name, label in lines}
 
 
+@EACH_PRESET
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_same_seed_same_bytes_with_any_number_of_workers(layout, tmp_path):
+def test_same_seed_same_bytes(layout, preset, tmp_path):
     for name, seed in (("a", 3), ("b", 3), ("other", 4)):
-        synthesize(layout, tmp_path / name, 5, 2, seed=seed, size=SMALL, workers=1)
+        synthesize(layout, tmp_path / name, 5, 2, seed=seed, size=SMALL, workers=1, preset=preset)
 
     first = digests(tmp_path / "a")
     assert first == digests(tmp_path / "b")
@@ -51,16 +53,18 @@ def test_same_seed_same_bytes_with_any_number_of_workers(layout, tmp_path):
     assert all(first[name] != other[name] for name in first if name.endswith(".jpg"))
 
 
-def test_workers_do_not_change_the_bytes(tmp_path):
-    synthesize("sysu_mm01", tmp_path / "one", 10, 3, size=SMALL, workers=1)
-    synthesize("sysu_mm01", tmp_path / "two", 10, 3, size=SMALL, workers=2)
+@EACH_PRESET
+def test_workers_do_not_change_the_bytes(preset, tmp_path):
+    synthesize("sysu_mm01", tmp_path / "one", 10, 3, size=SMALL, workers=1, preset=preset)
+    synthesize("sysu_mm01", tmp_path / "two", 10, 3, size=SMALL, workers=2, preset=preset)
 
     assert digests(tmp_path / "one") == digests(tmp_path / "two")
 
 
-def test_identities_keep_their_pictures_when_the_set_grows(tmp_path):
-    synthesize("folder", tmp_path / "small", 5, 1, size=SMALL, workers=1)
-    synthesize("folder", tmp_path / "large", 10, 2, size=SMALL, workers=1)
+@EACH_PRESET
+def test_identities_keep_their_pictures_when_the_set_grows(preset, tmp_path):
+    synthesize("folder", tmp_path / "small", 5, 1, size=SMALL, workers=1, preset=preset)
+    synthesize("folder", tmp_path / "large", 10, 2, size=SMALL, workers=1, preset=preset)
 
     small, large = digests(tmp_path / "small"), digests(tmp_path / "large")
     name = "train/rgb/0001/c1_0001.jpg"
@@ -154,6 +158,7 @@ def test_folder_has_train_and_test_by_modality(tmp_path):
             assert set(images(root, f"{part}/{word}/*/*")) == expected
 
 
+@EACH_PRESET
 @pytest.mark.parametrize(
     ("layout", "rgb", "ir"),
     [
@@ -163,8 +168,8 @@ def test_folder_has_train_and_test_by_modality(tmp_path):
         ("folder", "test/rgb/0005/c1_0001.jpg", "test/ir/0005/c3_0001.jpg"),
     ],
 )
-def test_files_are_jpegs_and_only_ir_is_grey(layout, rgb, ir, tmp_path):
-    synthesize(layout, tmp_path / "set", 5, 1, workers=1)
+def test_files_are_jpegs_and_only_ir_is_grey(layout, rgb, ir, preset, tmp_path):
+    synthesize(layout, tmp_path / "set", 5, 1, workers=1, preset=preset)
 
     for path, grey in ((rgb, False), (ir, True)):
         with Image.open(tmp_path / "set" / path) as image:
@@ -199,10 +204,42 @@ def test_is_written_knows_the_very_set(tmp_path, monkeypatch):
     assert not is_written("folder", root, 5, 2, size=SMALL)
     assert not is_written("folder", root, 5, 1, seed=1, size=SMALL)
     assert not is_written("folder", root, 5, 1)
-    monkeypatch.setattr(synthetic, "VERSION", -1)
+    assert not is_written("folder", root, 5, 1, size=SMALL, preset="hard")
+    with monkeypatch.context() as patch:
+        patch.setitem(synthetic.PRESETS, "standard", synthetic.PRESETS["standard"]._replace(version=-1))
+        assert not is_written("folder", root, 5, 1, size=SMALL)
+    (root / "synthetic.json").write_text("[]")
     assert not is_written("folder", root, 5, 1, size=SMALL)
     (root / "synthetic.json").write_text("{")
     assert not is_written("folder", root, 5, 1, size=SMALL)
+
+
+def test_a_set_from_before_there_were_presets_is_a_standard_one(tmp_path):
+    # synthetic.json as version 0.1.0 wrote it.
+    old = {"layout": "folder", "renderer": 1, "seed": 0, "num_ids": 5, "images_per_camera": 1, "size": [16, 32]}
+    old |= {"num_train_ids": 4, "num_test_ids": 1, "num_rgb_images": 20, "num_ir_images": 10}
+    (tmp_path / "synthetic.json").write_text(json.dumps(old))
+
+    assert is_written("folder", tmp_path, 5, 1, size=SMALL)
+    assert not is_written("folder", tmp_path, 5, 1, size=SMALL, preset="hard")
+
+
+def test_a_set_tells_its_preset_and_the_version_of_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(synthetic.PRESETS, "hard", synthetic.PRESETS["hard"]._replace(version=7))
+    synthesize("folder", tmp_path / "hard", 5, 1, size=SMALL, workers=1, preset="hard")
+
+    told = json.loads((tmp_path / "hard" / "synthetic.json").read_text())
+    assert (told["preset"], told["renderer"]) == ("hard", 7)
+    assert is_written("folder", tmp_path / "hard", 5, 1, size=SMALL, preset="hard")
+
+
+def test_presets_share_nothing_but_the_layout(tmp_path):
+    for preset in synthetic.PRESETS:
+        synthesize("sysu_mm01", tmp_path / preset, 5, 1, size=SMALL, workers=1, preset=preset)
+
+    standard, hard = digests(tmp_path / "standard"), digests(tmp_path / "hard")
+    assert standard.keys() == hard.keys()
+    assert {name for name in hard if hard[name] == standard[name]} == {name for name in hard if name.startswith("exp")}
 
 
 def test_an_empty_folder_is_taken_and_a_missing_parent_is_made(tmp_path):
@@ -262,6 +299,7 @@ def test_nothing_half_written_stays_when_a_worker_fails(tmp_path, monkeypatch):
     ("change", "message"),
     [
         ({"layout": "market1501"}, "unknown layout 'market1501': choose one of sysu_mm01, regdb, llcm, folder"),
+        ({"preset": "easy"}, "unknown preset 'easy': choose one of standard, hard"),
         ({"num_ids": 4}, "4 identities: give 5 to 9999"),
         ({"num_ids": 10000}, "10000 identities: give 5 to 9999"),
         ({"images_per_camera": 0}, "0 images per identity and camera: give 1 to 9999"),
@@ -301,6 +339,16 @@ def test_command_writes_and_says_what_is_next(layout, dataset, tmp_path, capsys)
     assert shown.err == ""  # no progress bar where there is no terminal
 
 
+def test_command_draws_hard_pictures_of_more_people(tmp_path, monkeypatch):
+    monkeypatch.setitem(synthetic.PRESETS, "hard", synthetic.PRESETS["hard"]._replace(num_ids=7))
+    flags = ["synthesize", "--preset", "hard", "--layout", "folder", "--images", "1"]
+    assert main([*flags, "--out", str(tmp_path / "default")]) == 0
+    assert main([*flags, "--out", str(tmp_path / "five"), "--ids", "5"]) == 0
+
+    assert is_written("folder", tmp_path / "default", 7, 1, preset="hard")
+    assert is_written("folder", tmp_path / "five", 5, 1, preset="hard")
+
+
 def test_command_turns_mistakes_into_status_2(tmp_path, capsys):
     flags = ["synthesize", "--layout", "folder", "--out", str(tmp_path / "set")]
     assert main([*flags, "--ids", "1"]) == 2
@@ -309,4 +357,9 @@ def test_command_turns_mistakes_into_status_2(tmp_path, capsys):
     with pytest.raises(SystemExit) as caught:
         main(["synthesize", "--layout", "folder"])
     assert caught.value.code == 2
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as caught:
+        main([*flags, "--preset", "easy"])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert caught.value.code == 2 and "'easy'" in line and "'standard', 'hard'" in line
     assert os.listdir(tmp_path) == []

@@ -5,6 +5,7 @@ import shlex
 
 from torchreid_rgbir.data.synthetic import synthesize
 from torchreid_rgbir.data.synthetic_layouts import LAYOUTS
+from torchreid_rgbir.data.synthetic_pictures import PRESETS
 
 EXAMPLE = "torchreid-rgbir synthesize --layout sysu_mm01 --out data/SYSU-MM01 --ids 100"
 
@@ -13,11 +14,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--layout", required=True, choices=LAYOUTS, help="whose folders and lists to write")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to make; must be new or empty")
     parser.add_argument(
+        "--preset",
+        choices=PRESETS,
+        default="standard",
+        help="hard: occluded, from all sides, in low light, noisy, blurred; default %(default)s",
+    )
+    defaults = ", ".join(f"{preset.num_ids} ({name})" for name, preset in PRESETS.items())
+    parser.add_argument(
         "--ids",
         type=int,
-        default=100,
         metavar="N",
-        help="identities in all, the last fifth for testing (regdb: half of them, ten splits); default %(default)s",
+        help=f"identities in all, the last fifth for testing (regdb: half of them, ten splits); default {defaults}",
     )
     parser.add_argument(
         "--images", type=int, default=4, metavar="K", help="images per identity and camera; default %(default)s"
@@ -27,7 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    made = synthesize(args.layout, args.out, args.ids, args.images, args.seed, workers=args.workers)
+    num_ids = PRESETS[args.preset].num_ids if args.ids is None else args.ids
+    made = synthesize(args.layout, args.out, num_ids, args.images, args.seed, workers=args.workers, preset=args.preset)
     dataset = "rgbir_folder" if args.layout == "folder" else args.layout
     root = shlex.quote(args.out)
     split = "in each of 10 splits" if args.layout == "regdb" else "in all"

@@ -46,6 +46,7 @@ class CrossModalImageDataset(host.data.ImageDataset):
 
     folder = ""  # the data set's official folder name, below data.root
     protocol: ModuleType  # of torchreid_rgbir.metrics
+    version = ""  # of the data themselves, where scores on one are not comparable with scores on another
     train: list[Item]
     num_train_pids: int
     cache: Mapping[str, Tensor] | None = None  # decoded images by path, in the place of reading and transforming them

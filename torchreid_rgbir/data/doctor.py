@@ -12,6 +12,7 @@ from torchreid_rgbir.data.findings import Finding, check_permutations, check_tes
 from torchreid_rgbir.data.published import GALLERY, LAYOUTS, QUERY, TEST_IDS, TRAIN_IDS, TRAIN_IR, TRAIN_RGB, Layout
 from torchreid_rgbir.data.regdb import RegDB, list_splits
 from torchreid_rgbir.data.synthetic import SUMMARY
+from torchreid_rgbir.data.synthetic_benchmark import RGBIRSynthetic
 from torchreid_rgbir.data.sysu_mm01 import SYSUMM01
 from torchreid_rgbir.data.unreadable import find_unreadable
 from torchreid_rgbir.metrics.regdb import NUM_SPLITS
@@ -47,7 +48,7 @@ def diagnose(dataset: str, root: str | os.PathLike[str], progress: bool = False)
     """Checks a data set on disk; every image is decoded, in parallel.
 
     Args:
-        dataset: sysu_mm01, regdb (all ten splits), llcm or rgbir_folder.
+        dataset: sysu_mm01, regdb (all ten splits), llcm, rgbir_folder or rgbir_synthetic (which is not drawn here).
         root: its folder, or the one that holds it under its official name.
         progress: shows a bar while images are opened, if standard error is a terminal.
 
@@ -72,7 +73,7 @@ def diagnose(dataset: str, root: str | os.PathLike[str], progress: bool = False)
         findings += _check_cameras(folder, layout.camera_folders, files)
     expected, synthetic = _expected_counts(folder, layout)
     counts = _count(splits, expected)
-    findings += _compare(counts, synthetic)
+    findings += _compare(counts, synthetic, layout.mend)
     for number, split in splits.items():
         findings += check_training(_label(number), split)
         findings += check_test(_label(number), split)
@@ -93,6 +94,8 @@ def _load(
     findings = []
     failed: dict[str, dict[int, str]] = {}  # what is wrong, or the image that is missing -> split -> its message
     arguments: dict[int, dict[str, Any]] = {0: {}}
+    if adapter is RGBIRSynthetic:
+        arguments[0]["write"] = False
     if adapter is RegDB and (there := list_splits(folder)):
         arguments = {split: {"split_id": split - 1} for split in there}
         missing = [str(split) for split in range(1, NUM_SPLITS + 1) if split not in there]
@@ -128,9 +131,9 @@ def _check_cameras(folder: Path, cameras: Sequence[str], files: set[str]) -> lis
 
 
 def _expected_counts(folder: Path, layout: Layout) -> tuple[dict[str, int], bool]:
-    """The counts there should be, and whether a synthetic set states them itself."""
+    """The counts there should be, and whether a synthetic set states them itself (those of the synthetic benchmark are published)."""
     path = folder / SUMMARY
-    if not path.is_file():
+    if not path.is_file() or layout.adapter is RGBIRSynthetic:
         return layout.published or {}, False
     try:
         stated = json.loads(path.read_text(encoding="utf-8"))
@@ -159,14 +162,14 @@ def _count(splits: dict[int, CrossModalImageDataset], expected: dict[str, int]) 
     ]
 
 
-def _compare(counts: Sequence[Count], synthetic: bool) -> list[Finding]:
-    source = f"what {SUMMARY} states" if synthetic else "what the authors published, so no score would compare"
+def _compare(counts: Sequence[Count], synthetic: bool, mend: str) -> list[Finding]:
+    source = f"what {SUMMARY} states" if synthetic else "the published ones, so no score would compare"
     differing = tuple(
         f"{count.what}: {count.found} instead of {count.expected}"
         for count in counts
         if count.expected is not None and count.found != count.expected
     )
-    mend = "write it again with `torchreid-rgbir synthesize`" if synthetic else "unpack the official archive again"
+    mend = "write it again with `torchreid-rgbir synthesize`" if synthetic else mend
     return [Finding(not synthetic, f"counts differ from {source}: {mend}", differing)] if differing else []
 
 

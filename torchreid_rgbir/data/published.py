@@ -6,6 +6,7 @@ from torchreid_rgbir.data.cross_modal import CrossModalImageDataset
 from torchreid_rgbir.data.folder import RGBIRFolder
 from torchreid_rgbir.data.llcm import LLCM
 from torchreid_rgbir.data.regdb import RegDB
+from torchreid_rgbir.data.synthetic_benchmark import RGBIRSynthetic
 from torchreid_rgbir.data.sysu_mm01 import SYSUMM01
 from torchreid_rgbir.metrics import llcm, sysu_mm01
 from torchreid_rgbir.modality import NAMES
@@ -22,13 +23,16 @@ class Layout:
     image_folders: tuple[str, ...]  # images lie below
     camera_folders: tuple[str, ...] = ()  # and below each of these there must be some
     published: dict[str, int] | None = None
+    mend: str = "unpack the official archive again"  # when the counts are others
 
+
+_SYSU_FOLDERS = tuple(f"cam{camid}" for camid in sysu_mm01.CAMERAS)
 
 LAYOUTS = {
     "sysu_mm01": Layout(
         SYSUMM01,
-        image_folders=tuple(f"cam{camid}" for camid in sysu_mm01.CAMERAS),
-        camera_folders=tuple(f"cam{camid}" for camid in sysu_mm01.CAMERAS),
+        image_folders=_SYSU_FOLDERS,
+        camera_folders=_SYSU_FOLDERS,
         published={TRAIN_IDS: 395, TRAIN_RGB: 22258, TRAIN_IR: 11909, TEST_IDS: 96, QUERY: 3803, GALLERY: 6775},
     ),
     "regdb": Layout(
@@ -47,5 +51,12 @@ LAYOUTS = {
     "rgbir_folder": Layout(
         RGBIRFolder,
         image_folders=tuple(f"{subset}/{name}" for subset in ("train", "test") for name in NAMES),
+    ),
+    "rgbir_synthetic": Layout(
+        RGBIRSynthetic,
+        image_folders=_SYSU_FOLDERS,
+        camera_folders=_SYSU_FOLDERS,
+        published={TRAIN_IDS: 800, TRAIN_RGB: 12800, TRAIN_IR: 6400, TEST_IDS: 200, QUERY: 1600, GALLERY: 3200},
+        mend="remove the folder, and the next training draws it again",
     ),
 }

@@ -16,7 +16,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from torchreid_rgbir.data.synthetic_layouts import LAYOUTS, Picture, Plan
-from torchreid_rgbir.data.synthetic_people import VERSION, render
+from torchreid_rgbir.data.synthetic_pictures import PRESETS
 from torchreid_rgbir.modality import IR, RGB
 
 SUMMARY = "synthetic.json"
@@ -27,17 +27,20 @@ _PICTURES_PER_WORKER = 4000  # starting a worker (it imports the package) costs 
 
 
 def describe(
-    layout: str, num_ids: int, images_per_camera: int, seed: int = 0, size: tuple[int, int] = (64, 128)
+    layout: str,
+    num_ids: int,
+    images_per_camera: int,
+    seed: int = 0,
+    size: tuple[int, int] = (64, 128),
+    preset: str = "standard",
 ) -> dict[str, Any]:
-    """What `synthesize` with these arguments writes: its arguments, the renderer's version, and the counts.
+    """What `synthesize` with these arguments writes: its arguments, the preset's version, and the counts.
 
     Raises:
         ValueError: an argument that no data set can be made from.
     """
-    _check(layout, num_ids, images_per_camera, seed, size)
-    return _description(
-        layout, num_ids, images_per_camera, seed, size, LAYOUTS[layout](num_ids, images_per_camera, seed)
-    )
+    arguments = _arguments(layout, num_ids, images_per_camera, seed, size, preset)
+    return arguments | _counts(LAYOUTS[layout](num_ids, images_per_camera, seed))
 
 
 def is_written(
@@ -47,13 +50,20 @@ def is_written(
     images_per_camera: int,
     seed: int = 0,
     size: tuple[int, int] = (64, 128),
+    preset: str = "standard",
 ) -> bool:
-    """Whether `out` holds what `synthesize` with these arguments writes (a set appears there complete, or not at all)."""
+    """Whether `out` holds what `synthesize` with these arguments writes (a set appears there complete, or not at all).
+
+    Raises:
+        ValueError: an argument that no data set can be made from.
+    """
+    arguments = _arguments(layout, num_ids, images_per_camera, seed, size, preset)
     try:
         found = json.loads((Path(out) / SUMMARY).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return False
-    return found == describe(layout, num_ids, images_per_camera, seed, size)
+    # Sets that name no preset are older than the second one.
+    return isinstance(found, dict) and arguments.items() <= ({"preset": "standard"} | found).items()
 
 
 def synthesize(
@@ -64,6 +74,7 @@ def synthesize(
     seed: int = 0,
     size: tuple[int, int] = (64, 128),
     workers: int | None = None,
+    preset: str = "standard",
 ) -> dict[str, Any]:
     """Writes a synthetic data set; the same arguments give the same bytes, with any number of workers.
 
@@ -75,22 +86,23 @@ def synthesize(
         seed: of the identities, the pictures and the splits, >= 0.
         size: width and height of the images in pixels.
         workers: processes that draw; None: as many as there are processors, fewer for a small set.
+        preset: `standard`, or `hard`: occluded, from all sides, dark, noisy, blurred.
 
     Returns:
-        The contents of `out/synthetic.json`: the arguments, the renderer's version, and the counts.
+        The contents of `out/synthetic.json`: the arguments, the preset's version, and the counts.
 
     Raises:
         ValueError: an argument that no data set can be made from.
         OSError: `out` exists and is not empty, or cannot be written.
     """
-    _check(layout, num_ids, images_per_camera, seed, size)
+    arguments = _arguments(layout, num_ids, images_per_camera, seed, size, preset)
     if workers is not None and workers < 1:
         raise ValueError(f"workers is {workers}: give 1 or more processes")
     target = Path(out).expanduser().resolve()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise FileExistsError(f"{out} exists and is not an empty folder: choose another one, or remove it first")
     plan = LAYOUTS[layout](num_ids, images_per_camera, seed)
-    description = _description(layout, num_ids, images_per_camera, seed, size, plan)
+    description = arguments | _counts(plan)
     if workers is None:
         workers = min(os.cpu_count() or 1, 1 + len(plan.pictures) // _PICTURES_PER_WORKER)
 
@@ -102,7 +114,7 @@ def synthesize(
         raise type(error)(f"cannot write {out} ({error.strerror}): choose a folder that you may write to") from error
     try:
         plan.files[SUMMARY] = (json.dumps(description, indent=1) + "\n").encode()
-        _write(part, plan, seed, size, workers)
+        _write(part, plan, preset, seed, size, workers)
         os.replace(part, target)
     except BaseException:  # Ctrl-C too
         shutil.rmtree(part, ignore_errors=True)
@@ -110,9 +122,14 @@ def synthesize(
     return description
 
 
-def _check(layout: str, num_ids: int, images_per_camera: int, seed: int, size: tuple[int, int]) -> None:
+def _arguments(
+    layout: str, num_ids: int, images_per_camera: int, seed: int, size: tuple[int, int], preset: str
+) -> dict[str, Any]:
+    # What decides over every byte, checked.
     if layout not in LAYOUTS:
         raise ValueError(f"unknown layout {layout!r}: choose one of {', '.join(LAYOUTS)}")
+    if preset not in PRESETS:
+        raise ValueError(f"unknown preset {preset!r}: choose one of {', '.join(PRESETS)}")
     if not MIN_IDS <= num_ids <= MAX_IDS:
         raise ValueError(f"{num_ids} identities: give {MIN_IDS} to {MAX_IDS}, since a fifth of them is for testing")
     if not 1 <= images_per_camera <= MAX_IDS:
@@ -121,19 +138,20 @@ def _check(layout: str, num_ids: int, images_per_camera: int, seed: int, size: t
         raise ValueError(f"seed is {seed}: give 0 or more")
     if min(size) < 16:
         raise ValueError(f"size is {size[0]} x {size[1]}: give a width and a height of at least 16 pixels")
-
-
-def _description(
-    layout: str, num_ids: int, images_per_camera: int, seed: int, size: tuple[int, int], plan: Plan
-) -> dict[str, Any]:
-    modalities = [picture.camera.modality for picture in plan.pictures]
     return {
         "layout": layout,
-        "renderer": VERSION,
+        "preset": preset,
+        "renderer": PRESETS[preset].version,
         "seed": seed,
         "num_ids": num_ids,
         "images_per_camera": images_per_camera,
         "size": list(size),
+    }
+
+
+def _counts(plan: Plan) -> dict[str, int]:
+    modalities = [picture.camera.modality for picture in plan.pictures]
+    return {
         "num_train_ids": plan.num_train_ids,
         "num_test_ids": plan.num_test_ids,
         "num_rgb_images": modalities.count(RGB),
@@ -141,7 +159,7 @@ def _description(
     }
 
 
-def _write(root: Path, plan: Plan, seed: int, size: tuple[int, int], workers: int) -> None:
+def _write(root: Path, plan: Plan, preset: str, seed: int, size: tuple[int, int], workers: int) -> None:
     for folder in {(root / path).parent for path in [*plan.files, *(picture.path for picture in plan.pictures)]}:
         folder.mkdir(parents=True, exist_ok=True)
     for path, content in plan.files.items():
@@ -149,12 +167,13 @@ def _write(root: Path, plan: Plan, seed: int, size: tuple[int, int], workers: in
     chunks = [plan.pictures[i : i + _CHUNK] for i in range(0, len(plan.pictures), _CHUNK)]
     # disable=None: a bar on a terminal only
     with tqdm(total=len(plan.pictures), desc="drawing", unit="image", leave=False, disable=None) as bar:
-        _draw_all(root, chunks, seed, size, workers, bar.update)
+        _draw_all(root, chunks, preset, seed, size, workers, bar.update)
 
 
 def _draw_all(
     root: Path,
     chunks: list[list[Picture]],
+    preset: str,
     seed: int,
     size: tuple[int, int],
     workers: int,
@@ -162,7 +181,7 @@ def _draw_all(
 ) -> None:
     if workers == 1:
         for chunk in chunks:
-            advance(_draw(root, chunk, seed, size))
+            advance(_draw(root, chunk, preset, seed, size))
         return
     # Never a plain fork: the caller may have threads (torch's) that a forked child would wait for.
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
@@ -171,7 +190,7 @@ def _draw_all(
         context.set_forkserver_preload([__name__])  # the package is imported once, not by every worker
     pool = ProcessPoolExecutor(min(workers, len(chunks)), context, initializer=_ignore_interrupts)
     try:
-        for future in as_completed([pool.submit(_draw, root, chunk, seed, size) for chunk in chunks]):
+        for future in as_completed([pool.submit(_draw, root, chunk, preset, seed, size) for chunk in chunks]):
             advance(future.result())
     except BrokenProcessPool as error:
         raise ChildProcessError(
@@ -187,8 +206,8 @@ def _ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _draw(root: Path, pictures: list[Picture], seed: int, size: tuple[int, int]) -> int:
+def _draw(root: Path, pictures: list[Picture], preset: str, seed: int, size: tuple[int, int]) -> int:
     for picture in pictures:
-        pixels = render(seed, picture.pid, picture.camera, picture.number, size)
+        pixels = PRESETS[preset].render(seed, picture.pid, picture.camera, picture.number, size)
         Image.fromarray(pixels).save(root / picture.path, quality=_JPEG_QUALITY)
     return len(pictures)

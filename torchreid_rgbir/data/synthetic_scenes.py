@@ -13,7 +13,7 @@ SUPERSAMPLING = 2  # pictures are drawn so many times larger, then reduced, for 
 
 Colour = tuple[int, int, int]
 
-# The last word of a generator's seed, so that no two purposes share a stream (synthetic_people has others).
+# The last word of a generator's seed, so that no two purposes share a stream (the other synthetic_* modules have others).
 _PLACE, _TONES, _LIGHT = 10, 11, 12
 
 
@@ -91,3 +91,27 @@ def expose(pixels: NDArray[np.float32], seed: int, camera: Camera, rng: np.rando
     sigma = 10 if camera.modality == IR else 5
     pixels = pixels + sigma * rng.standard_normal((*pixels.shape[:2], 1), dtype=np.float32)
     return pixels.clip(0, 255).astype(np.uint8)
+
+
+def draw_furniture(image: Image.Image, modality: int, rng: np.random.Generator) -> None:
+    """Puts a piece of street furniture, in front of whoever walks there, into an RGB image: a bin, a post, a fence or a wall."""
+    width, height = image.size
+    draw = ImageDraw.Draw(image)
+    tone = grey(rng.uniform(0.15, 0.7)) if modality == IR else colour(muted(rng.uniform(30, 200, 3)))
+    kind = ("bin", "post", "fence", "wall")[rng.integers(4)]
+    x, top = width * rng.uniform(0.3, 0.7), height * rng.uniform(0.55, 0.7)
+    if kind == "bin":
+        half = width * rng.uniform(0.18, 0.28)
+        draw.rectangle((x - half, top, x + half, height), fill=tone)
+        draw.ellipse((x - half, top - half * 0.35, x + half, top + half * 0.35), fill=tone)
+    elif kind == "post":
+        half = width * rng.uniform(0.06, 0.12)
+        draw.rectangle((x - half, 0, x + half, height), fill=tone)
+    elif kind == "fence":
+        thick = max(1, round(width * 0.05))
+        for rail in np.linspace(top, height * 0.95, 3):
+            draw.line((0, rail, width, rail), fill=tone, width=thick)
+        for left in np.arange(x % (width * 0.2), width, width * 0.2):
+            draw.line((left, top, left, height), fill=tone, width=thick)
+    else:
+        draw.rectangle((0, top, width, height), fill=tone)
