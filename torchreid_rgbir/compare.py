@@ -84,7 +84,8 @@ def compare(cfg: CfgNode, methods: Sequence[str], seeds: Sequence[int], out: Pat
         own.train.seed = seed
         check_kept(own, _folder(out, method, seed))
     runs: dict[str, dict[int, dict]] = {method: {} for method in methods}
-    for method, seed, own in planned:
+    for number, (method, seed, own) in enumerate(planned, start=1):
+        logger.info("run %d of %d: %s, seed %d", number, len(planned), method, seed)
         runs[method][seed] = _run(own, _folder(out, method, seed))
     found = summary(runs)
     found |= {"dataset": ", ".join(cfg.data.targets or cfg.data.sources), "versions": versions()}

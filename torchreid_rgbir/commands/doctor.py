@@ -2,6 +2,7 @@
 
 import argparse
 
+from torchreid_rgbir import terminal
 from torchreid_rgbir.data.doctor import LAYOUTS, Diagnosis, diagnose
 
 EXAMPLE = "torchreid-rgbir doctor --dataset sysu_mm01 --root reid-data"
@@ -16,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     diagnosis = diagnose(args.dataset, args.root, progress=True)
-    print(render(diagnosis))
+    print(terminal.titled(render(diagnosis)))
     return 0 if diagnosis.healthy else 1
 
 

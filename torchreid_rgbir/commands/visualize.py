@@ -2,6 +2,7 @@
 
 import argparse
 
+from torchreid_rgbir import terminal
 from torchreid_rgbir.extras import require
 from torchreid_rgbir.modality import IR, RGB
 
@@ -31,6 +32,8 @@ def run(args: argparse.Namespace) -> int:
     from torchreid_rgbir.visual.run import visualize
 
     images = {modality: files for modality, files in ((RGB, args.rgb), (IR, args.ir)) if files}
-    for path in visualize(args.weights, args.out, args.root, args.only, images, args.report):
+    with terminal.aside():
+        paths = visualize(args.weights, args.out, args.root, args.only, images, args.report)
+    for path in paths:
         print(f"written: {path}")
     return 0

@@ -13,6 +13,7 @@ from torchreid_rgbir.losses.vgg import VGGStages
 from torchreid_rgbir.metrics import report as tables
 from torchreid_rgbir.modality import IR, NAMES, RGB
 from torchreid_rgbir.models.loading import load_model
+from torchreid_rgbir.terminal import progress
 from torchreid_rgbir.train import build_engine
 from torchreid_rgbir.visual import page
 from torchreid_rgbir.visual.activation import draw_activations
@@ -84,13 +85,13 @@ def visualize(
         # Every query's list, so that good and bad ones can be told apart and counted.
         lists = ranked_lists(features, query, skip, distance, cfg.test.visrank_topk, len(features))
         lists = [ranked for ranked in lists if ranked[1]]  # a query may have to pass over the whole gallery
-        pictures = {kind: draw[kind]() for kind in kinds if kind != "ranked"}
+        pictures = {kind: draw[kind]() for kind in progress(kinds, "drawing", unit="picture") if kind != "ranked"}
         html = page.render(engine.results[dataset], lists, pictures, run.name, str(weights), about)
         path = Path(out).expanduser() / "report.html"
         path.parent.mkdir(parents=True, exist_ok=True)
         tables.write_text(path, html)
         return [path]
-    pictures = {kind: draw[kind]() for kind in kinds}
+    pictures = {kind: draw[kind]() for kind in progress(kinds, "drawing", unit="picture")}
     paths = [Path(out).expanduser() / f"{kind}.png" for kind in kinds]
     for path, picture in zip(paths, pictures.values(), strict=True):
         save_picture(picture, path)
