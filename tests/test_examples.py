@@ -165,7 +165,9 @@ def test_benchmark(there, monkeypatch, capsys):
     asked = {}
     for part in ("loader", "step"):
         found = {"ratios": {part: 2.0}, "medians": {part: 0.1}, "spread": {part: (1.0, 3.0)}}
-        monkeypatch.setattr(benchmark, part, lambda part=part, found=found, **flags: asked.update({part: flags}) or found)
+        monkeypatch.setattr(
+            benchmark, part, lambda part=part, found=found, **flags: asked.update({part: flags}) or found
+        )
     assert example("benchmark") == 0
     assert asked == {"loader": {"rounds": 3}, "step": {"batch_size": 16, "rounds": 3}}
     assert "loader" in capsys.readouterr().out and (there / "benchmark.json").is_file()
@@ -173,4 +175,8 @@ def test_benchmark(there, monkeypatch, capsys):
 
 def test_every_example_is_run_here():
     words = Path(__file__).read_text(encoding="utf-8")
-    assert [name for name in cli.COMMANDS if f'example("{name}"' not in words and f'["{name}"' not in words and f', "{name}"]' not in words] == []
+    assert [
+        name
+        for name in cli.COMMANDS
+        if f'example("{name}"' not in words and f'["{name}"' not in words and f', "{name}"]' not in words
+    ] == []

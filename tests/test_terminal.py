@@ -17,9 +17,8 @@ class Screen(io.StringIO):
         return True
 
 
-@pytest.fixture
-def screen(monkeypatch):
-    """Standard error is a terminal that shows colours."""
+def screen_of(monkeypatch):
+    """Makes standard error a terminal that shows colours; not in a fixture, since pytest's own capture comes after those."""
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     stream = Screen()
@@ -27,7 +26,8 @@ def screen(monkeypatch):
     return stream
 
 
-def test_a_bar_has_rate_and_time_left_on_a_terminal(screen):
+def test_a_bar_has_rate_and_time_left_on_a_terminal(monkeypatch):
+    screen = screen_of(monkeypatch)
     for _ in terminal.progress(range(3), "drawing", unit="image"):
         pass
     shown = screen.getvalue()
@@ -35,7 +35,8 @@ def test_a_bar_has_rate_and_time_left_on_a_terminal(screen):
     assert shown.split("\r")[-1].strip() == ""  # it goes when it is full
 
 
-def test_no_bar_in_a_pipe_in_a_quiet_command_or_where_none_is_wanted(screen, monkeypatch):
+def test_no_bar_in_a_pipe_in_a_quiet_command_or_where_none_is_wanted(monkeypatch):
+    screen = screen_of(monkeypatch)
     list(terminal.progress(range(3), "drawing", unit="image", shown=False))
     with terminal.showing(terminal.QUIET):
         list(terminal.progress(range(3), "drawing", unit="image"))
@@ -49,13 +50,15 @@ def test_no_bar_in_a_pipe_in_a_quiet_command_or_where_none_is_wanted(screen, mon
     ("variable", "value", "coloured"),
     [("NO_COLOR", "", True), ("NO_COLOR", "1", False), ("NO_COLOR", "0", False), ("TERM", "dumb", False)],
 )
-def test_colours(screen, monkeypatch, variable, value, coloured):
+def test_colours(monkeypatch, variable, value, coloured):
+    screen = screen_of(monkeypatch)
     monkeypatch.setenv(variable, value)
     assert terminal.paint("no", terminal.RED, screen) == ("\033[31mno\033[0m" if coloured else "no")
     assert terminal.paint("no", terminal.RED, io.StringIO()) == "no"
 
 
-def test_the_first_line_of_a_result_is_its_title(screen, monkeypatch):
+def test_the_first_line_of_a_result_is_its_title(monkeypatch):
+    screen = screen_of(monkeypatch)
     assert terminal.titled("a\nb\n") == "a\nb\n"  # standard output is none
     monkeypatch.setattr(sys, "stdout", screen)
     assert terminal.titled("a\nb\n") == "\033[1ma\033[0m\nb\n"
@@ -83,7 +86,8 @@ def test_each_level_shows_its_lines(level, shown, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_a_line_goes_above_a_bar(screen):
+def test_a_line_goes_above_a_bar(monkeypatch):
+    screen = screen_of(monkeypatch)
     with terminal.showing(terminal.NORMAL):
         bar = terminal.progress(range(2), "x", unit="y")
         bar.refresh()
@@ -94,7 +98,8 @@ def test_a_line_goes_above_a_bar(screen):
 
 
 @pytest.mark.parametrize("quiet", [False, True])
-def test_the_log_of_a_run_holds_everything_and_no_colour(tmp_path, screen, monkeypatch, quiet):
+def test_the_log_of_a_run_holds_everything_and_no_colour(tmp_path, monkeypatch, quiet):
+    screen = screen_of(monkeypatch)
     out = Screen()
     monkeypatch.setattr(sys, "stdout", out)
     with terminal.showing(terminal.QUIET if quiet else terminal.NORMAL):

@@ -4,7 +4,6 @@ import shutil
 import subprocess
 
 import pytest
-import shtab
 
 from torchreid_rgbir import cli
 
@@ -54,7 +53,7 @@ def test_bash_offers(script, tmp_path, words, offered):
     assert offered <= found if words[-1] == "" else offered == found
 
 
-@pytest.mark.parametrize("shell", shtab.SUPPORTED_SHELLS)
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_each_shell_has_a_script_with_every_command(shell, capsys):
     assert cli.main(["completion", shell]) == 0
     printed = capsys.readouterr().out

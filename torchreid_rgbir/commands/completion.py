@@ -2,7 +2,7 @@
 
 bash: write it to ~/.local/share/bash-completion/completions/torchreid-rgbir
 zsh: write it to a file _torchreid-rgbir in a folder of $fpath
-tcsh: write it to a file that ~/.tcshrc sources"""
+fish: write it to ~/.config/fish/completions/torchreid-rgbir.fish"""
 
 import argparse
 import importlib
@@ -17,7 +17,7 @@ EXAMPLE = "torchreid-rgbir completion bash"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("shell", choices=shtab.SUPPORTED_SHELLS, help="whose language it is to be in")
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="whose language it is to be in")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -33,16 +33,21 @@ def whole() -> argparse.ArgumentParser:
     terminal.add_flags(parser)
     commands = parser.add_subparsers()
     for name, text in cli.COMMANDS.items():
-        described = commands.add_parser(name)
+        described = commands.add_parser(name, help=text)
         cli.describe(described, importlib.import_module(f"torchreid_rgbir.commands.{name}"))
-        described.description = text
         _offer(described)
     return parser
 
 
 def _offer(parser: argparse.ArgumentParser) -> None:
     """Names where names are wanted, files where any other text is."""
-    names = {"sources": DATASETS, "targets": DATASETS, "dataset": DATASETS, "transforms": AUGMENTATIONS, "opts": _keys(config.defaults())}
+    names = {
+        "sources": DATASETS,
+        "targets": DATASETS,
+        "dataset": DATASETS,
+        "transforms": AUGMENTATIONS,
+        "opts": _keys(config.defaults()),
+    }
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for inner in action.choices.values():
