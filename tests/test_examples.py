@@ -14,12 +14,13 @@ from tests import tiny
 from torchreid_rgbir import cli, config, host
 from torchreid_rgbir import quickstart as quickstart_module
 from torchreid_rgbir.commands import benchmark
-from torchreid_rgbir.data import SYSUMM01
+from torchreid_rgbir.commands import export as commands_export
+from torchreid_rgbir.data import SYSUMM01, synthetic
 from torchreid_rgbir.data.synthetic import synthesize
 from torchreid_rgbir.metrics import TestFeatures, save_features
 from torchreid_rgbir.models import MODELS
 
-SHORT = [*tiny.SETTINGS, "model.pretrained", "False", "train.max_epoch", "1", "train.lr", "0.001"]
+SHORT = [*tiny.SETTINGS, "model.pretrained", "False", "train.max_epoch", "1", "loss.pef.weights", "random"]
 
 
 def example(name, *more):
@@ -101,18 +102,25 @@ def test_gallery_and_calibrate(there, capsys):
     assert "stored in gallery" in capsys.readouterr().out
 
 
-def test_export(there):
-    for module in ("onnx", "onnxscript", "onnxruntime", "safetensors"):
-        pytest.importorskip(module)
+def test_export(there, monkeypatch, capsys):
+    """The same flags with a real model: export/test_folder."""
+    asked = []
+    monkeypatch.setattr(commands_export, "export", lambda *words: asked.append(words) or {"files": 1e-6})
+    timed = {"medians": {"onnx": 0.01, "eager": 0.02}, "ratios": {"onnx_over_eager": 0.5}}
+    monkeypatch.setattr(commands_export, "onnx_over_eager", lambda *words: timed)
     assert example("export") == 0
-    assert (there / "exported" / "rgb.onnx").is_file()
+    assert asked == [("log/mso/model/model-best.pth.tar", "exported", [])] and (there / asked[0][0]).is_file()
+    assert "written to exported" in capsys.readouterr().out
 
 
-def test_visualize(there):
-    for module in ("matplotlib", "sklearn", "jinja2"):
-        pytest.importorskip(module)
+def test_visualize(there, monkeypatch, capsys):
+    """The same flags with a real run: visual/test_run."""
+    run = pytest.importorskip("torchreid_rgbir.visual.run")
+    asked = []
+    monkeypatch.setattr(run, "visualize", lambda *words: asked.append(words) or [Path(words[1], "report.html")])
     assert example("visualize") == 0
-    assert (there / "pictures" / "report.html").is_file()
+    assert asked == [("log/mso/model/model-best.pth.tar", "pictures", "", [], {}, True)]
+    assert capsys.readouterr().out == "written: pictures/report.html\n"
 
 
 def test_doctor(there, capsys):
@@ -120,7 +128,8 @@ def test_doctor(there, capsys):
     assert "ready for training" in capsys.readouterr().out
 
 
-def test_synthesize(there):
+def test_synthesize(there, monkeypatch):
+    monkeypatch.setattr(synthetic, "render", lambda *words: np.zeros((128, 64, 3), np.uint8))
     assert example("synthesize") == 0
     assert example("synthesize") == 2  # it is there
 
