@@ -122,6 +122,8 @@ def _line(name: str, text: str) -> str:
 
 
 def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename and error.strerror:  # the system's, whom nobody has translated
+        return f"{error.filename}: {error.strerror}"
     lines = str(error).strip().splitlines() or [type(error).__name__]
     # An error from a loader's worker process arrives as its whole traceback; its last line is the message.
     text = lines[-1] if lines[0].startswith("Caught") else " ".join(line.strip() for line in lines)
@@ -139,4 +141,4 @@ def _failure(error: Exception, args: argparse.Namespace) -> str:
         elif hasattr(args, "batch_size"):
             advice = f"lower --batch-size {args.batch_size}"
         return f"memory ran out: {advice} ({text or type(error).__name__})"
-    return f"{type(error).__name__}: {text} (--debug shows where)"
+    return " ".join(filter(None, (f"{type(error).__name__}:", text, "(--debug shows where)")))

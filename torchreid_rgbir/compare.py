@@ -78,10 +78,13 @@ def compare(cfg: CfgNode, methods: Sequence[str], seeds: Sequence[int], out: Pat
     for name, values in (("method", methods), ("seed", seeds)):
         if not values or len(set(values)) < len(values):
             raise ValueError(f"the {name}s are {', '.join(map(str, values)) or 'none'}: name each once")
+    if out.is_file():
+        raise NotADirectoryError(f"{out} is a file: choose a folder")
     # Every method has its first run before any has its second.
     planned = [(method, seed, configure(cfg, method)) for seed in seeds for method in methods]
     for method, seed, own in planned:
         own.train.seed = seed
+        config.check(own)
         check_kept(own, _folder(out, method, seed))
     runs: dict[str, dict[int, dict]] = {method: {} for method in methods}
     for number, (method, seed, own) in enumerate(planned, start=1):
@@ -89,6 +92,7 @@ def compare(cfg: CfgNode, methods: Sequence[str], seeds: Sequence[int], out: Pat
         runs[method][seed] = _run(own, _folder(out, method, seed))
     found = summary(runs)
     found |= {"dataset": ", ".join(cfg.data.targets or cfg.data.sources), "versions": versions()}
+    out.mkdir(parents=True, exist_ok=True)  # where every run failed
     report.write_results(out / "compare.json", found)
     report.write_text(out / "compare.md", markdown(found))
     return found

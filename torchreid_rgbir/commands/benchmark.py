@@ -54,6 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.rounds < 1:
         raise ValueError(f"--rounds {args.rounds}: time each side at least once")
+    if args.batch_size % 8 or args.batch_size < 16:
+        raise ValueError(f"--batch-size {args.batch_size}: give a multiple of 8, at least 16")
     if args.json:
         report.check_folder(args.json)
     measured: dict = {"device": device(), "versions": versions()}

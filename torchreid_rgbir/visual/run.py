@@ -55,12 +55,16 @@ def visualize(
     """
     kinds = tuple(only) or KINDS
     _check(kinds, bool(only), images, report)
+    if Path(out).expanduser().is_file():
+        raise NotADirectoryError(f"{out} is a file: choose a folder")
     run = Path(weights).expanduser().absolute().parent.parent
     curves = read_curves(run) if "curves" in kinds else {}
     model, about = load_model(weights)
     small = min(about["images"]["height"], about["images"]["width"])
     if "stages" in kinds and small < 32:
-        raise ValueError(f"stages shows VGG's maps, and images {small} pixels small have none: name the other pictures with --only")
+        raise ValueError(
+            f"stages shows VGG's maps, and images {small} pixels small have none: name the other pictures with --only"
+        )
     cfg = configuration(about, weights, root)
     vgg: Any = VGGStages(**cfg.loss.pef) if "stages" in kinds else None
     groups = [read_samples(impaths, modality, about["images"]) for modality, impaths in (images or {}).items()]
