@@ -1,11 +1,15 @@
 import importlib
+import logging
 import shlex
 import subprocess
 import sys
+from types import ModuleType
 
+import numpy as np
 import pytest
+import torch
 
-from torchreid_rgbir import cli
+from torchreid_rgbir import cli, terminal
 
 
 def test_help_lists_every_command(capsys):
@@ -83,3 +87,98 @@ def test_the_module_runs_as_a_program():
     assert (
         run.stderr == "torchreid-rgbir train: error: configuration overrides come in pairs KEY VALUE, got data.root\n"
     )
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """A command whose `run` a test chooses."""
+    made = ModuleType("made", "Does what a test wants.")
+    made.EXAMPLE = "torchreid-rgbir doctor"
+    made.add_arguments = lambda parser: parser.add_argument("--batch-size", type=int, default=64)
+    monkeypatch.setitem(sys.modules, "torchreid_rgbir.commands.doctor", made)
+
+    def choose(run):
+        made.run = run
+
+    return choose
+
+
+def raising(error):
+    def run(args):
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize("words", [["--quiet", "doctor"], ["doctor", "--quiet"], ["doctor", "-q"]])
+def test_quiet_before_and_after_the_name(command, words, capsys):
+    levels = []
+    command(lambda args: levels.append(terminal.is_quiet()) or logging.getLogger("torchreid_rgbir").info("said") or 0)
+    assert cli.main(words) == 0 == cli.main(["doctor"])
+    assert levels == [True, False]
+    assert capsys.readouterr() == ("", "said\n")
+
+
+def test_verbose_tells_versions_and_time(command, capsys):
+    command(lambda args: 0)
+    assert cli.main(["doctor", "--verbose"]) == 0
+    said = capsys.readouterr().err
+    assert "'torch': '" in said and "it took 0.0 s" in said
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--quiet", "doctor", "--verbose"])
+    assert stop.value.code == 2
+    assert "contradict each other" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flags", [["gallery", "--quiet", "list", "g"], ["gallery", "list", "g", "--quiet"]])
+def test_quiet_in_a_command_of_commands(flags, monkeypatch):
+    levels = []
+    gallery = importlib.import_module("torchreid_rgbir.commands.gallery")
+    monkeypatch.setattr(gallery, "_list", lambda args: levels.append(terminal.is_quiet()) or 0)
+    assert cli.main(flags) == 0
+    assert levels == [True]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "says"),
+    [
+        (ValueError("two\n lines"), 2, "error: two lines"),
+        (FileExistsError(17, "File exists", "there"), 2, "error: there: File exists"),
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried\nmore"),
+            1,
+            "lower --batch-size 64 (CUDA out of memory. Tried)",
+        ),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: x"),
+            1,
+            "memory ran out: lower --batch",
+        ),
+        (MemoryError(), 1, "error: memory ran out: lower --batch-size 64 (MemoryError)"),
+        (KeyError("x"), 1, "error: KeyError: 'x' (--debug shows where)"),
+        (RuntimeError(), 1, "error: RuntimeError: (--debug shows where)"),
+        (KeyboardInterrupt(), 130, "doctor: interrupted"),
+    ],
+)
+def test_what_goes_wrong_is_one_line(command, capsys, error, status, says):
+    command(raising(error))
+    assert cli.main(["doctor"]) == status
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and says in said
+
+
+def test_memory_of_a_run_names_its_settings(monkeypatch, capsys):
+    train = importlib.import_module("torchreid_rgbir.commands.train")
+    monkeypatch.setattr(train, "train", raising(torch.OutOfMemoryError("CUDA out of memory.")))
+    assert cli.main(["train", "--config-file", "quickstart"]) == 1
+    said = capsys.readouterr().err
+    assert "train.batch_size" in said and "train.accumulate" in said and said.count("\n") == 1
+
+
+def test_a_closed_pipe_is_no_error(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = {"pids": [1, 1, 2, 2], "camids": [1, 2, 1, 2], "modalities": [0, 1, 0, 1]}
+    np.savez(tmp_path / "features.npz", features=rng.standard_normal((4, 3)), **rows)
+    words = f"{sys.executable} -m torchreid_rgbir evaluate {tmp_path}/features.npz --protocol standard"
+    run = subprocess.run(["bash", "-c", f"{words} | true; exit ${{PIPESTATUS[0]}}"], capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (0, "")

@@ -59,6 +59,15 @@ def test_unknown_methods_are_found_before_any_run(tmp_path, method, message):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_seed_or_a_folder_that_cannot_be_is_found_before_any_run(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError, match="file is a file: choose a folder"):
+        compare(config.load("quickstart"), ["mso"], [1], tmp_path / "file")
+    with pytest.raises(ValueError, match="train.seed is -1"):
+        compare(config.load("quickstart"), ["mso"], [1, -1], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(("methods", "seeds"), [(["mso", "mso"], [1]), (["mso"], [1, 1]), ([], [1]), (["mso"], [])])
 def test_each_method_and_seed_is_named_once(tmp_path, methods, seeds):
     with pytest.raises(ValueError, match="name each once"):

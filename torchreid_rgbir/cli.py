@@ -1,11 +1,21 @@
-"""`torchreid-rgbir COMMAND ...`: finds the command's module, parses its flags, turns a user's mistake into one line and exit status 2."""
+"""`torchreid-rgbir COMMAND ...`: finds the command's module, parses its flags, turns what goes wrong into one line and an exit status."""
 
 import argparse
 import importlib
+import logging
 import os
 import sys
+import time
 from collections.abc import Sequence
+from types import ModuleType
 from typing import NoReturn
+
+import torch
+
+from torchreid_rgbir import __version__, terminal
+from torchreid_rgbir.provenance import versions
+
+logger = logging.getLogger(__name__)
 
 # What `--help` lists. A command's module is imported only when it is chosen, so that one command never pays for another's packages.
 COMMANDS = {
@@ -26,6 +36,7 @@ COMMANDS = {
     "doctor": "check a data set on disk before training",
     "synthesize": "write a synthetic RGB-IR data set in an official layout",
     "benchmark": "measure speed, both sides of each ratio interleaved in one run",
+    "completion": "print the script that lets a shell complete commands, flags and files",
 }
 
 
@@ -33,7 +44,7 @@ class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, as every other mistake is said."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+        self.exit(2, _line(self.prog, f"{message} (see {self.prog} --help)"))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,9 +54,42 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after `torchreid-rgbir`; the process's own when None.
 
     Returns:
-        The exit status: 0, 1 where a command reports a finding, 2 for a user's mistake.
+        The exit status: 0, 1 where a command reports a finding or fails for a reason of its own, 2 for a user's mistake, 130 after Ctrl-C.
     """
-    argv = list(sys.argv[1:] if argv is None else argv)
+    chosen = program().parse_args(sys.argv[1:] if argv is None else list(argv))
+    name = f"torchreid-rgbir {chosen.command}"
+    args = argparse.Namespace(quiet=chosen.quiet, verbose=chosen.verbose, debug=chosen.debug)
+    try:
+        command = importlib.import_module(f"torchreid_rgbir.commands.{chosen.command}")
+        parser = Parser(prog=name)
+        describe(parser, command)
+        args = parser.parse_args(chosen.rest, args)
+        if args.quiet and args.verbose:
+            parser.error("--quiet and --verbose contradict each other: leave one out")
+        level = terminal.QUIET if args.quiet else terminal.VERBOSE if args.verbose else terminal.NORMAL
+        start = time.monotonic()
+        with terminal.showing(level):
+            logger.debug("%s on %s", versions(), _device())
+            status = command.run(args)
+            sys.stdout.flush()  # a pipe that is closed is found here rather than when the process ends
+            logger.debug("it took %.1f s", time.monotonic() - start)
+        return status
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `torchreid-rgbir ... | head` is no error of anybody's
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if args.debug:
+            raise
+        mistake = isinstance(error, (ValueError, OSError))
+        sys.stderr.write(_line(name, _one_line(error) if mistake else _failure(error, args)))
+        return 2 if mistake else 1
+
+
+def program() -> Parser:
+    """The parser of everything up to a command's name."""
     listing = "\n".join(f"  {name:<12} {text}" for name, text in COMMANDS.items())
     parser = Parser(
         prog="torchreid-rgbir",
@@ -53,37 +97,49 @@ def main(argv: Sequence[str] | None = None) -> int:
         epilog=f"commands:\n{listing}\n\nexample: torchreid-rgbir quickstart\n`torchreid-rgbir COMMAND --help` tells more.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    terminal.add_flags(parser)
+    parser.set_defaults(quiet=False, verbose=False, debug=False)
+    parser.add_argument("--version", action="version", version=f"torchreid-rgbir {__version__}")
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of the commands below")
     parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="the command's own flags")
-    chosen = parser.parse_args(argv)
+    return parser
 
-    command = importlib.import_module(f"torchreid_rgbir.commands.{chosen.command}")
-    parser = Parser(
-        prog=f"torchreid-rgbir {chosen.command}",
-        description=command.__doc__,
-        epilog=f"example: {command.EXAMPLE}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+
+def describe(parser: argparse.ArgumentParser, command: ModuleType) -> None:
+    """Gives a parser what a command's module says of itself."""
+    parser.description = command.__doc__
+    parser.epilog = f"example: {command.EXAMPLE}"
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     command.add_arguments(parser)
-    args = parser.parse_args(chosen.rest)
-    try:
-        return command.run(args)
-    except KeyboardInterrupt:
-        print(f"{parser.prog}: interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # `torchreid-rgbir ... | head` is no error of anybody's
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except (ValueError, OSError) as error:
-        if chosen.debug:
-            raise
-        print(f"{parser.prog}: error: {_one_line(error)}", file=sys.stderr)
-        return 2
+    terminal.add_flags(parser)
 
 
-def _one_line(error: ValueError | OSError) -> str:
+def _device() -> str:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+
+
+def _line(name: str, text: str) -> str:
+    return f"{name}: {terminal.paint('error:', terminal.RED, sys.stderr)} {text}\n"
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename and error.strerror:  # the system's, whom nobody has translated
+        return f"{error.filename}: {error.strerror}"
     lines = str(error).strip().splitlines() or [type(error).__name__]
     # An error from a loader's worker process arrives as its whole traceback; its last line is the message.
     text = lines[-1] if lines[0].startswith("Caught") else " ".join(line.strip() for line in lines)
     return text.removeprefix("ValueError: ").removeprefix("FileNotFoundError: ")
+
+
+def _failure(error: Exception, args: argparse.Namespace) -> str:
+    """What is no user's mistake: too little memory, and what nobody has thought of."""
+    lines = str(error).strip().splitlines() or [""]
+    text = lines[-1] if lines[0].startswith("Caught") else lines[0]
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error):
+        advice = "use a machine with more"
+        if hasattr(args, "opts"):  # a configuration's
+            advice = "lower train.batch_size (train.accumulate N averages N batches for one step), or test.batch_size in a test"
+        elif hasattr(args, "batch_size"):
+            advice = f"lower --batch-size {args.batch_size}"
+        return f"memory ran out: {advice} ({text or type(error).__name__})"
+    return " ".join(filter(None, (f"{type(error).__name__}:", text, "(--debug shows where)")))

@@ -78,16 +78,21 @@ def compare(cfg: CfgNode, methods: Sequence[str], seeds: Sequence[int], out: Pat
     for name, values in (("method", methods), ("seed", seeds)):
         if not values or len(set(values)) < len(values):
             raise ValueError(f"the {name}s are {', '.join(map(str, values)) or 'none'}: name each once")
+    if out.is_file():
+        raise NotADirectoryError(f"{out} is a file: choose a folder")
     # Every method has its first run before any has its second.
     planned = [(method, seed, configure(cfg, method)) for seed in seeds for method in methods]
     for method, seed, own in planned:
         own.train.seed = seed
+        config.check(own)
         check_kept(own, _folder(out, method, seed))
     runs: dict[str, dict[int, dict]] = {method: {} for method in methods}
-    for method, seed, own in planned:
+    for number, (method, seed, own) in enumerate(planned, start=1):
+        logger.info("run %d of %d: %s, seed %d", number, len(planned), method, seed)
         runs[method][seed] = _run(own, _folder(out, method, seed))
     found = summary(runs)
     found |= {"dataset": ", ".join(cfg.data.targets or cfg.data.sources), "versions": versions()}
+    out.mkdir(parents=True, exist_ok=True)  # where every run failed
     report.write_results(out / "compare.json", found)
     report.write_text(out / "compare.md", markdown(found))
     return found
@@ -149,7 +154,10 @@ def against(found: dict, reference: str) -> dict:
     Raises:
         ValueError: `reference` is no method of it.
     """
-    mAPs = {row["method"]: {run["seed"]: run["mean"]["mAP"] for run in row["runs"] if "mean" in run} for row in found["methods"]}
+    mAPs = {
+        row["method"]: {run["seed"]: run["mean"]["mAP"] for run in row["runs"] if "mean" in run}
+        for row in found["methods"]
+    }
     if reference not in mAPs:
         raise ValueError(f"reference {reference} is not among the methods: choose one of {', '.join(mAPs)}")
     rows = []

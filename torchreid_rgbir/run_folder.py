@@ -4,6 +4,7 @@ import fcntl
 import io
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,11 +15,13 @@ from yacs.config import CfgNode
 
 from torchreid_rgbir import atomic, config
 from torchreid_rgbir.engine.checkpoint_folder import numbered
+from torchreid_rgbir.terminal import log_to
 
 logger = logging.getLogger(__name__)
 
 CONFIG, LOCK = "config.yaml", ".lock"
 OF_THIS_START = ("model.resume", "train.start_epoch")  # keys that say where a process begins, not what the run is
+COLOUR = re.compile(r"\033\[\d*m")
 
 
 def compare_with_run(folder: Path, cfg: CfgNode) -> None:
@@ -89,7 +92,7 @@ class RunFolder(io.TextIOBase):
 
     def write(self, text: str) -> int:
         try:
-            self.file.write(text)
+            self.file.write(COLOUR.sub("", text))
         except OSError as error:  # the results matter more than the log
             self.file = io.StringIO()
             self.console.write(f"\n{self.path} cannot be written ({error.strerror}): the run goes on without it\n")
@@ -132,22 +135,6 @@ def lock(folder: Path) -> TextIO:
     file.write(f"process {os.getpid()} of {os.uname().nodename}\n")
     file.flush()
     return file
-
-
-@contextmanager
-def log_to(stream: TextIO | io.TextIOBase) -> Iterator[None]:
-    """Our log lines, bare, go to `stream` within."""
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    ours = logging.getLogger("torchreid_rgbir")
-    level = ours.level
-    ours.addHandler(handler)
-    ours.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        ours.removeHandler(handler)
-        ours.setLevel(level)
 
 
 @contextmanager

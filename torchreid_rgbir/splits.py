@@ -1,5 +1,6 @@
 """RegDB's published number: the mean over its ten official splits, each with a model of its own."""
 
+import logging
 from pathlib import Path
 
 from yacs.config import CfgNode
@@ -9,6 +10,8 @@ from torchreid_rgbir.metrics import report
 from torchreid_rgbir.metrics.protocol import mean_and_std
 from torchreid_rgbir.metrics.regdb import NUM_SPLITS
 from torchreid_rgbir.train import versions
+
+logger = logging.getLogger(__name__)
 
 
 def run_splits(cfg: CfgNode, num_splits: int = NUM_SPLITS) -> dict:
@@ -33,7 +36,10 @@ def run_splits(cfg: CfgNode, num_splits: int = NUM_SPLITS) -> dict:
     if not 1 <= num_splits <= NUM_SPLITS:
         raise ValueError(f"{num_splits} splits: RegDB has 1 to {NUM_SPLITS}")
     save_dir = Path(cfg.data.save_dir).expanduser()
-    done = [_run(cfg, split, save_dir / f"split_{split}") for split in range(1, num_splits + 1)]
+    done = []
+    for split in range(1, num_splits + 1):
+        logger.info("split %d of %d", split, num_splits)
+        done.append(_run(cfg, split, save_dir / f"split_{split}"))
     results = done[0] | {
         "settings": [*mean_over_splits(done), *(setting for results in done for setting in results["settings"])],
         "checkpoint": [results["checkpoint"] for results in done],

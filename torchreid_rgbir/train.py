@@ -21,7 +21,8 @@ from torchreid_rgbir.metrics import Rerank, report
 from torchreid_rgbir.models import MODELS, DualResNet
 from torchreid_rgbir.models.sync_batchnorm import synchronize
 from torchreid_rgbir.provenance import provenance, versions
-from torchreid_rgbir.run_folder import CONFIG, compare_with_run, log_to, run_folder
+from torchreid_rgbir.run_folder import CONFIG, compare_with_run, run_folder
+from torchreid_rgbir.terminal import log_to
 
 logger = logging.getLogger(__name__)
 

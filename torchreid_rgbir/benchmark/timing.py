@@ -4,6 +4,8 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from torchreid_rgbir.terminal import progress
+
 
 def interleave(candidates: Mapping[str, Callable[[], object]], rounds: int, warmup: int = 1) -> dict[str, list[float]]:
     """Runs every candidate in turn, A B C A B C ..., and takes the time of each run.
@@ -23,11 +25,11 @@ def interleave(candidates: Mapping[str, Callable[[], object]], rounds: int, warm
         raise ValueError(
             f"{len(candidates)} candidates, {rounds} rounds, {warmup} warm-up: expected at least one, one and none"
         )
-    for _ in range(warmup):
+    for _ in progress(range(warmup), "warming up", unit="round"):
         for run in candidates.values():
             run()
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
-    for _ in range(rounds):
+    for _ in progress(range(rounds), "timing", unit="round"):
         for name, run in candidates.items():
             start = time.perf_counter()
             run()

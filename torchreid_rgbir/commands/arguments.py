@@ -35,7 +35,10 @@ def where(args: argparse.Namespace) -> Where:
 
 def moment(text: str) -> datetime:
     """A time with its zone, ISO 8601."""
-    time = datetime.fromisoformat(text)
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text} is no time: write it as 2026-05-31T08:00+02:00") from None
     if time.tzinfo is None:
         raise argparse.ArgumentTypeError(f"{text} has no time zone: write {text}+00:00 for UTC")
     return time

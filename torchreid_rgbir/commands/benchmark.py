@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 import platform
 from collections.abc import Callable
 
@@ -14,6 +15,8 @@ from torchreid_rgbir.benchmark.loader import loader
 from torchreid_rgbir.benchmark.step import step
 from torchreid_rgbir.metrics import report
 from torchreid_rgbir.train import versions
+
+logger = logging.getLogger(__name__)
 
 EXAMPLE = "torchreid-rgbir benchmark --only loader step --batch-size 16 --rounds 3 --json benchmark.json"
 
@@ -51,10 +54,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.rounds < 1:
         raise ValueError(f"--rounds {args.rounds}: time each side at least once")
+    if args.batch_size % 8 or args.batch_size < 16:
+        raise ValueError(f"--batch-size {args.batch_size}: give a multiple of 8, at least 16")
     if args.json:
         report.check_folder(args.json)
     measured: dict = {"device": device(), "versions": versions()}
-    for part in args.only:
+    for number, part in enumerate(args.only, start=1):
+        logger.info("measuring %s, %d of %d", part, number, len(args.only))
         _merge(measured, PARTS[part](args))
     for name, ratio in measured["ratios"].items():
         low, high = measured["spread"][name]

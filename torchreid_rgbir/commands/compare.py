@@ -1,12 +1,11 @@
 """Train and score several methods, torchreid's own models among them, under one protocol; finished runs are kept."""
 
 import argparse
-import sys
 from pathlib import Path
 
+from torchreid_rgbir import terminal
 from torchreid_rgbir.commands import train
 from torchreid_rgbir.compare import METHODS, compare, markdown
-from torchreid_rgbir.run_folder import log_to
 from torchreid_rgbir.visual.comparison import draw_comparison
 
 EXAMPLE = (
@@ -31,9 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     out = Path(args.out).expanduser()
-    with log_to(sys.stderr):
+    with terminal.aside():
         found = compare(train.configuration(args), args.methods, args.seeds, out)
-    print(markdown(found))
+    print(terminal.titled(markdown(found)))
     print(f"as files: {out / 'compare.md'}, {out / 'compare.json'}")
     if any("mean" in row for row in found["methods"]):
         print(f"plot: {draw_comparison(found, out / 'compare.png')}")

@@ -2,6 +2,7 @@
 
 import argparse
 
+from torchreid_rgbir import terminal
 from torchreid_rgbir.data.archive import unpacked
 from torchreid_rgbir.data.doctor import LAYOUTS, Diagnosis, diagnose
 
@@ -22,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     diagnosis = diagnose(args.dataset, unpacked(args.root), progress=True)
-    print(render(diagnosis))
+    print(terminal.titled(render(diagnosis)))
     return 0 if diagnosis.healthy else 1
 
 

@@ -8,6 +8,7 @@ import numpy
 import scipy
 
 import torchreid_rgbir
+from torchreid_rgbir import terminal
 from torchreid_rgbir.metrics import distance as distance_module
 from torchreid_rgbir.metrics import llcm, regdb, report, standard, sysu_mm01
 from torchreid_rgbir.metrics.features import load_features
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
         distance=args.distance,
         rerank=_rerank(args.rerank),
     )
-    print(report.terminal_table(results))
+    print(terminal.titled(report.terminal_table(results)))
     if args.json:
         report.write_results(args.json, results)
     if args.markdown:

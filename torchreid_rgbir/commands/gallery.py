@@ -1,15 +1,19 @@
 """A gallery of references that lasts: add, remove, list, search, compact. Needs the extra `gallery` (LanceDB), or `cluster` for a Milvus server."""
 
 import argparse
+import logging
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+from torchreid_rgbir import terminal
 from torchreid_rgbir.commands.arguments import add_model_arguments, add_where_arguments, load_extractor, where
 from torchreid_rgbir.modality import NAMES
 from torchreid_rgbir.retrieval.extractor import image_list
 from torchreid_rgbir.retrieval.fill import fill
 from torchreid_rgbir.retrieval.gallery import Gallery
+
+logger = logging.getLogger(__name__)
 
 EXAMPLE = "torchreid-rgbir gallery add people.gallery --weights model-best.pth.tar --images photos/rgb --modality rgb"
 
@@ -19,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     def action(name: str, text: str) -> argparse.ArgumentParser:
         chosen = actions.add_parser(name, help=text, description=text)
+        terminal.add_flags(chosen)
         chosen.add_argument(
             "gallery", metavar="GALLERY", help="a folder, s3://..., or http://HOST:19530 of a Milvus server"
         )
@@ -122,6 +127,8 @@ def _search(args: argparse.Namespace) -> int:
 
 def _compact(args: argparse.Namespace) -> int:
     gallery = Gallery.open(args.gallery)
+    if args.index:
+        logger.info("making the index of %d images", len(gallery))
     gallery.compact(index=args.index, erase=args.erase)
     print(f"{len(gallery)} images in {args.gallery}" + (", indexed" if args.index else ""))
     return 0

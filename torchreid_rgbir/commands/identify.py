@@ -1,6 +1,7 @@
 """Who or what is it: ranks the categories of references of one modality for images of the other."""
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
         report.check_folder(out)
     if args.topk < 1:
         raise ValueError(f"--topk {args.topk}: ask for at least 1 category")
+    if args.threshold is not None and math.isnan(args.threshold):
+        raise ValueError("--threshold nan: give a score, between -1 and 1")
     paths = [str(path) for path in image_list(args.image)]
     extractor = load_extractor(args)
     references = open_references(args.reference, extractor, args.reference_modality)

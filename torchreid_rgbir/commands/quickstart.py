@@ -2,6 +2,7 @@
 
 import argparse
 
+from torchreid_rgbir import terminal
 from torchreid_rgbir.quickstart import quickstart
 
 EXAMPLE = "torchreid-rgbir quickstart --out log/quickstart"
@@ -15,5 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    print(quickstart(args.out, args.seed))
+    with terminal.aside():
+        table = quickstart(args.out, args.seed)
+    print(table)
     return 0

@@ -2,6 +2,7 @@
 
 import argparse
 
+from torchreid_rgbir import terminal
 from torchreid_rgbir.commands import train
 from torchreid_rgbir.metrics import report
 from torchreid_rgbir.splits import run_splits
@@ -17,5 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    print(report.terminal_table(run_splits(train.configuration(args), args.splits)))
+    with terminal.aside():
+        results = run_splits(train.configuration(args), args.splits)
+    print(terminal.titled(report.terminal_table(results)))
     return 0

@@ -2,8 +2,7 @@
 
 import argparse
 
-from torchreid_rgbir.commands.train import add_arguments, configuration
-from torchreid_rgbir.train import train
+from torchreid_rgbir.commands.train import add_arguments, configuration, train_and_show
 
 __all__ = ["EXAMPLE", "add_arguments", "run"]
 
@@ -13,5 +12,4 @@ EXAMPLE = "torchreid-rgbir test --config-file log/mso_sysu/config.yaml --root re
 def run(args: argparse.Namespace) -> int:
     cfg = configuration(args)
     cfg.test.evaluate = True
-    train(cfg)
-    return 0
+    return train_and_show(cfg)

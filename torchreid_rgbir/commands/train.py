@@ -1,9 +1,15 @@
 """Train a model on RGB-IR images, then test it; takes the flags of torchreid's scripts/main.py."""
 
 import argparse
+import logging
+import os
+import sys
 
-from torchreid_rgbir import config
+from torchreid_rgbir import config, terminal
+from torchreid_rgbir.metrics import report
 from torchreid_rgbir.train import train
+
+logger = logging.getLogger(__name__)
 
 EXAMPLE = "torchreid-rgbir train --config-file mso_sysu --root reid-data data.save_dir log/mso_sysu train.seed 1"
 
@@ -45,9 +51,20 @@ def configuration(args: argparse.Namespace):
             )
         if words:
             cfg.data[key] = words
-    return config.override(cfg, args.opts)
+    cfg = config.override(cfg, args.opts)
+    logger.debug("configuration:\n%s", cfg.dump())
+    return cfg
 
 
 def run(args: argparse.Namespace) -> int:
-    train(configuration(args))
+    return train_and_show(configuration(args))
+
+
+def train_and_show(cfg) -> int:
+    """Trains and tests; the log on standard output ends in the results, which a quiet command prints alone."""
+    with terminal.aside(sys.stdout):
+        engine = train(cfg)
+    if terminal.is_quiet() and os.environ.get("RANK", "0") == "0":  # torchrun's other processes print nothing
+        for results in engine.results.values():
+            print(terminal.titled(report.terminal_table(results)))
     return 0

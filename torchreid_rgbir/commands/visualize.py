@@ -2,6 +2,7 @@
 
 import argparse
 
+from torchreid_rgbir import terminal
 from torchreid_rgbir.extras import require
 from torchreid_rgbir.modality import IR, RGB
 
@@ -34,6 +35,8 @@ def run(args: argparse.Namespace) -> int:
     from torchreid_rgbir.visual.run import visualize
 
     images = {modality: files for modality, files in ((RGB, args.rgb), (IR, args.ir)) if files}
-    for path in visualize(args.weights, args.out, args.root, args.only, images, args.report, args.untrained):
+    with terminal.aside():
+        paths = visualize(args.weights, args.out, args.root, args.only, images, args.report, args.untrained)
+    for path in paths:
         print(f"written: {path}")
     return 0

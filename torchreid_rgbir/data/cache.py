@@ -6,6 +6,7 @@ another file, and a file of that name never changes: nobody waits for anybody, a
 
 import contextlib
 import hashlib
+import logging
 import os
 import shutil
 import time
@@ -17,10 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
 
 from torchreid_rgbir.data.cross_modal import read_image
 from torchreid_rgbir.data.transforms import Decode
+from torchreid_rgbir.terminal import progress
+
+logger = logging.getLogger(__name__)
 
 FORMAT = 1  # of the file, and of how its pixels are made; another one makes another name
 MEMORY = Path("/dev/shm")  # Linux's file system in memory
@@ -107,6 +110,7 @@ def cache_images(
                 f"data.cache {kind} cannot be written to {path.parent} ({error.strerror or error}): "
                 "set data.cache_dir to a folder with room, or data.cache none"
             ) from None
+    logger.debug("decoded images: %s", path)
     for other in path.parent.glob(f"{family}-*.uint8"):
         if other != path:
             other.unlink(missing_ok=True)
@@ -128,7 +132,7 @@ def _build(path: Path, impaths: Sequence[str], height: int, width: int, workers:
         _Decoded(impaths, Decode(height, width)), batch_size=64, num_workers=workers, generator=torch.Generator()
     )
     try:
-        with open(beside, "wb") as file, tqdm(total=len(impaths), desc="decoding images", disable=None) as bar:
+        with open(beside, "wb") as file, progress(None, "decoding images", len(impaths), unit="image") as bar:
             for images in loader:
                 file.write(memoryview(images.numpy()))
                 bar.update(len(images))

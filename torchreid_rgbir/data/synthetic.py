@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from tqdm import tqdm
 
 from torchreid_rgbir.data.synthetic_layouts import LAYOUTS, Picture, Plan
 from torchreid_rgbir.data.synthetic_pictures import PRESETS
 from torchreid_rgbir.modality import IR, RGB
+from torchreid_rgbir.terminal import progress
 
 SUMMARY = "synthetic.json"
 MIN_IDS, MAX_IDS = 5, 9999  # a last fifth needs five; the layouts name identities and images with four digits
@@ -165,8 +165,7 @@ def _write(root: Path, plan: Plan, preset: str, seed: int, size: tuple[int, int]
     for path, content in plan.files.items():
         (root / path).write_bytes(content)
     chunks = [plan.pictures[i : i + _CHUNK] for i in range(0, len(plan.pictures), _CHUNK)]
-    # disable=None: a bar on a terminal only
-    with tqdm(total=len(plan.pictures), desc="drawing", unit="image", leave=False, disable=None) as bar:
+    with progress(None, "drawing", len(plan.pictures), unit="image") as bar:
         _draw_all(root, chunks, preset, seed, size, workers, bar.update)
 
 

@@ -4,8 +4,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from tqdm import tqdm
-
+from torchreid_rgbir import terminal
 from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, read_image
 
 
@@ -19,11 +18,13 @@ def find_unreadable(paths: Sequence[str], progress: bool = False) -> dict[str, s
     Returns:
         What is wrong with each one that cannot be read, by its path, in the order of `paths`.
     """
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # decoding leaves the interpreter to others
+    pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))  # decoding leaves the interpreter to others
+    try:
         errors = pool.map(_error, paths)
-        # disable=None: a bar on a terminal only
-        watched = tqdm(errors, "images", len(paths), leave=False, disable=None if progress else True)
+        watched = terminal.progress(errors, "opening images", len(paths), unit="image", shown=progress)
         return {path: error for path, error in zip(paths, watched, strict=True) if error}
+    finally:
+        pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for the rest
 
 
 def leave_out_unreadable(datasets: Sequence[CrossModalImageDataset]) -> dict[str, str]:

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from torchreid_rgbir import distributed
 from torchreid_rgbir.data.cross_modal import Item
@@ -29,6 +28,7 @@ from torchreid_rgbir.losses import MSOLoss
 from torchreid_rgbir.metrics import report
 from torchreid_rgbir.metrics.features import TestFeatures
 from torchreid_rgbir.modality import RGB
+from torchreid_rgbir.terminal import progress
 from torchreid_rgbir.visual.ranked import draw_ranked, ranked_lists, save_picture
 
 logger = logging.getLogger(__name__)
@@ -107,7 +107,14 @@ class CrossModalEngine(ResumableEngine):
         self.num_batches = len(self.train_loader)
 
         start = time.monotonic()
-        bar = progress(self.train_loader, f"epoch {self.epoch + 1}/{self.max_epoch}", self.num_batches, first)
+        bar = progress(
+            self.train_loader,
+            f"epoch {self.epoch + 1}/{self.max_epoch}",
+            self.num_batches,
+            unit="batch",
+            done=first,
+            shown=distributed.rank() == 0,
+        )
         for self.batch_idx, data in enumerate(bar, first):
             self.means.add(self.forward_backward(data), self.finite)
             self.batches_done = done = self.batch_idx + 1
@@ -199,7 +206,7 @@ class CrossModalEngine(ResumableEngine):
             items += dataset.data
             modality = items[-1].modality
             features = []
-            for data in progress(loader, "extracting features", len(loader)):
+            for data in progress(loader, "extracting features", unit="batch", shown=distributed.rank() == 0):
                 images, _, _ = self.parse_data_for_eval(data)
                 images = self.datamanager.transforms.normalize(images.to(self.device, non_blocking=True))
                 features.append(self.extract_features(images, modality).float())
@@ -263,9 +270,3 @@ class CrossModalEngine(ResumableEngine):
             )
             collapse.warn_of_chance(mean["mAP"], self.best_mAP, chance[0]["mean"]["mAP"])
         return mean["rank1"], mean["mAP"]
-
-
-def progress(loader: DataLoader, text: str, num_batches: int, done: int = 0) -> tqdm:
-    """A bar on a terminal, of the first process alone."""
-    disable = True if distributed.rank() > 0 else None
-    return tqdm(loader, text, num_batches, leave=False, disable=disable, initial=done)

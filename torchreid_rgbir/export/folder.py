@@ -1,6 +1,7 @@
 """Writes a trained model as a folder of its own, once what it computes has been compared with PyTorch."""
 
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -20,6 +21,8 @@ from torchreid_rgbir.extras import require
 from torchreid_rgbir.modality import NAMES
 from torchreid_rgbir.models import DualResNet
 from torchreid_rgbir.models.loading import load_model
+
+logger = logging.getLogger(__name__)
 
 LOADER = "reid_features.py"  # the standalone loader's name in the folder
 TOLERANCE = 1e-4  # of a feature, where features are up to 1; relative to the largest where they are larger
@@ -58,6 +61,7 @@ def export(weights: str | Path, out: str | Path, images: Sequence[str | Path] = 
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.absolute().parent) as beside:
         folder = Path(beside)
         for modality, name in enumerate(NAMES):
+            logger.info("writing the %s graph", name.upper())
             _write_graph(model, modality, about["images"], folder / f"{name}.onnx")
         (folder / "model.safetensors").write_bytes(save(model.state_dict()))
         description = {
@@ -67,6 +71,7 @@ def export(weights: str | Path, out: str | Path, images: Sequence[str | Path] = 
         }
         (folder / "model.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
         shutil.copy(standalone.__file__, folder / LOADER)
+        logger.info("comparing what both compute")
         differences = _compare(model, folder, about["images"], files, real)
         out.mkdir(exist_ok=True)
         for path in folder.iterdir():

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from torchreid_rgbir.metrics.distance import DistanceRows
+from torchreid_rgbir.terminal import progress
 
 BLOCK_BYTES = 2**27  # working memory for one block of rows
 
@@ -81,7 +82,7 @@ def _neighbours(
     largest = np.empty(num_images, features.dtype)
     original = np.empty((num_queries, num_images - num_queries), np.float32)
     distances = DistanceRows(features, features, metric)
-    for block in _blocks(num_images, num_images * 16):
+    for block in progress(_blocks(num_images, num_images * 16), "nearest neighbours", unit="block"):
         dist = np.square(distances.rows(block))  # (block, N)
         largest[block] = np.maximum(
             dist.max(axis=1), np.finfo(dist.dtype).tiny
@@ -134,7 +135,7 @@ def _gaussian_weights(
     weights = expanded.astype(np.float32)
     num_images = len(features)
     distances = DistanceRows(features, features, metric)
-    for block in _blocks(num_images, num_images * 8):
+    for block in progress(_blocks(num_images, num_images * 8), "weighing neighbours", unit="block"):
         dist = np.square(distances.rows(block))  # (block, N)
         entries = slice(expanded.indptr[block.start], expanded.indptr[block.stop])
         rows = np.repeat(np.arange(len(dist)), np.diff(expanded.indptr[block.start : block.stop + 1]))
@@ -149,7 +150,7 @@ def _jaccard(weights: sparse.csr_matrix, num_queries: int) -> NDArray[np.float32
     num_gallery = weights.shape[0] - num_queries
     gallery = weights[num_queries:].tocsc()
     dist = np.empty((num_queries, num_gallery), np.float32)
-    for i in range(num_queries):
+    for i in progress(range(num_queries), "re-ranking", unit="query"):
         own = slice(weights.indptr[i], weights.indptr[i + 1])
         columns = gallery[:, weights.indices[own]]
         own_weights = np.repeat(weights.data[own], np.diff(columns.indptr))

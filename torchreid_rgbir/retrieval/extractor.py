@@ -23,6 +23,7 @@ from torchreid_rgbir.engine import Testing, checkpoint
 from torchreid_rgbir.metrics.protocol import modality_of
 from torchreid_rgbir.models import DualResNet
 from torchreid_rgbir.models.loading import load_model
+from torchreid_rgbir.terminal import progress
 
 AnyImage = str | os.PathLike[str] | NDArray[np.uint8] | Image.Image
 
@@ -121,7 +122,7 @@ class Extractor:
         # Threads: Pillow lets go of the interpreter while it decodes, and a gallery's library may not be forked.
         with (
             ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
-            tqdm(total=len(images), desc="extracting features", unit="image", leave=False, disable=None) as bar,
+            progress(None, "extracting features", len(images), unit="image") as bar,
         ):
             try:
                 for start in starts:

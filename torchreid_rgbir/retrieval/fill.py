@@ -4,12 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from torchreid_rgbir.retrieval.extractor import Extractor
 from torchreid_rgbir.retrieval.gallery import Gallery
 from torchreid_rgbir.retrieval.listing import read_listing
 from torchreid_rgbir.retrieval.rows import Where
+from torchreid_rgbir.terminal import progress
 
 COMMIT_ROWS = 1024
 
@@ -41,7 +41,7 @@ def fill(
         gallery = Gallery.create(where, extractor.fingerprint, extractor.model.feature_dim, modality)
     gallery.check(extractor.fingerprint, modality)
     added = 0
-    for start in tqdm(range(0, len(rows), COMMIT_ROWS), "adding", unit="commit", leave=False, disable=None):
+    for start in progress(range(0, len(rows), COMMIT_ROWS), "adding", unit="commit"):
         part = rows.take(slice(start, start + COMMIT_ROWS))
         known = set(gallery.rows(Where(paths=list(part.paths))).paths)
         new = part.take(np.array([path not in known for path in part.paths]))

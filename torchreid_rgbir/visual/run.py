@@ -15,6 +15,7 @@ from torchreid_rgbir.metrics import report as tables
 from torchreid_rgbir.modality import IR, NAMES, RGB
 from torchreid_rgbir.models import DualResNet
 from torchreid_rgbir.models.loading import load_model
+from torchreid_rgbir.terminal import progress
 from torchreid_rgbir.train import build_engine, build_model
 from torchreid_rgbir.visual import page
 from torchreid_rgbir.visual.activation import draw_activations
@@ -58,9 +59,16 @@ def visualize(
     """
     kinds = tuple(only) or KINDS
     _check(kinds, bool(only), images, report, untrained)
+    if Path(out).expanduser().is_file():
+        raise NotADirectoryError(f"{out} is a file: choose a folder")
     run = Path(weights).expanduser().absolute().parent.parent
     curves = read_curves(run) if "curves" in kinds else {}
     model, about = load_model(weights)
+    small = min(about["images"]["height"], about["images"]["width"])
+    if "stages" in kinds and small < 32:
+        raise ValueError(
+            f"stages shows VGG's maps, and images {small} pixels small have none: name the other pictures with --only"
+        )
     cfg = configuration(about, weights, root)
     vgg: Any = VGGStages(**cfg.loss.pef) if "stages" in kinds else None
     stages = {"before": before_training(about), "after": model} if untrained else {"Layer0": model}
@@ -89,13 +97,13 @@ def visualize(
         # Every query's list, so that good and bad ones can be told apart and counted.
         lists = ranked_lists(features, query, skip, distance, cfg.test.visrank_topk, len(features))
         lists = [ranked for ranked in lists if ranked[1]]  # a query may have to pass over the whole gallery
-        pictures = {kind: draw[kind]() for kind in kinds if kind != "ranked"}
+        pictures = {kind: draw[kind]() for kind in progress(kinds, "drawing", unit="picture") if kind != "ranked"}
         html = page.render(engine.results[dataset], lists, pictures, run.name, str(weights), about)
         path = Path(out).expanduser() / "report.html"
         path.parent.mkdir(parents=True, exist_ok=True)
         tables.write_text(path, html)
         return [path]
-    pictures = {kind: draw[kind]() for kind in kinds}
+    pictures = {kind: draw[kind]() for kind in progress(kinds, "drawing", unit="picture")}
     paths = [Path(out).expanduser() / f"{kind}.png" for kind in kinds]
     for path, picture in zip(paths, pictures.values(), strict=True):
         save_picture(picture, path)

@@ -1,0 +1,60 @@
+"""The scripts that complete; bash's is tried in bash."""
+
+import shutil
+import subprocess
+
+import pytest
+
+from torchreid_rgbir import cli
+
+PROBE = """
+source {script}
+COMP_WORDS=({words}) COMP_CWORD=$(({count} - 1)) COMP_LINE="{line}" COMP_POINT={point}
+"$(complete -p torchreid-rgbir | sed -E 's/.*-F ([^ ]+).*/\\1/')" torchreid-rgbir
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+
+
+@pytest.fixture(scope="module")
+def script(tmp_path_factory):
+    """bash's."""
+    if not shutil.which("bash"):
+        pytest.skip("no bash")
+    path = tmp_path_factory.mktemp("completion") / "script"
+    with pytest.MonkeyPatch.context() as patch, open(path, "w") as file:
+        patch.setattr("sys.stdout", file)
+        assert cli.main(["completion", "bash"]) == 0
+    return path
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["torchreid-rgbir", ""], set(cli.COMMANDS)),
+        (["torchreid-rgbir", "ex"], {"extract", "export"}),
+        (["torchreid-rgbir", "evaluate", "--prot"], {"--protocol"}),
+        (["torchreid-rgbir", "evaluate", "--protocol", ""], {"sysu_mm01", "regdb", "llcm", "standard"}),
+        (["torchreid-rgbir", "extract", "--rgb", "pho"], {"photos"}),
+        (["torchreid-rgbir", "gallery", "a"], {"add"}),
+        (["torchreid-rgbir", "gallery", "add", "--mod"], {"--modality"}),
+        (["torchreid-rgbir", "doctor", "--dataset", "s"], {"sysu_mm01"}),
+        (["torchreid-rgbir", "train", "--root", "photos", "loss.pef.e"], {"loss.pef.entry"}),
+        (["torchreid-rgbir", "train", "--qui"], {"--quiet"}),
+    ],
+)
+def test_bash_offers(script, tmp_path, words, offered):
+    (tmp_path / "photos").mkdir()
+    line = " ".join(words)
+    quoted = " ".join(f"'{word}'" for word in words)
+    probe = PROBE.format(script=script, words=quoted, count=len(words), line=line, point=len(line))
+    done = subprocess.run(["bash", "-c", probe], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = {word.strip().rstrip("/") for word in done.stdout.splitlines()} - {""}
+    assert offered <= found if words[-1] == "" else offered == found
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_has_a_script_with_every_command(shell, capsys):
+    assert cli.main(["completion", shell]) == 0
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in cli.COMMANDS)
