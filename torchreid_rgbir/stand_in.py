@@ -27,8 +27,8 @@ from torchreid_rgbir.train import about, build_criterion, run_options, testing, 
 
 # The keys of ours that torchreid's scripts have no word for.
 SETTINGS = (
-    *("loss.mso.", "loss.pef.", "loss.cmcc.", "sampler.batches_per_epoch", "train.warmup_epoch", "train.target_loss"),
-    *("train.checkpoint_freq", "train.keep_checkpoints", "train.on_nonfinite", "train.max_skipped"),
+    *("loss.mso.", "loss.wrt.", "loss.pef.", "loss.cmcc.", "sampler.batches_per_epoch", "train.warmup_epoch"),
+    *("train.target_loss", "train.checkpoint_freq", "train.keep_checkpoints", "train.on_nonfinite", "train.max_skipped"),
     *("test.query", "test.sampling", "test.feature", "test.flip", "test.rerank_settings"),
 )
 
@@ -88,7 +88,7 @@ class StandInDataManager(CrossModalDataManager):
 class StandInEngine(CrossModalEngine):
     """torchreid's `ImageTripletEngine(...)`, called with its own arguments, over cross-modal data.
 
-    `margin`, `weight_t` and `weight_x` are of torchreid's own triplet loss: the method's parts are weighed by the plugin's `loss.mso`.
+    `weight_t` and `weight_x` are of torchreid's own losses: the method's parts are weighed by the plugin's `loss.mso`. `margin` is of those with a margin.
     """
 
     def __init__(
@@ -105,6 +105,7 @@ class StandInEngine(CrossModalEngine):
     ):
         self.settings = _settings.clone()
         self.settings.loss.softmax.label_smooth = label_smooth
+        self.settings.loss.triplet.margin = margin
         inner = bare(model).to(memory_format=torch.channels_last)
         super().__init__(
             datamanager,
