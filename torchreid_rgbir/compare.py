@@ -18,7 +18,9 @@ from torchreid_rgbir.train import check_model, versions
 logger = logging.getLogger(__name__)
 
 # The losses that stay; the weights of all others are set to 0.
-ABLATIONS = {name: [f"weight_{loss}" for loss in name.split("+")] for name in ("id", "id+wrt", "id+wrt+pef", "id+wrt+cmcc")}
+ABLATIONS = {
+    name: [f"weight_{loss}" for loss in name.split("+")] for name in ("id", "id+wrt", "id+wrt+pef", "id+wrt+cmcc")
+}
 METHODS = ("mso", *ABLATIONS, "resnet50:softmax", "resnet50:triplet", "osnet_x1_0:softmax")
 SHOWN = {"rank1": "Rank-1", "mAP": "mAP", "mINP": "mINP"}
 
@@ -47,7 +49,9 @@ def configure(cfg: CfgNode, method: str) -> CfgNode:
     config.override(cfg, overrides)
     missing = [weight for weight in ABLATIONS.get(name, ()) if not cfg.loss.mso[weight]]
     if missing:
-        raise ValueError(f"method {name}: loss.mso.{missing[0]} is 0 in this configuration, set it, or leave the method out")
+        raise ValueError(
+            f"method {name}: loss.mso.{missing[0]} is 0 in this configuration, set it, or leave the method out"
+        )
     config.check(cfg)
     check_model(cfg)
     return cfg

@@ -28,7 +28,13 @@ from torchreid_rgbir.train import about, build_criterion, run_options, testing, 
 # The keys of ours that torchreid's scripts have no word for.
 SETTINGS = (
     *("loss.mso.", "loss.wrt.", "loss.pef.", "loss.cmcc.", "sampler.batches_per_epoch", "train.warmup_epoch"),
-    *("train.target_loss", "train.checkpoint_freq", "train.keep_checkpoints", "train.on_nonfinite", "train.max_skipped"),
+    *(
+        "train.target_loss",
+        "train.checkpoint_freq",
+        "train.keep_checkpoints",
+        "train.on_nonfinite",
+        "train.max_skipped",
+    ),
     *("test.query", "test.sampling", "test.feature", "test.flip", "test.rerank_settings"),
 )
 
@@ -88,7 +94,8 @@ class StandInDataManager(CrossModalDataManager):
 class StandInEngine(CrossModalEngine):
     """torchreid's `ImageTripletEngine(...)`, called with its own arguments, over cross-modal data.
 
-    `weight_t` and `weight_x` are of torchreid's own losses: the method's parts are weighed by the plugin's `loss.mso`. `margin` is of those with a margin.
+    `weight_t` and `weight_x` are of torchreid's own losses: the method's parts are weighed by the plugin's `loss.mso`. `margin` is of the parts that
+    have one.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The loader that needs no torchreid builds each backbone itself: it must compute what the model computes."""
+"""The loader that needs no torchreid builds the backbone itself: it must compute what the model computes."""
 
 import json
 
@@ -12,8 +12,8 @@ from torchreid_rgbir.models import MODELS
 safetensors_torch = pytest.importorskip("safetensors.torch")
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_every_backbone_without_torchreid(tmp_path, name):
+@pytest.mark.parametrize("name", ["dual_resnet18", "dual_resnet50_ibn_a"])
+def test_a_backbone_without_torchreid(tmp_path, name):
     torch.manual_seed(0)
     model = MODELS[name](3, pretrained=False)
     model(torch.rand(6, 3, 64, 32), 3)  # moves the running means of both streams
@@ -29,4 +29,6 @@ def test_every_backbone_without_torchreid(tmp_path, name):
     for modality, stream in enumerate(NAMES):
         with torch.inference_mode():
             expected = model.stream(modality)(batch)
-        torch.testing.assert_close(torch.from_numpy(loaded.streams[stream](batch.numpy())), expected, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(
+            torch.from_numpy(loaded.streams[stream](batch.numpy())), expected, atol=1e-4, rtol=1e-4
+        )

@@ -7,7 +7,7 @@ from torchreid_rgbir.losses import WeightedTripletLoss, weighted_triplet
 
 
 def naive(features, pids, squared=False):
-    """The formula, anchor by anchor; an empty sum is 0. Squared: CAJ's, whose difference is squared where the positives are farther, minus that else."""
+    """The formula, anchor by anchor; an empty sum is 0. Squared: CAJ's, whose difference is squared, and negative where the negatives are farther."""
     rows, total = features.tolist(), 0.0
     for i, anchor in enumerate(rows):
         positives = [math.dist(anchor, row) for j, row in enumerate(rows) if pids[j] == pids[i] and j != i]
@@ -104,7 +104,9 @@ def test_module_normalises():
     features, pids = batch(4)
     unit = features / features.norm(dim=1, keepdim=True)
     assert WeightedTripletLoss()(features * 30, pids).item() == pytest.approx(naive(unit, pids))
-    assert WeightedTripletLoss(squared=True)(features * 30, pids).item() == pytest.approx(naive(unit, pids, squared=True))
+    assert WeightedTripletLoss(squared=True)(features * 30, pids).item() == pytest.approx(
+        naive(unit, pids, squared=True)
+    )
 
 
 def test_autocast_does_not_round():

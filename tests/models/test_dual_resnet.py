@@ -219,7 +219,9 @@ def test_a_deeper_backbone_splits_alike(name):
     model = MODELS[name](3, loss="mso", pretrained=False)
     rgb, ir = model.layer0["rgb"].state_dict(), model.layer0["ir"].state_dict()
     assert rgb.keys() == ir.keys() and all(torch.equal(value, ir[key]) for key, value in rgb.items())
-    assert not {p.data_ptr() for p in model.layer0["rgb"].parameters()} & {p.data_ptr() for p in model.layer0["ir"].parameters()}
+    assert not {p.data_ptr() for p in model.layer0["rgb"].parameters()} & {
+        p.data_ptr() for p in model.layer0["ir"].parameters()
+    }
     logits, features, maps = model.train()(images_of(), 2)
     assert (logits.shape, features.shape, maps.shape) == ((4, 3), (4, 2048), (4, 64, 16, 8))
     (logits.sum() + features.square().sum()).backward()
@@ -231,10 +233,14 @@ def test_a_deeper_backbone_splits_alike(name):
     model.layer0["ir"].bn1.load_state_dict(model.layer0["rgb"].bn1.state_dict())
     rgb_features, ir_features = model(images_of(), 4), model(images_of(), 0)
     assert torch.equal(rgb_features, alike) and not torch.allclose(ir_features, rgb_features)
-    torch.testing.assert_close(model(images_of(), 1), torch.cat([rgb_features[:1], ir_features[1:]]), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        model(images_of(), 1), torch.cat([rgb_features[:1], ir_features[1:]]), atol=1e-4, rtol=1e-4
+    )
     with torch.no_grad():
         model.layer4[0].conv1.weight.mul_(0.5)  # shared: both change
-    assert not torch.allclose(model(images_of(), 4), rgb_features) and not torch.allclose(model(images_of(), 0), ir_features)
+    assert not torch.allclose(model(images_of(), 4), rgb_features) and not torch.allclose(
+        model(images_of(), 0), ir_features
+    )
 
 
 @pytest.mark.parametrize("name", ["dual_resnet101", "dual_resnet50_ibn_a"])
@@ -252,8 +258,14 @@ def test_ibn_a_normalises_half_of_the_channels_image_by_image():
             maps = torch.randn(3, block.conv1.out_channels, 6, 4) * 5 + 2
             first = maps[:, : maps.shape[1] // 2]
             mean, variance = first.mean((2, 3), keepdim=True), first.var((2, 3), keepdim=True, unbiased=False)
-            naive = torch.cat([(first - mean) / (variance + 1e-5).sqrt(), maps[:, maps.shape[1] // 2 :] / math.sqrt(1 + 1e-5)], 1)
+            naive = torch.cat(
+                [(first - mean) / (variance + 1e-5).sqrt(), maps[:, maps.shape[1] // 2 :] / math.sqrt(1 + 1e-5)], 1
+            )
             torch.testing.assert_close(block.bn1(maps), naive, atol=1e-4, rtol=1e-4)
     others = [*model.layer4, *(block for layer in (model.layer1, model.layer2, model.layer3) for block in layer)]
-    norms = [block.bn1 for block in model.layer4] + [block.bn2 for block in others] + [stem.bn1 for stem in model.layer0.values()]
+    norms = (
+        [block.bn1 for block in model.layer4]
+        + [block.bn2 for block in others]
+        + [stem.bn1 for stem in model.layer0.values()]
+    )
     assert all(isinstance(norm, torch.nn.BatchNorm2d) for norm in norms)

@@ -74,7 +74,11 @@ def test_ibn_a_starts_from_its_authors_file(cache):
     state = dual_resnet50_ibn_a(4).state_dict()
     for name, value in published.items():
         if not name.startswith("fc."):
-            own = [f"layer0.{stream}.{name}" for stream in ("rgb", "ir")] if name.startswith(("conv1.", "bn1.")) else [name]
+            own = (
+                [f"layer0.{stream}.{name}" for stream in ("rgb", "ir")]
+                if name.startswith(("conv1.", "bn1."))
+                else [name]
+            )
             assert all(torch.equal(state[key], value) for key in own), name
 
 

@@ -163,7 +163,12 @@ def set_stride(layer4: nn.Module, stride: int) -> None:
 
 
 def _build(
-    resnet: Callable[[], nn.Module], weights: WeightsEnum, num_classes: int, loss: str, pretrained: bool, last_stride: int
+    resnet: Callable[[], nn.Module],
+    weights: WeightsEnum,
+    num_classes: int,
+    loss: str,
+    pretrained: bool,
+    last_stride: int,
 ) -> DualResNet:
     single = resnet()
     if pretrained:
