@@ -21,7 +21,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "recipes.md"
 PARTS = {
     "agw": {"loss_id", "loss_wrt"},
     "baseline": {"loss_id", "loss_tri"},
-    "caj": {"loss_id", "loss_wrt"},
+    "caj": {"loss_id", "loss_wrt_sq"},
     "hctri": {"loss_id", "loss_hctri"},
     "mso": {"loss_id", "loss_wrt", "loss_pef", "loss_cmcc"},
     "mso_plus": {"loss_id", "loss_wrt", "loss_pef", "loss_cmcc"},
@@ -107,7 +107,7 @@ def test_agw_value_by_value():
     assert (cfg.model.name, cfg.model.last_stride, cfg.model.pretrained) == ("dual_resnet50", 1, True)
     assert (cfg.train.optim, cfg.train.weight_decay, cfg.train.max_epoch) == ("sgd", 5e-4, 80)
     assert (cfg.sgd.momentum, cfg.sgd.nesterov, cfg.sgd.dampening) == (0.9, True, 0)
-    assert (cfg.loss.softmax.label_smooth, cfg.loss.wrt.squared) == (False, False)
+    assert cfg.loss.softmax.label_smooth is False
     assert (cfg.test.sampling, cfg.test.dist_metric, cfg.test.feature) == ("agw", "cosine", "bn")
 
 
@@ -115,9 +115,13 @@ def test_what_the_other_recipes_change():
     caj, hctri, plus = (config.load(f"{name}_sysu") for name in ("caj", "hctri", "mso_plus"))
     agw, patent = config.load("agw_sysu"), config.load("mso_sysu")
     assert set(config.differences(caj, agw)) == {
-        *("data.transforms", "data.transforms_rgb", "train.max_epoch", "loss.wrt.squared"),
+        *("data.transforms", "data.transforms_rgb", "train.max_epoch", "loss.mso.weight_wrt", "loss.mso.weight_wrt_sq"),
     }
-    assert caj.loss.wrt.squared and caj.train.max_epoch == 100 and caj.data.transforms_rgb == ["channel_augment"]
+    assert (
+        caj.loss.mso.weight_wrt_sq == 1
+        and caj.train.max_epoch == 100
+        and caj.data.transforms_rgb == ["channel_augment"]
+    )
     assert set(config.differences(hctri, agw)) == {
         *("train.max_epoch", "loss.mso.weight_wrt", "loss.mso.weight_hctri"),
     }

@@ -107,10 +107,9 @@ def defaults() -> CN:
     cfg.loss.mso.weight_wrt = 1.0
     cfg.loss.mso.weight_pef = 1.0
     cfg.loss.mso.weight_cmcc = 1.0
+    cfg.loss.mso.weight_wrt_sq = 0.0  # weighted triplet with CAJ's squared difference
     cfg.loss.mso.weight_tri = 0.0  # batch-hard triplet, torchreid's own
     cfg.loss.mso.weight_hctri = 0.0  # hetero-center triplet
-    cfg.loss.wrt = CN()
-    cfg.loss.wrt.squared = False  # CAJ's squared difference
     cfg.loss.pef = CN()
     cfg.loss.pef.entry = "image"  # how Layer0's maps enter VGG-16: image, conv2
     cfg.loss.pef.weights = "imagenet"  # of VGG-16: imagenet, random
@@ -184,6 +183,7 @@ RANGES = {
     "loss.mso.weight_wrt": (0, math.inf),
     "loss.mso.weight_pef": (0, math.inf),
     "loss.mso.weight_cmcc": (0, math.inf),
+    "loss.mso.weight_wrt_sq": (0, math.inf),
     "loss.mso.weight_tri": (0, math.inf),
     "loss.mso.weight_hctri": (0, math.inf),
 }

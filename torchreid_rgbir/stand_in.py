@@ -27,14 +27,8 @@ from torchreid_rgbir.train import about, build_criterion, run_options, testing, 
 
 # The keys of ours that torchreid's scripts have no word for.
 SETTINGS = (
-    *("loss.mso.", "loss.wrt.", "loss.pef.", "loss.cmcc.", "sampler.batches_per_epoch", "train.warmup_epoch"),
-    *(
-        "train.target_loss",
-        "train.checkpoint_freq",
-        "train.keep_checkpoints",
-        "train.on_nonfinite",
-        "train.max_skipped",
-    ),
+    *("loss.mso.", "loss.pef.", "loss.cmcc.", "sampler.batches_per_epoch", "train.warmup_epoch", "train.target_loss"),
+    *("train.checkpoint_freq", "train.keep_checkpoints", "train.on_nonfinite", "train.max_skipped"),
     *("test.query", "test.sampling", "test.feature", "test.flip", "test.rerank_settings"),
 )
 

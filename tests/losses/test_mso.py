@@ -112,8 +112,9 @@ def test_the_losses_of_other_recipes():
 
 def test_the_squared_triplet():
     b = batch()
-    losses = MSOLoss(0, 1.0, 0, 0, wrt_squared=True)(**b)
-    torch.testing.assert_close(losses["loss"], WeightedTripletLoss(squared=True)(b["features"], b["pids"]))
+    losses = MSOLoss(0, 0, 0, 0, weight_wrt_sq=2.0)(**b)
+    assert list(losses) == ["loss", "loss_wrt_sq"]
+    torch.testing.assert_close(losses["loss"], 2 * WeightedTripletLoss(squared=True)(b["features"], b["pids"]))
 
 
 def test_gradients_are_finite_under_autocast_and_for_equal_features():

@@ -40,13 +40,13 @@ class MSOLoss(nn.Module):
         weight_wrt: of the weighted triplet loss.
         weight_pef: of the perceptual edge loss.
         weight_cmcc: of the contrastive-center loss.
+        weight_wrt_sq: of the weighted triplet loss with CAJ's squared difference.
         weight_tri: of the batch-hard triplet loss, torchreid's own.
         weight_hctri: of the hetero-center triplet loss.
         label_smooth: smooth the labels of the identity loss by torchreid's 0.1.
         pef_entry: 'image' or 'conv2'; see `VGGStages`.
         pef_weights: 'imagenet' or 'random'.
         pef_normalize: perceptual edge loss on maps and edges brought to [0, 1] per image.
-        wrt_squared: weighted triplet loss in its squared form, CAJ's.
         margin: of the batch-hard and the hetero-center triplet loss.
         cmcc_form: 'soft_margin' or 'ratio'.
         cmcc_normalize: contrastive-center loss on L2-normalised features.
@@ -63,13 +63,13 @@ class MSOLoss(nn.Module):
         weight_wrt: float = 1.0,
         weight_pef: float = 1.0,
         weight_cmcc: float = 1.0,
+        weight_wrt_sq: float = 0.0,
         weight_tri: float = 0.0,
         weight_hctri: float = 0.0,
         label_smooth: bool = False,
         pef_entry: str = "image",
         pef_weights: str = "imagenet",
         pef_normalize: bool = True,
-        wrt_squared: bool = False,
         margin: float = 0.3,
         cmcc_form: str = "soft_margin",
         cmcc_normalize: bool = True,
@@ -81,6 +81,7 @@ class MSOLoss(nn.Module):
             "loss_wrt": weight_wrt,
             "loss_pef": weight_pef,
             "loss_cmcc": weight_cmcc,
+            "loss_wrt_sq": weight_wrt_sq,
             "loss_tri": weight_tri,
             "loss_hctri": weight_hctri,
         }
@@ -90,7 +91,6 @@ class MSOLoss(nn.Module):
         self.pef = PerceptualEdgeLoss(pef_entry, pef_weights, pef_normalize) if weight_pef else None
         self.cmcc = ContrastiveCenterLoss(cmcc_form, normalize=False) if weight_cmcc else None
         self.cmcc_normalize = cmcc_normalize
-        self.wrt_squared = wrt_squared
         self.margin = margin
         self.gather_features = gather_features
 
@@ -117,7 +117,7 @@ class MSOLoss(nn.Module):
 
         Returns:
             Scalars: 'loss', the weighted sum, and the unweighted parts 'loss_id', 'loss_wrt', 'loss_pef', 'loss_cmcc',
-            'loss_tri', 'loss_hctri', those of weight 0 left out.
+            'loss_wrt_sq', 'loss_tri', 'loss_hctri', those of weight 0 left out.
         """
         parts = {}
         if self.weights["loss_id"]:
@@ -127,11 +127,13 @@ class MSOLoss(nn.Module):
             num_ids *= world_size()
         unit = unit_length(features)
         if self.weights["loss_wrt"]:
-            parts["loss_wrt"] = weighted_triplet(unit, pids, self.wrt_squared)
+            parts["loss_wrt"] = weighted_triplet(unit, pids)
         if self.pef is not None:
             parts["loss_pef"] = self.pef(maps, images, num_rgb)
         if self.cmcc is not None:
             parts["loss_cmcc"] = self.cmcc(unit if self.cmcc_normalize else features, num_ids)
+        if self.weights["loss_wrt_sq"]:
+            parts["loss_wrt_sq"] = weighted_triplet(unit, pids, squared=True)
         if self.weights["loss_tri"]:
             parts["loss_tri"] = batch_hard_triplet(unit, pids, self.margin)
         if self.weights["loss_hctri"]:
