@@ -29,9 +29,26 @@ def test_each_method_changes_its_losses_or_its_model_alone():
     assert weights["id+wrt"] == ["weight_id", "weight_wrt"]
     assert weights["id+wrt+pef"] == ["weight_id", "weight_wrt", "weight_pef"]
     assert weights["id+wrt+cmcc"] == ["weight_id", "weight_wrt", "weight_cmcc"]
+    assert METHODS[:5] == ("mso", *list(weights)[1:])
     baseline = configure(cfg, "resnet50:triplet")
     assert (baseline.model.name, baseline.loss.name) == ("resnet50", "triplet")
     assert config.differences(baseline, cfg) == ["model.name", "loss.name"]
+
+
+@pytest.mark.parametrize("method", METHODS[1:5])
+def test_an_ablation_switches_every_other_loss_off(method):
+    every = [word for weight in config.defaults().loss.mso for word in (f"loss.mso.{weight}", "0.5")]
+    cfg = config.override(config.load("mso_sysu"), every)
+    kept = {name.removeprefix("weight_"): weight for name, weight in configure(cfg, method).loss.mso.items() if weight}
+    assert kept == dict.fromkeys(method.split("+"), 0.5)
+    assert len(cfg.loss.mso) > len(kept) and configure(cfg, "mso") == cfg
+
+
+def test_an_ablation_of_a_recipe_that_lacks_the_loss():
+    with pytest.raises(ValueError, match="method id.wrt.pef: loss.mso.weight_pef is 0 in this configuration"):
+        configure(config.load("agw_sysu"), "id+wrt+pef")
+    own = configure(config.load("agw_sysu"), "id+wrt+pef loss.mso.weight_pef 1 loss.pef.weights random")
+    assert own.loss.mso.weight_pef == 1.0
 
 
 def test_a_method_with_settings_of_its_own():

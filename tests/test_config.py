@@ -24,7 +24,8 @@ def test_the_patents_setting_value_by_value():
     assert (cfg.train.optim, cfg.train.weight_decay) == ("adam", 0.0005)
     assert (cfg.train.lr, cfg.train.warmup_epoch, cfg.train.stepsize, cfg.train.gamma) == (0.005, 10, [20, 25, 30], 0.1)
     assert (cfg.model.name, cfg.model.last_stride, cfg.model.pretrained) == ("dual_resnet50", 1, True)
-    assert list(cfg.loss.mso.values()) == [1.0] * 4
+    weights = {name: weight for name, weight in cfg.loss.mso.items() if weight}
+    assert weights == {"weight_id": 1.0, "weight_wrt": 1.0, "weight_pef": 1.0, "weight_cmcc": 1.0}
     assert cfg.loss.softmax.label_smooth is False
     assert (cfg.loss.pef.entry, cfg.loss.pef.weights) == ("image", "imagenet")
     assert (cfg.test.query, cfg.test.dist_metric) == ("ir", "cosine")
@@ -115,6 +116,9 @@ def test_off_is_a_word_though_yaml_reads_it_as_false(tmp_path):
         (["train.amp", "half"], "choose from off, bf16, fp16"),
         (["data.cache", "memory"], "choose from none, ram, disk"),
         (["loss.mso.weight_id", "-1"], "loss.mso.weight_id is -1.0: it must be 0 or more"),
+        (["loss.mso.weight_wrt_sq", ".nan"], "loss.mso.weight_wrt_sq is nan"),
+        (["loss.mso.weight_tri", "-1"], "loss.mso.weight_tri is -1.0: it must be 0 or more"),
+        (["loss.mso.weight_hctri", ".inf"], "loss.mso.weight_hctri is inf: it must be 0 or more"),
         (
             [
                 "loss.mso.weight_id",

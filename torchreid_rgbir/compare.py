@@ -17,15 +17,11 @@ from torchreid_rgbir.train import check_model, versions
 
 logger = logging.getLogger(__name__)
 
-# Which of the losses' weights are set to 0.
+# The losses that stay; the weights of all others are set to 0.
 ABLATIONS = {
-    "mso": (),
-    "id": ("weight_wrt", "weight_pef", "weight_cmcc"),
-    "id+wrt": ("weight_pef", "weight_cmcc"),
-    "id+wrt+pef": ("weight_cmcc",),
-    "id+wrt+cmcc": ("weight_pef",),
+    name: [f"weight_{loss}" for loss in name.split("+")] for name in ("id", "id+wrt", "id+wrt+pef", "id+wrt+cmcc")
 }
-METHODS = (*ABLATIONS, "resnet50:softmax", "resnet50:triplet", "osnet_x1_0:softmax")
+METHODS = ("mso", *ABLATIONS, "resnet50:softmax", "resnet50:triplet", "osnet_x1_0:softmax")
 SHOWN = {"rank1": "Rank-1", "mAP": "mAP", "mINP": "mINP"}
 
 
@@ -34,24 +30,28 @@ def configure(cfg: CfgNode, method: str) -> CfgNode:
 
     Args:
         cfg: data, schedule and everything else that is shared.
-        method: a name in `ABLATIONS`, or MODEL:LOSS with any model of torchreid's and its loss, softmax or triplet; `KEY VALUE` words
-            behind it change the configuration further, as in "id+wrt+cmcc loss.cmcc.form ratio".
+        method: "mso", the configuration as it is; a name in `ABLATIONS`; or MODEL:LOSS with any model of torchreid's and its loss, softmax or
+            triplet; `KEY VALUE` words behind it change the configuration further, as in "id+wrt+cmcc loss.cmcc.form ratio".
 
     Raises:
-        ValueError: an unknown method or key.
+        ValueError: an unknown method or key, or an ablation whose losses the configuration gives no weight.
     """
     cfg = cfg.clone()
     name, *overrides = method.split()
     if name in ABLATIONS:
-        for weight in ABLATIONS[name]:
-            cfg.loss.mso[weight] = 0.0
-    else:
+        cfg.loss.mso.update({weight: 0.0 for weight in cfg.loss.mso if weight not in ABLATIONS[name]})
+    elif name != "mso":
         cfg.model.name, colon, cfg.loss.name = name.partition(":")
         if not colon:
             raise ValueError(
-                f"method {name} is unknown: choose {', '.join(ABLATIONS)}, or MODEL:LOSS with a model of torchreid's, such as resnet50:softmax"
+                f"method {name} is unknown: choose mso, {', '.join(ABLATIONS)}, or MODEL:LOSS with a model of torchreid's, such as resnet50:softmax"
             )
     config.override(cfg, overrides)
+    missing = [weight for weight in ABLATIONS.get(name, ()) if not cfg.loss.mso[weight]]
+    if missing:
+        raise ValueError(
+            f"method {name}: loss.mso.{missing[0]} is 0 in this configuration, set it, or leave the method out"
+        )
     config.check(cfg)
     check_model(cfg)
     return cfg

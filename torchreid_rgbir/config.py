@@ -21,7 +21,7 @@ def defaults() -> CN:
     cfg = CN()
 
     cfg.model = CN()
-    cfg.model.name = "dual_resnet50"  # dual_resnet18, 34, 50, or any model of torchreid's
+    cfg.model.name = "dual_resnet50"  # dual_resnet18, 34, 50, 101, dual_resnet50_ibn_a, or any model of torchreid's
     cfg.model.pretrained = True  # ImageNet weights, downloaded once
     cfg.model.last_stride = 1  # stride of Layer4
     cfg.model.load_weights = (
@@ -99,7 +99,7 @@ def defaults() -> CN:
     cfg.loss.softmax = CN()
     cfg.loss.softmax.label_smooth = False
     cfg.loss.triplet = CN()  # torchreid's: softmax + batch-hard triplet
-    cfg.loss.triplet.margin = 0.3
+    cfg.loss.triplet.margin = 0.3  # of loss.mso's weight_tri and weight_hctri too
     cfg.loss.triplet.weight_t = 1.0
     cfg.loss.triplet.weight_x = 1.0
     cfg.loss.mso = CN()  # a loss of weight 0 is not computed
@@ -107,6 +107,9 @@ def defaults() -> CN:
     cfg.loss.mso.weight_wrt = 1.0
     cfg.loss.mso.weight_pef = 1.0
     cfg.loss.mso.weight_cmcc = 1.0
+    cfg.loss.mso.weight_wrt_sq = 0.0  # weighted triplet with CAJ's squared difference
+    cfg.loss.mso.weight_tri = 0.0  # batch-hard triplet, torchreid's own
+    cfg.loss.mso.weight_hctri = 0.0  # hetero-center triplet
     cfg.loss.pef = CN()
     cfg.loss.pef.entry = "image"  # how Layer0's maps enter VGG-16: image, conv2
     cfg.loss.pef.weights = "imagenet"  # of VGG-16: imagenet, random
@@ -180,6 +183,9 @@ RANGES = {
     "loss.mso.weight_wrt": (0, math.inf),
     "loss.mso.weight_pef": (0, math.inf),
     "loss.mso.weight_cmcc": (0, math.inf),
+    "loss.mso.weight_wrt_sq": (0, math.inf),
+    "loss.mso.weight_tri": (0, math.inf),
+    "loss.mso.weight_hctri": (0, math.inf),
 }
 
 

@@ -88,7 +88,8 @@ class StandInDataManager(CrossModalDataManager):
 class StandInEngine(CrossModalEngine):
     """torchreid's `ImageTripletEngine(...)`, called with its own arguments, over cross-modal data.
 
-    `margin`, `weight_t` and `weight_x` are of torchreid's own triplet loss: the method's parts are weighed by the plugin's `loss.mso`.
+    `weight_t` and `weight_x` are of torchreid's own losses: the method's parts are weighed by the plugin's `loss.mso`. `margin` is of the parts that
+    have one.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class StandInEngine(CrossModalEngine):
     ):
         self.settings = _settings.clone()
         self.settings.loss.softmax.label_smooth = label_smooth
+        self.settings.loss.triplet.margin = margin
         inner = bare(model).to(memory_format=torch.channels_last)
         super().__init__(
             datamanager,

@@ -151,6 +151,10 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
         model = model.to(memory_format=torch.channels_last)
         if cfg.train.sync_batchnorm and distributed.world_size() > 1:
             model = synchronize(model, device)
+    layers = [name for name, _ in model.named_children()]
+    unknown = [name for name in cfg.train.new_layers if name not in layers]
+    if cfg.train.staged_lr and unknown:  # torchreid would train everything at the lower rate, and not say so
+        raise ValueError(f"train.new_layers: {cfg.model.name} has no {unknown[0]}, choose from {', '.join(layers)}")
     optimizer = host.optim.build_optimizer(
         model,
         optim=cfg.train.optim,
@@ -261,10 +265,14 @@ def build_criterion(cfg: CfgNode) -> MSOLoss:
         weight_wrt=cfg.loss.mso.weight_wrt,
         weight_pef=cfg.loss.mso.weight_pef,
         weight_cmcc=cfg.loss.mso.weight_cmcc,
+        weight_wrt_sq=cfg.loss.mso.weight_wrt_sq,
+        weight_tri=cfg.loss.mso.weight_tri,
+        weight_hctri=cfg.loss.mso.weight_hctri,
         label_smooth=cfg.loss.softmax.label_smooth,
         pef_entry=cfg.loss.pef.entry,
         pef_weights=cfg.loss.pef.weights,
         pef_normalize=cfg.loss.pef.normalize,
+        margin=cfg.loss.triplet.margin,
         cmcc_form=cfg.loss.cmcc.form,
         cmcc_normalize=cfg.loss.cmcc.normalize,
         gather_features=cfg.train.gather_features,

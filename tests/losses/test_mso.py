@@ -4,7 +4,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from torchreid_rgbir.losses import ContrastiveCenterLoss, MSOLoss, PerceptualEdgeLoss, WeightedTripletLoss
+from torchreid_rgbir.losses import (
+    ContrastiveCenterLoss,
+    HeteroCenterTripletLoss,
+    MSOLoss,
+    PerceptualEdgeLoss,
+    WeightedTripletLoss,
+)
 
 PARTS = ("loss_id", "loss_wrt", "loss_pef", "loss_cmcc")
 
@@ -90,8 +96,29 @@ def test_options_reach_their_losses():
     torch.testing.assert_close(losses["loss_cmcc"], ContrastiveCenterLoss("ratio", False)(b["features"], 2))
 
 
+def test_the_losses_of_other_recipes():
+    b = batch()
+    losses = MSOLoss(1.0, 0, 0, 0, weight_tri=3.0, weight_hctri=2.0, margin=0.5)(**b)
+    assert list(losses) == ["loss", "loss_id", "loss_tri", "loss_hctri"]
+    unit = b["features"] / b["features"].norm(dim=1, keepdim=True)
+    hinges = []
+    for anchor, pid in zip(unit, b["pids"], strict=True):
+        dist = (unit - anchor).norm(dim=1)
+        hinges.append(max(0.0, 0.5 + dist[b["pids"] == pid].max().item() - dist[b["pids"] != pid].min().item()))
+    assert losses["loss_tri"].item() == pytest.approx(sum(hinges) / 8, rel=1e-4) and max(hinges) > 0
+    torch.testing.assert_close(losses["loss_hctri"], HeteroCenterTripletLoss(0.5)(b["features"], 2))
+    torch.testing.assert_close(losses["loss"], losses["loss_id"] + 3 * losses["loss_tri"] + 2 * losses["loss_hctri"])
+
+
+def test_the_squared_triplet():
+    b = batch()
+    losses = MSOLoss(0, 0, 0, 0, weight_wrt_sq=2.0)(**b)
+    assert list(losses) == ["loss", "loss_wrt_sq"]
+    torch.testing.assert_close(losses["loss"], 2 * WeightedTripletLoss(squared=True)(b["features"], b["pids"]))
+
+
 def test_gradients_are_finite_under_autocast_and_for_equal_features():
-    criterion = MSOLoss(pef_weights="random")
+    criterion = MSOLoss(pef_weights="random", weight_tri=1.0, weight_hctri=1.0)
     b = batch() | {"features": torch.ones(8, 16)}
     leaves = {name: b[name].requires_grad_() for name in ("logits", "features", "maps")}
     with torch.autocast("cpu", dtype=torch.bfloat16):

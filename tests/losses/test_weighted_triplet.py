@@ -6,15 +6,18 @@ import torch
 from torchreid_rgbir.losses import WeightedTripletLoss, weighted_triplet
 
 
-def naive(features, pids):
-    """The formula, anchor by anchor; an empty sum is 0."""
+def naive(features, pids, squared=False):
+    """The formula, anchor by anchor; an empty sum is 0. Squared: CAJ's, whose difference is squared, and negative where the negatives are farther."""
     rows, total = features.tolist(), 0.0
     for i, anchor in enumerate(rows):
         positives = [math.dist(anchor, row) for j, row in enumerate(rows) if pids[j] == pids[i] and j != i]
         negatives = [math.dist(anchor, row) for j, row in enumerate(rows) if pids[j] != pids[i]]
         far = sum(math.exp(d) * d for d in positives) / sum(math.exp(d) for d in positives) if positives else 0.0
         near = sum(math.exp(-d) * d for d in negatives) / sum(math.exp(-d) for d in negatives) if negatives else 0.0
-        total += math.log(1 + math.exp(far - near))
+        difference = far - near
+        if squared:
+            difference = difference**2 if far > near else -(difference**2)
+        total += math.log(1 + math.exp(difference))
     return total / len(rows)
 
 
@@ -29,6 +32,23 @@ def test_equals_the_formula_at_every_scale(scale):
     for seed in range(3):
         features, pids = batch(seed, scale=scale)
         assert weighted_triplet(features, pids).item() == pytest.approx(naive(features, pids), rel=1e-9)
+
+
+@pytest.mark.parametrize("scale", [0.01, 0.2, 1.0, 3.0])
+def test_the_squared_form_keeps_the_sign(scale):
+    for seed in range(3):
+        features, pids = batch(seed, scale=scale)
+        squared = weighted_triplet(features, pids, squared=True).item()
+        assert squared == pytest.approx(naive(features, pids, squared=True), rel=1e-9)
+    apart, pids = torch.eye(4, dtype=torch.float64).repeat_interleave(2, 0) * 3, torch.arange(4).repeat_interleave(2)
+    gap = 3 * math.sqrt(2)  # positives at 0, negatives all at the same distance
+    assert weighted_triplet(apart, pids).item() == pytest.approx(math.log(1 + math.exp(-gap)))
+    assert weighted_triplet(apart, pids, squared=True).item() == pytest.approx(math.log(1 + math.exp(-(gap**2))))
+    mixed_up = torch.tensor([0, 1] * 4)[:8]
+    together = torch.eye(2, dtype=torch.float64).repeat_interleave(4, 0) * 3
+    assert weighted_triplet(together, mixed_up, squared=True).item() == pytest.approx(
+        naive(together, mixed_up, squared=True)
+    )
 
 
 def test_large_distances_keep_their_negative_weights():
@@ -68,9 +88,10 @@ def test_empty_sums_are_zero(pids):
     assert features.grad.isfinite().all()
 
 
-def test_gradient():
+@pytest.mark.parametrize("squared", [False, True])
+def test_gradient(squared):
     features, pids = batch(1, num_ids=3, per_id=2, dim=4)
-    assert torch.autograd.gradcheck(lambda f: weighted_triplet(f, pids), features.requires_grad_())
+    assert torch.autograd.gradcheck(lambda f: weighted_triplet(f, pids, squared), features.requires_grad_())
 
 
 def test_order_of_the_batch_does_not_matter():
@@ -83,6 +104,9 @@ def test_module_normalises():
     features, pids = batch(4)
     unit = features / features.norm(dim=1, keepdim=True)
     assert WeightedTripletLoss()(features * 30, pids).item() == pytest.approx(naive(unit, pids))
+    assert WeightedTripletLoss(squared=True)(features * 30, pids).item() == pytest.approx(
+        naive(unit, pids, squared=True)
+    )
 
 
 def test_autocast_does_not_round():

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from torchvision import models
@@ -198,12 +200,72 @@ def test_unknown_options():
         build(last_stride=3)
 
 
-def test_factories_build_as_torchreid_calls_them():
-    assert set(MODELS) == {"dual_resnet18", "dual_resnet34", "dual_resnet50"}
-    for name, factory in MODELS.items():
-        model = factory(num_classes=3, loss="softmax", pretrained=False, use_gpu=False)
-        blocks = sum(len(layer) for layer in (model.layer1, model.layer2, model.layer3, model.layer4))
-        assert isinstance(model, DualResNet)
-        assert model.feature_dim == (2048 if name == "dual_resnet50" else 512)
-        assert blocks == {"dual_resnet18": 8, "dual_resnet34": 16, "dual_resnet50": 16}[name]
-        assert model.classifier.weight.std().item() == pytest.approx(0.001, rel=0.1)
+BLOCKS = {"dual_resnet18": 8, "dual_resnet34": 16, "dual_resnet50": 16, "dual_resnet101": 33, "dual_resnet50_ibn_a": 16}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_factories_build_as_torchreid_calls_them(name):
+    model = MODELS[name](num_classes=3, loss="softmax", pretrained=False, use_gpu=False)
+    blocks = sum(len(layer) for layer in (model.layer1, model.layer2, model.layer3, model.layer4))
+    assert isinstance(model, DualResNet) and model.name == name and set(MODELS) == set(BLOCKS)
+    assert model.feature_dim == (512 if name in ("dual_resnet18", "dual_resnet34") else 2048)
+    assert blocks == BLOCKS[name]
+    assert model.classifier.weight.std().item() == pytest.approx(0.001, rel=0.1)
+
+
+@pytest.mark.parametrize("name", ["dual_resnet101", "dual_resnet50_ibn_a"])
+def test_a_deeper_backbone_splits_alike(name):
+    torch.manual_seed(0)
+    model = MODELS[name](3, loss="mso", pretrained=False)
+    rgb, ir = model.layer0["rgb"].state_dict(), model.layer0["ir"].state_dict()
+    assert rgb.keys() == ir.keys() and all(torch.equal(value, ir[key]) for key, value in rgb.items())
+    assert not {p.data_ptr() for p in model.layer0["rgb"].parameters()} & {
+        p.data_ptr() for p in model.layer0["ir"].parameters()
+    }
+    logits, features, maps = model.train()(images_of(), 2)
+    assert (logits.shape, features.shape, maps.shape) == ((4, 3), (4, 2048), (4, 64, 16, 8))
+    (logits.sum() + features.square().sum()).backward()
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+    model.eval()
+    assert model(images_of(), return_featuremaps=True).shape == (4, 2048, 4, 2)  # last stride 1
+    alike = model(images_of(), 4)
+    told_apart(model)
+    model.layer0["ir"].bn1.load_state_dict(model.layer0["rgb"].bn1.state_dict())
+    rgb_features, ir_features = model(images_of(), 4), model(images_of(), 0)
+    assert torch.equal(rgb_features, alike) and not torch.allclose(ir_features, rgb_features)
+    torch.testing.assert_close(
+        model(images_of(), 1), torch.cat([rgb_features[:1], ir_features[1:]]), atol=1e-4, rtol=1e-4
+    )
+    with torch.no_grad():
+        model.layer4[0].conv1.weight.mul_(0.5)  # shared: both change
+    assert not torch.allclose(model(images_of(), 4), rgb_features) and not torch.allclose(
+        model(images_of(), 0), ir_features
+    )
+
+
+@pytest.mark.parametrize("name", ["dual_resnet101", "dual_resnet50_ibn_a"])
+def test_last_stride_of_a_deeper_backbone(name):
+    model = MODELS[name](3, pretrained=False, last_stride=2).eval()
+    assert model(images_of(2), return_featuremaps=True).shape == (2, 2048, 2, 1) and model.last_stride == 2
+
+
+def test_ibn_a_normalises_half_of_the_channels_image_by_image():
+    """In Layers 1-3, the first normalisation of each block: the paper's figure; the stem and Layer4 are ResNet-50's."""
+    torch.manual_seed(0)
+    model = MODELS["dual_resnet50_ibn_a"](3, pretrained=False).eval()
+    for layer in (model.layer1, model.layer2, model.layer3):
+        for block in layer:
+            maps = torch.randn(3, block.conv1.out_channels, 6, 4) * 5 + 2
+            first = maps[:, : maps.shape[1] // 2]
+            mean, variance = first.mean((2, 3), keepdim=True), first.var((2, 3), keepdim=True, unbiased=False)
+            naive = torch.cat(
+                [(first - mean) / (variance + 1e-5).sqrt(), maps[:, maps.shape[1] // 2 :] / math.sqrt(1 + 1e-5)], 1
+            )
+            torch.testing.assert_close(block.bn1(maps), naive, atol=1e-4, rtol=1e-4)
+    others = [*model.layer4, *(block for layer in (model.layer1, model.layer2, model.layer3) for block in layer)]
+    norms = (
+        [block.bn1 for block in model.layer4]
+        + [block.bn2 for block in others]
+        + [stem.bn1 for stem in model.layer0.values()]
+    )
+    assert all(isinstance(norm, torch.nn.BatchNorm2d) for norm in norms)

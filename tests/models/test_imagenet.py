@@ -4,7 +4,8 @@ import pytest
 import torch
 from torchvision import models
 
-from torchreid_rgbir.models import dual_resnet18
+from torchreid_rgbir.models import dual_resnet18, dual_resnet50_ibn_a
+from torchreid_rgbir.models.ibn import ResNet50IBNaWeights, resnet50_ibn_a
 from torchreid_rgbir.models.imagenet import load_imagenet
 
 WEIGHTS = models.ResNet18_Weights.IMAGENET1K_V1
@@ -56,6 +57,29 @@ def test_old_file_without_batch_counters(cache):
     state = {k: v for k, v in models.resnet18().state_dict().items() if "num_batches_tracked" not in k}
     torch.save(dict(state), cache / NAME)
     assert torch.equal(dual_resnet18(4).layer3[0].conv1.weight, state["layer3.0.conv1.weight"])
+
+
+def test_ibn_a_starts_from_its_authors_file(cache):
+    url = ResNet50IBNaWeights.IMAGENET1K_V1.url
+    with pytest.raises(FileNotFoundError) as error:
+        dual_resnet50_ibn_a(4)
+    assert url in one_line(error) and "model.pretrained False" in str(error.value)
+
+    torch.manual_seed(0)
+    published = resnet50_ibn_a().state_dict()
+    names = models.resnet50().state_dict().keys()  # the file's, but for the halves of the first normalisations
+    assert {name for name in published if ".bn1.IN." not in name and ".bn1.BN." not in name} <= names
+    assert {f"layer1.0.bn1.{half}.weight" for half in ("IN", "BN")} <= published.keys()
+    torch.save(dict(published), cache / url.rpartition("/")[2])
+    state = dual_resnet50_ibn_a(4).state_dict()
+    for name, value in published.items():
+        if not name.startswith("fc."):
+            own = (
+                [f"layer0.{stream}.{name}" for stream in ("rgb", "ir")]
+                if name.startswith(("conv1.", "bn1."))
+                else [name]
+            )
+            assert all(torch.equal(state[key], value) for key in own), name
 
 
 def test_prefix_takes_a_part(cache):

@@ -90,13 +90,12 @@ def load_torch(folder: str | Path, device: str = "cpu") -> ExportedModel:
     """
     import torch
     import torch.nn.functional as F
-    import torchvision
     from safetensors.torch import load_file
 
     about, weights = _about(folder), load_file(Path(folder, "model.safetensors"), device)
 
     def stream(modality: str) -> Stream:
-        resnet = getattr(torchvision.models, about["model"]["name"].removeprefix("dual_"))()
+        resnet = _resnet(about["model"]["name"].removeprefix("dual_"))
         for module in resnet.layer4.modules():
             if isinstance(module, torch.nn.Conv2d) and module.stride == (2, 2):
                 module.stride = (about["model"]["last_stride"],) * 2
@@ -115,6 +114,28 @@ def load_torch(folder: str | Path, device: str = "cpu") -> ExportedModel:
         return features
 
     return ExportedModel(about["images"], {name: stream(name) for name in ("rgb", "ir")})
+
+
+def _resnet(name: str):
+    """torchvision's network; resnet50_ibn_a is ResNet-50 with half of each block's first normalisation, in Layers 1-3, over single images."""
+    import torch
+    import torchvision
+
+    class IBN(torch.nn.Module):
+        def __init__(self, num_channels: int):
+            super().__init__()
+            self.IN = torch.nn.InstanceNorm2d(num_channels // 2, affine=True)
+            self.BN = torch.nn.BatchNorm2d(num_channels // 2)
+
+        def forward(self, maps):
+            first, second = maps.chunk(2, dim=1)
+            return torch.cat([self.IN(first), self.BN(second)], dim=1)
+
+    resnet = getattr(torchvision.models, name.removesuffix("_ibn_a"))()
+    if name.endswith("_ibn_a"):
+        for block in (*resnet.layer1, *resnet.layer2, *resnet.layer3):
+            block.bn1 = IBN(block.bn1.num_features)
+    return resnet
 
 
 def _about(folder: str | Path) -> dict:

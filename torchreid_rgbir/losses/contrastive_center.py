@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from torchreid_rgbir.losses.centers import modality_centers
 from torchreid_rgbir.losses.precision import full_precision, unit_length
 
 
@@ -42,12 +43,8 @@ def contrastive_center(features: Tensor, num_ids: int, form: str = "soft_margin"
     Raises:
         ValueError: fewer than two identities, a batch that does not divide by 2P, an unknown form.
     """
-    if num_ids < 2:
-        raise ValueError(f"the contrastive-center loss compares identities: {num_ids} in the batch, expected 2 or more")
-    if len(features) % (2 * num_ids):
-        raise ValueError(f"{len(features)} features are not 2 modalities x {num_ids} identities x K images")
     combine = _combination(form)
-    rgb, ir = features.view(2, num_ids, -1, features.shape[1]).mean(dim=2)  # (P, D) each
+    rgb, ir = modality_centers(features, num_ids)  # (P, D) each
     centers = (rgb + ir) / 2
     intra = torch.linalg.vector_norm(rgb - ir, dim=1)  # (P,)
     inter = torch.cdist(centers, centers, compute_mode="donot_use_mm_for_euclid_dist")  # (P, P)

@@ -3,15 +3,16 @@
 from collections import OrderedDict
 from collections.abc import Callable
 from copy import deepcopy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torchvision import models
 from torchvision.models import WeightsEnum
-from torchvision.models.resnet import ResNet
 
 from torchreid_rgbir.modality import IR, NAMES, RGB
 from torchreid_rgbir.models.gem import GeM
+from torchreid_rgbir.models.ibn import ResNet50IBNaWeights, resnet50_ibn_a
 from torchreid_rgbir.models.imagenet import load_imagenet
 
 LOSSES = ("softmax", "triplet", "mso")
@@ -23,7 +24,7 @@ class DualResNet(nn.Module):
     A batch holds its RGB images first; `num_rgb` says how many, so that nothing is looked up in a tensor.
 
     Args:
-        resnet: torchvision's ResNet, as initialised or with its pretrained weights. Its parts are taken over, its
+        resnet: a ResNet whose parts have torchvision's names, as initialised or with pretrained weights. They are taken over, its
             stem (conv1, bn1, relu, maxpool = Layer0) twice, so both modalities start from the same weights.
         num_classes: number N of training identities.
         loss: what training mode returns; see `forward`.
@@ -31,7 +32,7 @@ class DualResNet(nn.Module):
 
     Attributes:
         name: under which it is registered with torchreid, such as 'dual_resnet50'.
-        feature_dim: D, 512 for ResNet-18 and -34, 2048 for ResNet-50.
+        feature_dim: D, 512 for ResNet-18 and -34, 2048 for the deeper ones.
 
     Raises:
         ValueError: an unknown loss or last stride.
@@ -39,7 +40,7 @@ class DualResNet(nn.Module):
 
     name = ""
 
-    def __init__(self, resnet: ResNet, num_classes: int, loss: str = "softmax", last_stride: int = 1) -> None:
+    def __init__(self, resnet: Any, num_classes: int, loss: str = "softmax", last_stride: int = 1) -> None:
         super().__init__()
         if loss not in LOSSES:
             raise ValueError(f"loss {loss!r} is unknown to this model: choose one of {', '.join(LOSSES)}")
@@ -162,7 +163,12 @@ def set_stride(layer4: nn.Module, stride: int) -> None:
 
 
 def _build(
-    resnet: Callable[[], ResNet], weights: WeightsEnum, num_classes: int, loss: str, pretrained: bool, last_stride: int
+    resnet: Callable[[], nn.Module],
+    weights: WeightsEnum,
+    num_classes: int,
+    loss: str,
+    pretrained: bool,
+    last_stride: int,
 ) -> DualResNet:
     single = resnet()
     if pretrained:
@@ -208,4 +214,26 @@ def dual_resnet50(
     return _build(models.resnet50, weights, num_classes, loss, pretrained, last_stride)
 
 
-MODELS = {"dual_resnet18": dual_resnet18, "dual_resnet34": dual_resnet34, "dual_resnet50": dual_resnet50}
+def dual_resnet101(
+    num_classes: int, loss: str = "softmax", pretrained: bool = True, use_gpu: bool = True, last_stride: int = 1
+) -> DualResNet:
+    """Two-stream ResNet-101; see `dual_resnet50`."""
+    weights = models.ResNet101_Weights.IMAGENET1K_V1
+    return _build(models.resnet101, weights, num_classes, loss, pretrained, last_stride)
+
+
+def dual_resnet50_ibn_a(
+    num_classes: int, loss: str = "softmax", pretrained: bool = True, use_gpu: bool = True, last_stride: int = 1
+) -> DualResNet:
+    """Two-stream ResNet-50 with IBN-a in the shared layers; see `dual_resnet50`."""
+    weights = ResNet50IBNaWeights.IMAGENET1K_V1
+    return _build(resnet50_ibn_a, weights, num_classes, loss, pretrained, last_stride)
+
+
+MODELS = {
+    "dual_resnet18": dual_resnet18,
+    "dual_resnet34": dual_resnet34,
+    "dual_resnet50": dual_resnet50,
+    "dual_resnet101": dual_resnet101,
+    "dual_resnet50_ibn_a": dual_resnet50_ibn_a,
+}
