@@ -10,6 +10,7 @@ import yaml
 from yacs.config import CfgNode as CN
 
 from torchreid_rgbir.download import is_remote
+from torchreid_rgbir.losses.own import LOSSES
 
 PACKAGE = Path(__file__).parent
 # What PyYAML raises for text that it cannot make a value of; besides its own errors: a date of month 13, an empty !!int, a thousand brackets.
@@ -107,6 +108,8 @@ def defaults() -> CN:
     cfg.loss.mso.weight_wrt = 1.0
     cfg.loss.mso.weight_pef = 1.0
     cfg.loss.mso.weight_cmcc = 1.0
+    for own in LOSSES:  # register_loss
+        cfg.loss.mso[f"weight_{own}"] = 0.0
     cfg.loss.pef = CN()
     cfg.loss.pef.entry = "image"  # how Layer0's maps enter VGG-16: image, conv2
     cfg.loss.pef.weights = "imagenet"  # of VGG-16: imagenet, random

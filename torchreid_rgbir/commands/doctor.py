@@ -2,6 +2,7 @@
 
 import argparse
 
+from torchreid_rgbir.commands.arguments import add_import_argument
 from torchreid_rgbir.data.doctor import LAYOUTS, Diagnosis, diagnose
 
 EXAMPLE = "torchreid-rgbir doctor --dataset sysu_mm01 --root reid-data"
@@ -10,7 +11,8 @@ _MAX_SHOWN = 20  # details of a finding
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dataset", required=True, metavar="NAME", help=f"one of {', '.join(LAYOUTS)}")
+    parser.add_argument("--dataset", required=True, metavar="NAME", help=f"one of {', '.join(LAYOUTS)}, or your own")
+    add_import_argument(parser)
     parser.add_argument("--root", required=True, metavar="DIR", help="its folder, or the folder that holds it")
 
 

@@ -3,6 +3,7 @@
 import argparse
 
 from torchreid_rgbir import config
+from torchreid_rgbir.commands.arguments import add_import_argument
 from torchreid_rgbir.train import train
 
 EXAMPLE = "torchreid-rgbir train --config-file mso_sysu --root reid-data data.save_dir log/mso_sysu train.seed 1"
@@ -21,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--transforms", nargs="+", metavar="NAME", help="augmentation: pad_crop random_flip channel_augment ..."
     )
     parser.add_argument("--root", default="", metavar="DIR", help="the data set's folder, or the folder that holds it")
+    add_import_argument(parser)
     parser.add_argument(
         "opts",
         nargs=argparse.REMAINDER,

@@ -3,12 +3,15 @@
 To add a loss: a module of its own beside this one, a weight here, and its line in `forward`.
 """
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from torchreid_rgbir.distributed import gather_batch, world_size
 from torchreid_rgbir.losses.contrastive_center import ContrastiveCenterLoss
+from torchreid_rgbir.losses.own import LOSSES
 from torchreid_rgbir.losses.perceptual_edge import PerceptualEdgeLoss
 from torchreid_rgbir.losses.precision import full_precision, unit_length
 from torchreid_rgbir.losses.weighted_triplet import weighted_triplet
@@ -39,6 +42,7 @@ class MSOLoss(nn.Module):
         cmcc_form: 'soft_margin' or 'ratio'.
         cmcc_normalize: contrastive-center loss on L2-normalised features.
         gather_features: compare the features of all processes' batches, with gradients to all of them, rather than this process's alone.
+        own: weights of losses of one's own (`register_loss`), by their names.
 
     Raises:
         FileNotFoundError: no ImageNet weights of VGG in torch's cache, and no network.
@@ -58,6 +62,7 @@ class MSOLoss(nn.Module):
         cmcc_form: str = "soft_margin",
         cmcc_normalize: bool = True,
         gather_features: bool = False,
+        own: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
         self.weights = {
@@ -65,6 +70,7 @@ class MSOLoss(nn.Module):
             "loss_wrt": weight_wrt,
             "loss_pef": weight_pef,
             "loss_cmcc": weight_cmcc,
+            **{f"loss_{name}": weight for name, weight in (own or {}).items()},
         }
         if min(self.weights.values()) < 0 or max(self.weights.values()) == 0:
             raise ValueError(f"loss weights are {self.weights}: none may be negative, and one must be above 0")
@@ -73,6 +79,7 @@ class MSOLoss(nn.Module):
         self.cmcc = ContrastiveCenterLoss(cmcc_form, normalize=False) if weight_cmcc else None
         self.cmcc_normalize = cmcc_normalize
         self.gather_features = gather_features
+        self.own = {f"loss_{name}": full_precision(LOSSES[name]) for name, weight in (own or {}).items() if weight}
 
     def forward(
         self,
@@ -96,8 +103,8 @@ class MSOLoss(nn.Module):
             num_ids: P, the identities of the batch.
 
         Returns:
-            Scalars: 'loss', the weighted sum, and the unweighted parts 'loss_id', 'loss_wrt', 'loss_pef', 'loss_cmcc',
-            those of weight 0 left out.
+            Scalars: 'loss', the weighted sum, and the unweighted parts 'loss_id', 'loss_wrt', 'loss_pef', 'loss_cmcc' and
+            'loss_NAME' of one's own, those of weight 0 left out.
         """
         parts = {}
         if self.weights["loss_id"]:
@@ -112,5 +119,7 @@ class MSOLoss(nn.Module):
             parts["loss_pef"] = self.pef(maps, images, num_rgb)
         if self.cmcc is not None:
             parts["loss_cmcc"] = self.cmcc(unit if self.cmcc_normalize else features, num_ids)
+        for name, loss in self.own.items():
+            parts[name] = loss(features, pids, num_ids)
         total = torch.stack([self.weights[name] * part for name, part in parts.items()]).sum()
         return {"loss": total, **parts}
