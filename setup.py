@@ -12,7 +12,7 @@ VERSION = next(
 GALLERY = ["lancedb>=0.40"]
 CLUSTER = ["pymilvus>=3.0"]
 EXPORT = ["onnx>=1.17", "onnxscript", "onnxruntime", "safetensors"]  # onnxscript: torch.onnx.export needs it
-DOCS = ["zensical>=0.1", "mkdocstrings-python>=2", "latex2mathml>=3.78"]
+DOCS = ["zensical>=0.0.73", "mkdocstrings-python>=2", "latex2mathml>=3.78"]
 VISUAL = ["matplotlib>=3.8", "scikit-learn", "jinja2"]
 
 setup(
