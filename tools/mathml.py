@@ -1,4 +1,4 @@
-"""A Markdown extension for the site: formulas, which Arithmatex finds ($...$, $$...$$), become MathML, so they need neither a script nor a network."""
+"""A Markdown extension for the site: formulas ($...$, $$...$$) become MathML, which needs neither a script nor a network."""
 
 from xml.etree.ElementTree import Element
 

@@ -7,12 +7,10 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from torch import Tensor, nn
-
 from torchreid_rgbir import host
 from torchreid_rgbir.data.cross_modal import CrossModalImageDataset
 from torchreid_rgbir.losses.own import LOSSES, OwnLoss
-from torchreid_rgbir.models import MODELS
+from torchreid_rgbir.models import MODELS, DualResNet
 
 
 def register_dataset(name: str, dataset: type[CrossModalImageDataset]) -> None:
@@ -30,7 +28,7 @@ def register_dataset(name: str, dataset: type[CrossModalImageDataset]) -> None:
     host.register_image_dataset(name, dataset)
 
 
-def register_model(name: str, factory: Callable[..., nn.Module]) -> None:
+def register_model(name: str, factory: Callable[..., DualResNet]) -> None:
     """Makes a two-stream backbone known to `model.name` and torchreid.
 
     Args:

@@ -43,9 +43,12 @@ INSTEAD = {"--seeds 1 2 3": "--seeds 1", "splits": "splits --splits 2", "my_data
 # The same for Python, text for text.
 INSTEAD_IN_PYTHON = {
     "docs/torchreid.md": {
-        'install()  # or install(["loss.pef.entry", "conv2"])': 'install(["sampler.batches_per_epoch", "2", "loss.mso.weight_pef", "0", "train.warmup_epoch", "1"])',
-        "height=288,\n    width=144,\n    batch_size_train=64,\n    num_instances=4": "height=64,\n    width=32,\n    batch_size_train=16,\n    num_instances=2,\n    workers=0",
-        'num_train_pids, loss="mso")': 'num_train_pids, loss="mso", pretrained=False)',
+        "torchreid_rgbir.install()": "torchreid_rgbir.install(['sampler.batches_per_epoch', '2', 'loss.mso.weight_pef', '0'])",
+        "height=288": "height=64",
+        "width=144": "width=32",
+        "batch_size_train=64": "batch_size_train=16",
+        "num_instances=4": "num_instances=2, workers=0",
+        'loss="mso")': 'loss="mso", pretrained=False)',
         "dual_resnet50": "dual_resnet18",
         "max_epoch=200, eval_freq=10": "max_epoch=1",
         "image_size=(288, 144)": "image_size=(64, 32)",
@@ -59,9 +62,13 @@ def test_commands_and_python_stand_in_blocks_that_name_their_language(page):
     for block in blocks_of(page):
         assert block.language in LANGUAGES, f"{block.place}: write sh, python or text behind the fence"
         if block.language == "text":
-            assert not re.search(r"^(torchreid-rgbir|python|pip|make) ", block.text, re.M), f"{block.place}: commands are sh"
+            assert not re.search(r"^(torchreid-rgbir|python|pip|make) ", block.text, re.M), (
+                f"{block.place}: commands are sh"
+            )
     for number, line in prose_of(page):
-        assert not re.match(r"(    |\t)\$? ?(torchreid-rgbir|torchrun|python|pip|make|git|import|from) ", line), f"{page}, line {number}"
+        assert not re.match(r"(    |\t)\$? ?(torchreid-rgbir|torchrun|python|pip|make|git|import|from) ", line), (
+            f"{page}, line {number}"
+        )
 
 
 @pytest.mark.parametrize("block", NOT_RUN, ids=lambda block: block.place)
@@ -76,7 +83,9 @@ def test_what_is_not_run_is_at_least_right(block: Block):
         if "tools/main.py" in words:
             flags = ["train", *words[words.index("tools/main.py") + 1 :]]
         elif program == "make":
-            assert re.search(rf"^{flags[0]}:", (REPOSITORY / "Makefile").read_text(), re.M), f"{block.place}: {flags[0]}"
+            assert re.search(rf"^{flags[0]}:", (REPOSITORY / "Makefile").read_text(), re.M), (
+                f"{block.place}: {flags[0]}"
+            )
             continue
         elif not program.endswith("torchreid-rgbir"):
             assert program in ("pip", "git", "python3", ".venv/bin/python"), f"{block.place}: {program}"
@@ -125,7 +134,11 @@ class Given:
         for number, path in enumerate(sorted(self.set.glob("*/*/*/*.jpg"))):
             camera, identity = path.name[1 : path.name.index("_")], path.parent.name
             day = path.parts[-3] == "rgb"
-            name = f"day/P{identity}-2026{number:04d}T0815-gate{camera}.jpg" if day else f"night_ir/P{identity}_2026{number:04d}T2140_gate{camera}.png"
+            name = (
+                f"day/P{identity}-2026{number:04d}T0815-gate{camera}.jpg"
+                if day
+                else f"night_ir/P{identity}_2026{number:04d}T2140_gate{camera}.png"
+            )
             Path("mycam", name).parent.mkdir(parents=True, exist_ok=True)
             Path("mycam", name).symlink_to(path)
 
@@ -133,7 +146,9 @@ class Given:
         data = SYSUMM01(str(self.sysu_root), verbose=False)
         _, pids, camids, _, modalities, numbers = map(np.array, zip(*data.query, *data.gallery, strict=True))
         features = np.random.default_rng(0).standard_normal((len(pids), 8))
-        np.savez("features.npz", features=features, pids=pids, camids=camids, modalities=modalities, image_numbers=numbers)
+        np.savez(
+            "features.npz", features=features, pids=pids, camids=camids, modalities=modalities, image_numbers=numbers
+        )
         Path("rand_perm_cam.mat").symlink_to(data.permutations)
 
 
@@ -179,7 +194,9 @@ def small(monkeypatch):
     monkeypatch.setattr(synthesize_command, "synthesize", write)
 
 
-@pytest.mark.parametrize("page", sorted({block.page for block in BLOCKS if not block.not_run and block.language in ("sh", "python")}))
+@pytest.mark.parametrize(
+    "page", sorted({block.page for block in BLOCKS if not block.not_run and block.language in ("sh", "python")})
+)
 def test_the_blocks_of_a_page_run_in_their_order(page, given, small, own_parts, tmp_path, monkeypatch):
     if page == "docs/guide.md":
         pytest.importorskip("lancedb")
@@ -194,7 +211,9 @@ def test_the_blocks_of_a_page_run_in_their_order(page, given, small, own_parts, 
         elif block.language == "sh":
             for words, text in commands(block.text):
                 run_command(words, text, block.place)
-        elif block is (programs or [None])[-1]:  # a page's programs go on from each other, with the plugin installed or not
+        elif (
+            block is (programs or [None])[-1]
+        ):  # a page's programs go on from each other, with the plugin installed or not
             run_programs(page, programs)
 
 
@@ -218,7 +237,9 @@ def run_command(words: list[str], text: str, place: str) -> None:
     elif words[:2] == ["cat", ">"]:
         Path(words[2]).write_text(text, encoding="utf-8")
     else:
-        pytest.fail(f"{place}: the test does not know how to run {program}: say `<!-- not run: WHY -->` in front of the block")
+        pytest.fail(
+            f"{place}: the test does not know how to run {program}: say `<!-- not run: WHY -->` in front of the block"
+        )
 
 
 def run_programs(page: str, programs: list[Block]) -> None:

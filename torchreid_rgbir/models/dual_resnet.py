@@ -208,4 +208,8 @@ def dual_resnet50(
     return _build(models.resnet50, weights, num_classes, loss, pretrained, last_stride)
 
 
-MODELS = {"dual_resnet18": dual_resnet18, "dual_resnet34": dual_resnet34, "dual_resnet50": dual_resnet50}
+MODELS: dict[str, Callable[..., DualResNet]] = {
+    "dual_resnet18": dual_resnet18,
+    "dual_resnet34": dual_resnet34,
+    "dual_resnet50": dual_resnet50,
+}
