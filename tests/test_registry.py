@@ -150,6 +150,18 @@ def test_a_name_that_no_file_registered_names_the_flag(words, message, capsys, t
     assert re.search(message, capsys.readouterr().err)
 
 
+def test_a_picture_of_a_run_with_a_loss_that_no_file_registered_names_the_flag():
+    pytest.importorskip("matplotlib")
+    from torchreid_rgbir.visual.run import configuration
+
+    cfg = config.defaults()
+    cfg.loss.mso["weight_length"] = 0.5
+    with pytest.raises(ValueError, match="key: loss.mso.weight_length; --import FILE.py"):
+        configuration({"config": cfg.dump()}, "model-best.pth.tar", "")
+    register_loss("length", lambda features, pids, num_ids: features.sum())
+    assert configuration({"config": cfg.dump()}, "model-best.pth.tar", "").loss.mso.weight_length == 0.5
+
+
 def test_every_command_that_builds_a_model_or_a_data_set_takes_the_flag():
     for name in (
         "train",

@@ -65,6 +65,10 @@ def test_commands_and_python_stand_in_blocks_that_name_their_language(page):
             assert not re.search(r"^(torchreid-rgbir|python|pip|make) ", block.text, re.M), (
                 f"{block.place}: commands are sh"
             )
+        if block.file:  # which is written, and run by a command that names it
+            assert any(block.file in b.text for b in blocks_of(page) if b.language == "sh" and not b.not_run), (
+                block.place
+            )
     for number, line in prose_of(page):
         assert not re.match(r"(    |\t)\$? ?(torchreid-rgbir|torchrun|python|pip|make|git|import|from) ", line), (
             f"{page}, line {number}"
