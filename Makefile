@@ -2,7 +2,7 @@
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 
-.PHONY: quickstart test faults lint check clean
+.PHONY: quickstart test faults lint check docs clean
 
 quickstart: $(VENV)/.ready
 	$(PYTHON) -m torchreid_rgbir quickstart --out log/quickstart
@@ -19,6 +19,10 @@ lint: $(VENV)/.ready
 	$(PYTHON) -m mypy
 
 check: lint test
+
+# A site of README and docs/, with the API from the docstrings, in site/; a broken link or a warning ends it.
+docs: $(VENV)/.ready
+	$(PYTHON) -m zensical build --clean --strict
 
 $(VENV)/.ready: setup.py
 	test -x $(PYTHON) || python3 -m venv $(VENV)

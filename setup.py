@@ -12,6 +12,7 @@ VERSION = next(
 GALLERY = ["lancedb>=0.40"]
 CLUSTER = ["pymilvus>=3.0"]
 EXPORT = ["onnx>=1.17", "onnxscript", "onnxruntime", "safetensors"]  # onnxscript: torch.onnx.export needs it
+DOCS = ["zensical>=0.0.73", "mkdocstrings-python>=2", "latex2mathml>=3.78"]
 VISUAL = ["matplotlib>=3.8", "scikit-learn", "jinja2"]
 
 setup(
@@ -46,6 +47,7 @@ setup(
         "cluster": CLUSTER,
         "export": EXPORT,
         "visual": VISUAL,
+        "docs": DOCS,
         # milvus-lite serves a Milvus cluster's calls inside a test.
         "dev": [
             *GALLERY,
@@ -53,6 +55,7 @@ setup(
             "milvus-lite>=3.2",
             *EXPORT,
             *VISUAL,
+            *DOCS,
             "pytest",
             "hypothesis",
             "ruff",

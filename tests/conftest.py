@@ -1,10 +1,15 @@
 """What several tests share: a small synthetic SYSU-MM01 on disk, and the settings that train on it in seconds."""
 
+import sys
+from contextlib import ExitStack
+from unittest.mock import patch
+
 import pytest
 
 from tests import tiny
-from torchreid_rgbir import config
+from torchreid_rgbir import config, host
 from torchreid_rgbir.data.synthetic import synthesize
+from torchreid_rgbir.losses.own import LOSSES
 from torchreid_rgbir.models import MODELS
 
 
@@ -52,3 +57,17 @@ def fast_cfg(sysu_root, tmp_path, monkeypatch):
     """2 epochs of 3 batches of 2 x (2 + 2) images, each followed by a test, with a network that takes no time."""
     monkeypatch.setitem(MODELS, "dual_resnet18", tiny.tiny_resnet)
     return tiny.configuration(sysu_root, tmp_path / "run")
+
+
+@pytest.fixture
+def own_parts(tmp_path):
+    """What a file under `tmp_path` registers, and the file itself as a module, is forgotten after the test."""
+    torchreids = host.models.__dict__["__model_factory"], host.data.datasets.__dict__["__image_datasets"]
+    with ExitStack() as stack:
+        for registry in (LOSSES, MODELS, *torchreids):
+            stack.enter_context(patch.dict(registry))
+        stack.enter_context(patch.object(sys, "path", sys.path.copy()))
+        yield
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
+            del sys.modules[name]

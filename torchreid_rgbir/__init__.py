@@ -20,6 +20,7 @@ for _name, _dataset in DATASETS.items():
 for _name, _factory in MODELS.items():
     host.register_model(_name, _factory)
 
-from torchreid_rgbir.stand_in import install  # noqa: E402  (it builds on all of the above)
+from torchreid_rgbir.registry import register_dataset, register_loss, register_model  # noqa: E402  (these two build on all of the above)
+from torchreid_rgbir.stand_in import install  # noqa: E402
 
-__all__ = ["DATASETS", "MODELS", "__version__", "install"]
+__all__ = ["DATASETS", "MODELS", "__version__", "install", "register_dataset", "register_loss", "register_model"]

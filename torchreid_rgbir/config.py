@@ -10,6 +10,7 @@ import yaml
 from yacs.config import CfgNode as CN
 
 from torchreid_rgbir.download import is_remote
+from torchreid_rgbir.losses.own import LOSSES
 
 PACKAGE = Path(__file__).parent
 # What PyYAML raises for text that it cannot make a value of; besides its own errors: a date of month 13, an empty !!int, a thousand brackets.
@@ -110,6 +111,8 @@ def defaults() -> CN:
     cfg.loss.mso.weight_wrt_sq = 0.0  # weighted triplet with CAJ's squared difference
     cfg.loss.mso.weight_tri = 0.0  # batch-hard triplet, torchreid's own
     cfg.loss.mso.weight_hctri = 0.0  # hetero-center triplet
+    for own in LOSSES:  # register_loss
+        cfg.loss.mso[f"weight_{own}"] = 0.0
     cfg.loss.pef = CN()
     cfg.loss.pef.entry = "image"  # how Layer0's maps enter VGG-16: image, conv2
     cfg.loss.pef.weights = "imagenet"  # of VGG-16: imagenet, random

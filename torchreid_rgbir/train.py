@@ -17,6 +17,7 @@ from torchreid_rgbir.download import fetch, is_remote
 from torchreid_rgbir.engine import BaselineEngine, CrossModalEngine, Testing, build_lr_scheduler, checkpoint
 from torchreid_rgbir.engine.checkpoint_folder import newest_good
 from torchreid_rgbir.losses import MSOLoss
+from torchreid_rgbir.losses.own import LOSSES
 from torchreid_rgbir.metrics import Rerank, report
 from torchreid_rgbir.models import MODELS, DualResNet
 from torchreid_rgbir.models.sync_batchnorm import synchronize
@@ -218,7 +219,8 @@ def check_model(cfg: CfgNode) -> None:
     if name not in host.model_names():
         near = difflib.get_close_matches(name, host.model_names(), n=3) or ["resnet50", "osnet_x1_0"]
         raise ValueError(
-            f"model.name {name} is unknown: choose {', '.join(MODELS)}, or a model of torchreid's such as {', '.join(near)}"
+            f"model.name {name} is unknown: choose {', '.join(MODELS)}, or a model of torchreid's such as {', '.join(near)}, "
+            "or --import FILE.py, which registers yours"
         )
     if name in MODELS and loss != "mso":
         raise ValueError(f"loss.name is {loss}: {name} is trained with loss.name mso, its parts weighed under loss.mso")
@@ -276,6 +278,7 @@ def build_criterion(cfg: CfgNode) -> MSOLoss:
         cmcc_form=cfg.loss.cmcc.form,
         cmcc_normalize=cfg.loss.cmcc.normalize,
         gather_features=cfg.train.gather_features,
+        own={name: cfg.loss.mso.get(f"weight_{name}", 0.0) for name in LOSSES},
     )
 
 

@@ -15,6 +15,7 @@ from PIL import Image
 
 from torchreid_rgbir import host
 from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, Item, find_folder, list_images, read_image
+from torchreid_rgbir.metrics import TestFeatures, standard
 from torchreid_rgbir.modality import IR, RGB
 
 
@@ -147,9 +148,15 @@ def test_summary_counts(capsys):
     ]
 
 
-def test_a_plain_dataset_has_no_protocol():
-    with pytest.raises(NotImplementedError, match="protocol"):
-        make().score(None, "ir", "cosine", "official")
+def test_a_dataset_that_names_no_protocol_has_the_standard_one():
+    dataset = make(3, camids=(1, 2, 3))
+    features = TestFeatures(
+        np.random.default_rng(0).standard_normal((6, 4)),
+        *(np.array([getattr(item, key) for item in (*dataset.query, *dataset.gallery)]) for key in ("pid", "camid", "modality")),
+    )  # fmt: skip
+    assert dataset.score(features, "rgb", "euclidean", "agw") == standard.report(
+        features, query="rgb", distance="euclidean"
+    )
 
 
 def test_a_sum_with_a_one_modality_set_says_so(fails):

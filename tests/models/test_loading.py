@@ -17,9 +17,14 @@ def test_a_checkpoint_alone_gives_the_model_that_was_trained(tiny_cfg, tmp_path)
 
 
 @pytest.mark.parametrize(
-    "about", [{}, {"model": {"name": "osnet"}, "images": {}}, {"model": {"name": "dual_resnet18"}}]
+    ("about", "message"),
+    [
+        ({}, "does not say which model it holds"),
+        ({"model": {"name": "osnet"}, "images": {}}, "holds a osnet, no two-stream model that is known here"),
+        ({"model": {"name": "dual_resnet18"}}, "does not say which model it holds"),
+    ],
 )
-def test_a_checkpoint_of_something_else_is_refused(tmp_path, about):
+def test_a_checkpoint_of_something_else_is_refused(tmp_path, about, message):
     torch.save({"state_dict": {}, "about": about}, tmp_path / "weights")
-    with pytest.raises(ValueError, match="does not say which model it holds"):
+    with pytest.raises(ValueError, match=message):
         load_model(tmp_path / "weights")

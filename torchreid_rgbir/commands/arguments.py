@@ -3,14 +3,27 @@
 import argparse
 from datetime import datetime
 
+from torchreid_rgbir.registry import import_file
 from torchreid_rgbir.retrieval.extractor import Extractor
 from torchreid_rgbir.retrieval.rows import Where
+
+
+def add_import_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--import",
+        dest="imported",
+        action="append",
+        type=import_file,
+        metavar="FILE.py",
+        help="a file of yours that registers a data set, a backbone or a loss; may be repeated",
+    )
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights", required=True, metavar="CKPT", help="a checkpoint; all else that is needed is in it"
     )
+    add_import_argument(parser)
     parser.add_argument("--batch-size", type=int, default=64, help="images computed at a time (default: %(default)s)")
     parser.add_argument("--amp", action="store_true", help="compute in half precision: faster on a GPU")
 

@@ -3,6 +3,7 @@
 import argparse
 
 from torchreid_rgbir import terminal
+from torchreid_rgbir.commands.arguments import add_import_argument
 from torchreid_rgbir.data.archive import unpacked
 from torchreid_rgbir.data.doctor import LAYOUTS, Diagnosis, diagnose
 
@@ -12,7 +13,8 @@ _MAX_SHOWN = 20  # details of a finding
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dataset", required=True, metavar="NAME", help=f"one of {', '.join(LAYOUTS)}")
+    parser.add_argument("--dataset", required=True, metavar="NAME", help=f"one of {', '.join(LAYOUTS)}, or your own")
+    add_import_argument(parser)
     parser.add_argument(
         "--root",
         required=True,

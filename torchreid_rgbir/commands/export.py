@@ -3,6 +3,7 @@
 import argparse
 
 from torchreid_rgbir.benchmark.export import onnx_over_eager
+from torchreid_rgbir.commands.arguments import add_import_argument
 from torchreid_rgbir.export import export
 
 EXAMPLE = "torchreid-rgbir export --weights log/mso/model/model-best.pth.tar --out exported"
@@ -12,6 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights", required=True, metavar="CKPT", help="checkpoint written by `torchreid-rgbir train`"
     )
+    add_import_argument(parser)
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to write to")
     parser.add_argument(
         "--images",

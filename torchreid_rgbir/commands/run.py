@@ -5,6 +5,7 @@ import runpy
 import sys
 from pathlib import Path
 
+from torchreid_rgbir.commands.arguments import add_import_argument
 from torchreid_rgbir.stand_in import install
 
 EXAMPLE = "torchreid-rgbir run --set loss.pef.entry conv2 scripts/main.py -s sysu_mm01 --root reid-data model.name dual_resnet50 loss.name mso"
@@ -19,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=("KEY", "VALUE"),
         help="one of the plugin's own settings, which torchreid's scripts do not know; may be repeated",
     )
+    add_import_argument(parser)
     parser.add_argument("script", metavar="SCRIPT", help="path of the script")
     parser.add_argument("flags", nargs=argparse.REMAINDER, metavar="...", help="the script's own flags")
 

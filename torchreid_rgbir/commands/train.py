@@ -6,6 +6,7 @@ import os
 import sys
 
 from torchreid_rgbir import config, terminal
+from torchreid_rgbir.commands.arguments import add_import_argument
 from torchreid_rgbir.metrics import report
 from torchreid_rgbir.train import train
 
@@ -27,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--transforms", nargs="+", metavar="NAME", help="augmentation: pad_crop random_flip channel_augment ..."
     )
     parser.add_argument("--root", default="", metavar="DIR", help="the data set's folder, or the folder that holds it")
+    add_import_argument(parser)
     parser.add_argument(
         "opts",
         nargs=argparse.REMAINDER,

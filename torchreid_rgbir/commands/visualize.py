@@ -3,6 +3,7 @@
 import argparse
 
 from torchreid_rgbir import terminal
+from torchreid_rgbir.commands.arguments import add_import_argument
 from torchreid_rgbir.extras import require
 from torchreid_rgbir.modality import IR, RGB
 
@@ -11,6 +12,7 @@ EXAMPLE = "torchreid-rgbir visualize --weights log/mso/model/model-best.pth.tar 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", required=True, metavar="CKPT", help="checkpoint in the folder of its run")
+    add_import_argument(parser)
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to write to")
     parser.add_argument(
         "--report", action="store_true", help="write report.html, one page with everything, readable without a network"

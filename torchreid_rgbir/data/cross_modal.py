@@ -11,7 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from torchreid_rgbir import host
-from torchreid_rgbir.metrics import Rerank, TestFeatures
+from torchreid_rgbir.metrics import Rerank, TestFeatures, standard
 from torchreid_rgbir.modality import IR, RGB
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
@@ -45,7 +45,8 @@ class CrossModalImageDataset(host.data.ImageDataset):
     """
 
     folder = ""  # the data set's official folder name, below data.root
-    protocol: ModuleType  # of torchreid_rgbir.metrics
+    dataset_dir = Path()  # what the doctor names images by
+    protocol: ModuleType = standard  # of torchreid_rgbir.metrics
     version = ""  # of the data themselves, where scores on one are not comparable with scores on another
     train: list[Item]
     num_train_pids: int
@@ -75,7 +76,8 @@ class CrossModalImageDataset(host.data.ImageDataset):
         Returns:
             One dict a setting, as results.json holds them; the first is the headline.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no protocol")
+        # Only SYSU-MM01 leaves a choice in `sampling`.
+        return self.protocol.report(features, query=query, distance=distance, rerank=rerank)
 
     def check_protocol(self, query: str, sampling: str) -> None:
         """Draws every gallery once, for features that say nothing: what would fail in the test fails before the training.

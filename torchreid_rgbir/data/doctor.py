@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torchreid_rgbir import host
 from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, is_image_name
 from torchreid_rgbir.data.findings import Finding, check_permutations, check_test, check_training, listed
 from torchreid_rgbir.data.published import GALLERY, LAYOUTS, QUERY, TEST_IDS, TRAIN_IDS, TRAIN_IR, TRAIN_RGB, Layout
@@ -48,7 +49,8 @@ def diagnose(dataset: str, root: str | os.PathLike[str], progress: bool = False)
     """Checks a data set on disk; every image is decoded, in parallel.
 
     Args:
-        dataset: sysu_mm01, regdb (all ten splits), llcm, rgbir_folder or rgbir_synthetic (which is not drawn here).
+        dataset: sysu_mm01, regdb (all ten splits), llcm, rgbir_folder, rgbir_synthetic (which is not drawn here), or one that
+            `register_dataset` added.
         root: its folder, or the one that holds it under its official name.
         progress: shows a bar while images are opened, if standard error is a terminal.
 
@@ -56,9 +58,7 @@ def diagnose(dataset: str, root: str | os.PathLike[str], progress: bool = False)
         ValueError: an unknown data set.
         FileNotFoundError: there is no such folder.
     """
-    if dataset not in LAYOUTS:
-        raise ValueError(f"unknown data set {dataset!r}: choose from {', '.join(LAYOUTS)}")
-    layout = LAYOUTS[dataset]
+    layout = LAYOUTS.get(dataset) or _own_layout(dataset)
     top = Path(os.path.abspath(os.path.expanduser(root)))  # without "..", so that one file has one path
     if not top.is_dir():
         raise FileNotFoundError(f"{top} is not a folder: give the folder of the data set, or the one that holds it")
@@ -84,6 +84,15 @@ def diagnose(dataset: str, root: str | os.PathLike[str], progress: bool = False)
     findings += listed(False, "file", "other than images: never read", sorted(files.difference(images)))
     findings.sort(key=lambda finding: not finding.problem)
     return Diagnosis(dataset, folder, synthetic, len(images), tuple(counts), tuple(findings))
+
+
+def _own_layout(dataset: str) -> Layout:
+    adapter = host.find_image_dataset(dataset) or object
+    if not issubclass(adapter, CrossModalImageDataset):
+        raise ValueError(
+            f"unknown data set {dataset!r}: choose from {', '.join(LAYOUTS)}, or name your own with --import FILE.py"
+        )
+    return Layout(adapter, image_folders=())
 
 
 def _load(

@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, Item, list_images
-from torchreid_rgbir.metrics import Rerank, TestFeatures, standard
 from torchreid_rgbir.modality import IR, NAMES, RGB
 
 _CAMERA = re.compile(r"c(\d+)_")
@@ -24,8 +23,6 @@ class RGBIRFolder(CrossModalImageDataset):
         FileNotFoundError: one of the four folders is missing.
         ValueError: a folder holds no image of any identity.
     """
-
-    protocol = standard
 
     def __init__(self, root: str = "", **kwargs):
         self.dataset_dir = Path(root).expanduser().absolute()
@@ -60,12 +57,6 @@ class RGBIRFolder(CrossModalImageDataset):
             for number, path in enumerate(images.get((name, modality), []), start=1)
         ]
         return items, names
-
-    def score(
-        self, features: TestFeatures, query: str, distance: str, sampling: str, rerank: Rerank | None = None
-    ) -> list[dict]:
-        # Nothing is drawn: the whole test set is the gallery.
-        return self.protocol.report(features, query=query, distance=distance, rerank=rerank)
 
 
 def parse_camera(name: str) -> int:

@@ -6,7 +6,7 @@ import re
 from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, Item, find_folder, list_images
 from torchreid_rgbir.data.image_list import numbered, read_image_list, relabelled
 from torchreid_rgbir.data.sysu_mm01 import read_ids
-from torchreid_rgbir.metrics import Rerank, TestFeatures, llcm
+from torchreid_rgbir.metrics import llcm
 from torchreid_rgbir.metrics.llcm import CAMERAS, NAMES
 from torchreid_rgbir.modality import IR, RGB
 
@@ -63,12 +63,6 @@ class LLCM(CrossModalImageDataset):
             for modality, name in NAMES.items()
             for path, pid in read_image_list(self.dataset_dir / "idx" / f"train_{name}.txt", self.dataset_dir)
         )
-
-    def score(
-        self, features: TestFeatures, query: str, distance: str, sampling: str, rerank: Rerank | None = None
-    ) -> list[dict]:
-        # `sampling` is SYSU-MM01's choice: LLCM's galleries are drawn in one way only.
-        return self.protocol.report(features, query=query, distance=distance, rerank=rerank)
 
 
 def parse_camera(path: str) -> int:

@@ -165,7 +165,9 @@ def check_cross_modal(key: str, names: Sequence[str]) -> None:
     for name in names:
         if not is_cross_modal(name):
             reason = "is unknown" if host.find_image_dataset(name) is None else "has images of one modality"
-            raise ValueError(f"{key}: {name} {reason}, choose data sets with RGB and IR images, such as sysu_mm01")
+            raise ValueError(
+                f"{key}: {name} {reason}, choose data sets with RGB and IR images, such as sysu_mm01, or --import FILE.py, which registers yours"
+            )
     twice = [name for name in names if list(names).count(name) > 1]
     if twice:
         raise ValueError(f"{key} names {twice[0]} twice")

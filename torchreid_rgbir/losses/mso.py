@@ -3,6 +3,8 @@
 To add a loss: a module of its own beside this one, a weight here, and its line in `forward`.
 """
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,6 +13,7 @@ from torchreid_rgbir import host
 from torchreid_rgbir.distributed import gather_batch, world_size
 from torchreid_rgbir.losses.contrastive_center import ContrastiveCenterLoss
 from torchreid_rgbir.losses.hetero_center_triplet import hetero_center_triplet
+from torchreid_rgbir.losses.own import LOSSES
 from torchreid_rgbir.losses.perceptual_edge import PerceptualEdgeLoss
 from torchreid_rgbir.losses.precision import full_precision, unit_length
 from torchreid_rgbir.losses.weighted_triplet import weighted_triplet
@@ -51,6 +54,7 @@ class MSOLoss(nn.Module):
         cmcc_form: 'soft_margin' or 'ratio'.
         cmcc_normalize: contrastive-center loss on L2-normalised features.
         gather_features: compare the features of all processes' batches, with gradients to all of them, rather than this process's alone.
+        own: weights of losses of one's own (`register_loss`), by their names.
 
     Raises:
         FileNotFoundError: no ImageNet weights of VGG in torch's cache, and no network.
@@ -74,6 +78,7 @@ class MSOLoss(nn.Module):
         cmcc_form: str = "soft_margin",
         cmcc_normalize: bool = True,
         gather_features: bool = False,
+        own: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
         self.weights = {
@@ -84,6 +89,7 @@ class MSOLoss(nn.Module):
             "loss_wrt_sq": weight_wrt_sq,
             "loss_tri": weight_tri,
             "loss_hctri": weight_hctri,
+            **{f"loss_{name}": weight for name, weight in (own or {}).items()},
         }
         if min(self.weights.values()) < 0 or max(self.weights.values()) == 0:
             raise ValueError(f"loss weights are {self.weights}: none may be negative, and one must be above 0")
@@ -93,6 +99,7 @@ class MSOLoss(nn.Module):
         self.cmcc_normalize = cmcc_normalize
         self.margin = margin
         self.gather_features = gather_features
+        self.own = {f"loss_{name}": full_precision(LOSSES[name]) for name, weight in (own or {}).items() if weight}
 
     def forward(
         self,
@@ -117,7 +124,7 @@ class MSOLoss(nn.Module):
 
         Returns:
             Scalars: 'loss', the weighted sum, and the unweighted parts 'loss_id', 'loss_wrt', 'loss_pef', 'loss_cmcc',
-            'loss_wrt_sq', 'loss_tri', 'loss_hctri', those of weight 0 left out.
+            'loss_wrt_sq', 'loss_tri', 'loss_hctri' and 'loss_NAME' of one's own, those of weight 0 left out.
         """
         parts = {}
         if self.weights["loss_id"]:
@@ -138,5 +145,7 @@ class MSOLoss(nn.Module):
             parts["loss_tri"] = batch_hard_triplet(unit, pids, self.margin)
         if self.weights["loss_hctri"]:
             parts["loss_hctri"] = hetero_center_triplet(unit, num_ids, self.margin)
+        for name, loss in self.own.items():
+            parts[name] = loss(features, pids, num_ids)
         total = torch.stack([self.weights[name] * part for name, part in parts.items()]).sum()
         return {"loss": total, **parts}

@@ -230,7 +230,7 @@ def dual_resnet50_ibn_a(
     return _build(resnet50_ibn_a, weights, num_classes, loss, pretrained, last_stride)
 
 
-MODELS = {
+MODELS: dict[str, Callable[..., DualResNet]] = {
     "dual_resnet18": dual_resnet18,
     "dual_resnet34": dual_resnet34,
     "dual_resnet50": dual_resnet50,

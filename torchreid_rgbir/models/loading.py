@@ -21,7 +21,12 @@ def load_model(path: str | Path) -> tuple[DualResNet, dict]:
     """
     about = checkpoint.load(path).get("about") or {}
     described = about.get("model", {})
-    if described.get("name") not in MODELS or "images" not in about:
+    if described.get("name", "") not in (*MODELS, ""):
+        raise ValueError(
+            f"{path} holds a {described['name']}, no two-stream model that is known here: give a checkpoint of a dual_resnet, "
+            "or --import FILE.py, which registers it"
+        )
+    if "name" not in described or "images" not in about:
         raise ValueError(
             f"{path} does not say which model it holds: give a checkpoint that `torchreid-rgbir train` wrote"
         )

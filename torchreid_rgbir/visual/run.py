@@ -111,9 +111,16 @@ def visualize(
 
 
 def configuration(about: dict, weights: str | Path, root: str) -> CfgNode:
-    """The configuration of the run that left a checkpoint, changed to testing it."""
+    """The configuration of the run that left a checkpoint, changed to testing it.
+
+    Raises:
+        ValueError: the run had a key that is unknown, of a loss that no file registered.
+    """
     cfg = config.defaults()
-    cfg.merge_from_other_cfg(CfgNode.load_cfg(about["config"]))
+    try:
+        cfg.merge_from_other_cfg(CfgNode.load_cfg(about["config"]))
+    except KeyError as error:
+        raise ValueError(f"{weights}: {error.args[0]}; --import FILE.py, the file that registered it") from None
     cfg.model.load_weights, cfg.model.resume, cfg.test.evaluate = str(weights), "", True
     cfg.data.root = root or cfg.data.root
     return cfg

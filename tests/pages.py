@@ -1,0 +1,84 @@
+"""README and docs as the tests read them: pages, their blocks of commands and Python, and what says why a block is not run."""
+
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[1]
+PAGES = ["README.md", *sorted(str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "docs").rglob("*.md"))]
+
+_FENCE = re.compile(r"^ *```(.*)$")
+_MARKER = re.compile(r"<!-- not run: (.+) -->")
+
+
+@dataclass(frozen=True)
+class Block:
+    """What stands between two fences."""
+
+    page: str
+    line: int  # of the opening fence
+    language: str
+    text: str
+    not_run: str  # why no test runs it; "" for a block that is run
+
+    @property
+    def place(self) -> str:
+        return f"{self.page}, line {self.line}"
+
+    @property
+    def file(self) -> str:
+        """The name of a Python block that is a file, `# NAME.py` in its first line; "" for another."""
+        found = re.match(r"# (\w+\.py)\n", self.text)
+        return found[1] if found and self.language == "python" else ""
+
+
+def text_of(page: str) -> str:
+    return (REPOSITORY / page).read_text(encoding="utf-8")
+
+
+def blocks_of(page: str) -> list[Block]:
+    """The fenced blocks of a page, in order."""
+    lines = text_of(page).splitlines()
+    blocks = []
+    start = 0  # of the block that is open
+    for number, line in enumerate(lines, start=1):
+        fence = _FENCE.match(line)
+        if not fence:
+            continue
+        if not start:
+            start, language = number, fence[1].strip()
+        else:
+            marker = _MARKER.fullmatch(lines[start - 2].strip()) if start > 1 else None
+            text = "\n".join(lines[start : number - 1]) + "\n"
+            blocks.append(Block(page, start, language, text, marker[1] if marker else ""))
+            start = 0
+    assert not start, f"{page}, line {start}: the block does not end"
+    return blocks
+
+
+def prose_of(page: str) -> list[tuple[int, str]]:
+    """The lines outside of blocks, with their numbers."""
+    inside, lines = False, []
+    for number, line in enumerate(text_of(page).splitlines(), start=1):
+        if _FENCE.match(line):
+            inside = not inside
+        elif not inside:
+            lines.append((number, line))
+    return lines
+
+
+def commands(text: str) -> list[tuple[list[str], str]]:
+    """A block's commands as words, each with what `<<'END'` gives it to read; comments and a pipe's further commands left out."""
+    found = []
+    lines = iter(text.replace("\\\n", " ").splitlines())
+    for line in lines:
+        words = shlex.split(line, comments=True)
+        if not words:
+            continue
+        given = ""
+        if "<<" in line:
+            end = words.pop().removeprefix("<<")
+            given = "".join(f"{text}\n" for text in iter(lambda: next(lines), end))
+        found.append((words[: words.index("|")] if "|" in words else words, given))
+    return found
