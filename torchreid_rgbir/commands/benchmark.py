@@ -12,6 +12,7 @@ from torchreid_rgbir.benchmark.evaluation import evaluation
 from torchreid_rgbir.benchmark.growth import growth
 from torchreid_rgbir.benchmark.loader import loader
 from torchreid_rgbir.benchmark.step import step
+from torchreid_rgbir.extras import require
 from torchreid_rgbir.metrics import report
 from torchreid_rgbir.train import versions
 
@@ -51,6 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.rounds < 1:
         raise ValueError(f"--rounds {args.rounds}: time each side at least once")
+    if "search" in args.only:
+        require("gallery", "lancedb")  # before the other parts are timed
     if args.json:
         report.check_folder(args.json)
     measured: dict = {"device": device(), "versions": versions()}
