@@ -90,6 +90,7 @@ TWO_GPUS = pytest.param(
 RUN = "import sys; from torchreid_rgbir.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", ["cpu", TWO_GPUS], indirect=True)
 def test_two_processes_train_test_and_write_as_one(device, tiny_cfg, tmp_path):
     """Same files, each written once; the model that they leave scores the same in one process and in two."""
@@ -109,6 +110,7 @@ def test_two_processes_train_test_and_write_as_one(device, tiny_cfg, tmp_path):
     assert json.loads((run / "results.json").read_text())["settings"] == alone.results["sysu_mm01"]["settings"]
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_ends_the_others(tiny_cfg, tmp_path):
     (tmp_path / "run.py").write_text(
         "import os, signal\nfrom torchreid_rgbir.engine import CrossModalEngine\nstep = CrossModalEngine.forward_backward\n"

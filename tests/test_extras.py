@@ -34,6 +34,7 @@ COMMANDS = {
     "gallery list http://localhost:19530": "cluster",
     "benchmark --only search": "gallery",
 }
+pytestmark = pytest.mark.slow  # every module is imported
 PROGRAM = """
 import contextlib, importlib, io, json, pkgutil, sys
 for name in sys.argv[1].split(","):
