@@ -1,8 +1,10 @@
 # Everything runs in .venv, which the first target that needs it makes.
 VENV := .venv
 PYTHON := $(VENV)/bin/python
+# Where no line may go untested.
+TESTED := torchreid_rgbir/losses/*,torchreid_rgbir/metrics/*,torchreid_rgbir/data/sampler.py,torchreid_rgbir/engine/checkpoint*.py
 
-.PHONY: quickstart test faults lint check docs clean
+.PHONY: quickstart test test-gpu faults coverage lint check docs results clean
 
 quickstart: $(VENV)/.ready
 	$(PYTHON) -m torchreid_rgbir quickstart --out log/quickstart
@@ -10,15 +12,24 @@ quickstart: $(VENV)/.ready
 test: $(VENV)/.ready
 	$(PYTHON) -m pytest
 
+test-gpu: $(VENV)/.ready
+	$(PYTHON) -m pytest -m gpu -rs
+
 faults: $(VENV)/.ready
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest tests/faults -m "faults or not faults" -s
+
+coverage: $(VENV)/.ready
+	$(PYTHON) -m coverage run -m pytest
+	$(PYTHON) -m coverage report
+	$(PYTHON) -m coverage report --include="$(TESTED)" --show-missing --fail-under=100
 
 lint: $(VENV)/.ready
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy
+	$(PYTHON) -m pylint torchreid_rgbir tools
 
-check: lint test
+check: lint coverage docs
 
 # A site of README and docs/, with the API from the docstrings, in site/; a broken link or a warning ends it.
 docs: $(VENV)/.ready
@@ -30,4 +41,4 @@ $(VENV)/.ready: setup.py
 	touch $@
 
 clean:
-	rm -rf $(VENV) log build dist *.egg-info
+	rm -rf $(VENV) log build dist *.egg-info .coverage

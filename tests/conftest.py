@@ -1,16 +1,45 @@
-"""What several tests share: a small synthetic SYSU-MM01 on disk, and the settings that train on it in seconds."""
+"""What several tests share: a small synthetic SYSU-MM01 on disk, the settings that train on it in seconds, and the device."""
 
+import os
 import sys
 from contextlib import ExitStack
 from unittest.mock import patch
 
 import pytest
+import torch
 
 from tests import tiny
 from torchreid_rgbir import config, host
 from torchreid_rgbir.data.synthetic import synthesize
 from torchreid_rgbir.losses.own import LOSSES
 from torchreid_rgbir.models import MODELS
+
+HAS_GPU = torch.cuda.is_available()
+VISIBLE = os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cpu_alone():
+    """Tests compute on the CPU, so that their numbers are the same everywhere, and so do the processes that they start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.cuda, "is_available", lambda: False)
+        patch.setenv("CUDA_VISIBLE_DEVICES", "")
+        yield
+
+
+@pytest.fixture(
+    params=["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, pytest.mark.skipif(not HAS_GPU, reason="no GPU")])]
+)
+def device(request, monkeypatch):
+    """A test that takes it runs on the CPU, which shows that it tests something, and on a GPU where there is one."""
+    if request.param == "cuda":
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+        if VISIBLE is not None:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", VISIBLE)
+        # Ten bits of mantissa would hide what a test looks for.
+        monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    return torch.device(request.param)
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,25 @@
-"""What two runs of the same configuration must have in common: everything but the time they took."""
+"""Whole runs and stopped ones: how one is stopped, and what two of the same configuration have in common (all but the time they took)."""
 
 import json
+import os
+import signal
 
 import torch
 
-from torchreid_rgbir.engine import checkpoint
+from torchreid_rgbir.engine import CrossModalEngine, checkpoint
+
+
+def send_at(monkeypatch, method, call, number=signal.SIGTERM):
+    """The process sends itself a signal at the `call`-th call of an engine's method, from 1."""
+    original, calls = getattr(CrossModalEngine, method), []
+
+    def counted(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == call:
+            os.kill(os.getpid(), number)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(CrossModalEngine, method, counted)
 
 
 def assert_same_run(one, two, epochs=2):

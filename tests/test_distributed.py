@@ -1,4 +1,4 @@
-"""Two gloo processes against one, through torchrun."""
+"""Two processes against one, through torchrun: by gloo on the CPU, by NCCL where there are two GPUs."""
 
 import json
 import os
@@ -83,10 +83,16 @@ def test_two_processes_have_the_loss_curve_of_one(tiny_cfg, tmp_path):
             assert ours == pytest.approx(theirs, abs=1e-4)
 
 
+TWO_GPUS = pytest.param(
+    "cuda",
+    marks=[pytest.mark.gpu, pytest.mark.skipif(torch.cuda.device_count() < 2, reason="fewer than two GPUs")],
+)
 RUN = "import sys; from torchreid_rgbir.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
-def test_two_processes_train_test_and_write_as_one(tiny_cfg, tmp_path):
+@pytest.mark.slow
+@pytest.mark.parametrize("device", ["cpu", TWO_GPUS], indirect=True)
+def test_two_processes_train_test_and_write_as_one(device, tiny_cfg, tmp_path):
     """Same files, each written once; the model that they leave scores the same in one process and in two."""
     (tmp_path / "run.py").write_text(RUN)
     path = written(
@@ -104,6 +110,7 @@ def test_two_processes_train_test_and_write_as_one(tiny_cfg, tmp_path):
     assert json.loads((run / "results.json").read_text())["settings"] == alone.results["sysu_mm01"]["settings"]
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_ends_the_others(tiny_cfg, tmp_path):
     (tmp_path / "run.py").write_text(
         "import os, signal\nfrom torchreid_rgbir.engine import CrossModalEngine\nstep = CrossModalEngine.forward_backward\n"

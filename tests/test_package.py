@@ -1,6 +1,8 @@
 """The package as it is installed: what the wheel holds, and that importing registers with torchreid once."""
 
 import importlib
+import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -93,3 +95,68 @@ def test_an_installed_package_finds_its_configs(wheel, tmp_path):
     module, found = run.stdout.splitlines()
     assert Path(module).parent == tmp_path / "torchreid_rgbir"
     assert Path(found) == tmp_path / "torchreid_rgbir" / "configs" / "mso_sysu.yaml"
+
+
+def test_the_wheel_holds_the_licences(wheel):
+    archive = zipfile.ZipFile(wheel)
+    names = [name for name in archive.namelist() if ".dist-info/" in name]
+    for name in ("LICENSE", "THIRD_PARTY_NOTICES.md"):
+        [packed] = [packed for packed in names if packed.endswith(f"/{name}")]
+        assert archive.read(packed) == (REPOSITORY / name).read_bytes()
+
+
+RUN = """
+import sys
+from pathlib import Path
+import torchreid_rgbir
+from torchreid_rgbir.cli import main
+from torchreid_rgbir.metrics import save_features, TestFeatures
+import numpy as np
+print(Path(torchreid_rgbir.__file__).parent)
+small = "data.height 64 data.width 32 train.batch_size 8 sampler.num_instances 2 sampler.batches_per_epoch 2 train.max_epoch 1"
+for words in (
+    "synthesize --layout folder --out «data» --ids 10 --images 2 --workers 1",
+    f"train --config-file quickstart -s rgbir_folder --root «data» {small} train.warmup_epoch 0 data.save_dir «run»",
+    "extract --weights «run»/model/model-best.pth.tar --rgb «data»/test/rgb --ir «data»/test/ir --out «features».npz",
+    "evaluate «features».npz --protocol standard --json «scores».json",
+):
+    assert main([word.replace("«", "é ü_").replace("»", "_漢") for word in words.split()]) == 0, words
+"""
+
+
+@pytest.mark.slow
+def test_it_works_from_any_path_in_any_locale_and_writes_nothing_into_itself(wheel, tmp_path):
+    package, work = tmp_path / "Größe, 漢字 & spaces", tmp_path / "Bilder für später"
+    zipfile.ZipFile(wheel).extractall(package)
+    files = sorted(package.rglob("*"))
+    for path in files:
+        path.chmod(path.stat().st_mode & ~0o222)
+    work.mkdir()
+    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C", "PYTHONPATH": str(package), "OMP_NUM_THREADS": "1"}
+    program = [sys.executable, "-B", "-c", RUN]
+    done = subprocess.run(program, capture_output=True, encoding="utf-8", cwd=work, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{package / 'torchreid_rgbir'}\n")
+    assert (work / "é ü_scores_漢.json").is_file()
+    assert sorted(package.rglob("*")) == files
+
+
+SETUP = (REPOSITORY / "setup.py").read_text(encoding="utf-8")
+REQUIREMENT = re.compile(r'"([\w-]+)(?:>=([\d.]+))?"')
+
+
+def test_the_oldest_environment_is_what_setup_admits():
+    listed = re.search(r"install_requires=\[(.*?)\n    \]", SETUP, re.S)
+    floors = {name: floor for name, floor in REQUIREMENT.findall(listed[1]) if floor}
+    pinned = dict(line.split("==") for line in (REPOSITORY / ".ci/oldest.txt").read_text().split())
+    assert pinned.keys() == floors.keys()
+    for name, version in pinned.items():
+        assert f"{version}.".startswith(f"{floors[name]}.")
+
+
+def test_every_dependency_is_in_the_notices():
+    blocks = re.findall(r"(?:install_requires=|GALLERY = |CLUSTER = |EXPORT = |VISUAL = )\[(.*?)\]", SETUP, re.S)
+    names = {name for block in blocks for name, _ in REQUIREMENT.findall(block)}
+    notices = (REPOSITORY / "THIRD_PARTY_NOTICES.md").read_text(encoding="utf-8")
+    assert {"torch", "lancedb", "pymilvus", "onnx", "matplotlib"} <= names
+    assert not [name for name in names if f"| {name} |" not in notices]

@@ -3,6 +3,10 @@
 import importlib.util
 
 
+class MissingExtra(ImportError, ValueError):
+    """A package of an extra is not installed: an ImportError to a program that imports us, and a user's mistake like every other."""
+
+
 def require(extra: str, *modules: str) -> None:
     """To be called before the first import of an extra's modules, and before anything expensive.
 
@@ -11,8 +15,8 @@ def require(extra: str, *modules: str) -> None:
         *modules: what is about to be imported.
 
     Raises:
-        ValueError: one of them is not installed; names the pip command.
+        MissingExtra: one of them is not installed; names the pip command.
     """
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
     if missing:
-        raise ValueError(f"{', '.join(missing)} is not installed: run `pip install 'torchreid-rgbir[{extra}]'`")
+        raise MissingExtra(f"{', '.join(missing)} is not installed: run `pip install 'torchreid-rgbir[{extra}]'`")

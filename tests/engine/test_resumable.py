@@ -1,6 +1,5 @@
 """A run that is stopped anywhere and resumed ends exactly as the one that was not."""
 
-import os
 import random
 import shutil
 import signal
@@ -11,7 +10,7 @@ import pytest
 import torch
 
 from tests import tiny
-from tests.runs import assert_equal, assert_same_run
+from tests.runs import assert_equal, assert_same_run, send_at
 from torchreid_rgbir import config, host
 from torchreid_rgbir.cli import main
 from torchreid_rgbir.engine import CrossModalEngine, checkpoint
@@ -27,19 +26,6 @@ def cfg(fast_cfg):  # its tests follow each epoch
 
 def in_folder(cfg, folder, *words):
     return config.override(cfg.clone(), ["data.save_dir", str(folder), *words])
-
-
-def send_at(monkeypatch, method, call, number=signal.SIGTERM):
-    """The process sends itself a signal at the `call`-th call of an engine's method, from 1."""
-    original, calls = getattr(CrossModalEngine, method), []
-
-    def counted(*args, **kwargs):
-        calls.append(1)
-        if len(calls) == call:
-            os.kill(os.getpid(), number)
-        return original(*args, **kwargs)
-
-    monkeypatch.setattr(CrossModalEngine, method, counted)
 
 
 @pytest.fixture(scope="module")

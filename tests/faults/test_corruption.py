@@ -127,6 +127,7 @@ def test_damaged_inputs(given, tmp_path):
     damage_inputs(given, tmp_path, 2 * len(KINDS))
 
 
+@pytest.mark.slow
 @pytest.mark.faults
 def test_many_damaged_inputs(given, tmp_path):
     damage_inputs(given, tmp_path, 301)

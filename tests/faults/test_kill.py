@@ -74,6 +74,7 @@ def test_killed_at_random_moments(sysu_root, whole, tmp_path):
     kill_at_random_moments(sysu_root, whole, tmp_path, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.faults
 def test_killed_at_many_random_moments(sysu_root, whole, tmp_path):
     kill_at_random_moments(sysu_root, whole, tmp_path, 21)
@@ -106,6 +107,7 @@ def test_stopped_at_random_moments(sysu_root, whole, tmp_path):
     stop_at_random_moments(sysu_root, whole, tmp_path, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.faults
 def test_stopped_at_many_random_moments(sysu_root, whole, tmp_path):
     stop_at_random_moments(sysu_root, whole, tmp_path, 21)

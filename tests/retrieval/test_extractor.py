@@ -34,13 +34,15 @@ def naive(weights, paths, modality):
 
 
 @pytest.mark.parametrize(("modality", "number"), [("rgb", 0), ("ir", 1)])
-def test_features_are_those_of_the_model(weights, extractor, paths, modality, number):
+def test_features_are_those_of_the_model(device, weights, paths, modality, number):
+    extractor = Extractor.load(weights, device)
+    tolerance = {"rtol": 1e-2, "atol": 1e-3} if device.type == "cuda" else {"rtol": 1e-4, "atol": 1e-5}
     expected = naive(weights, paths, number)
     found = extractor(paths, modality, batch_size=3, normalize=False)
     assert found.dtype == np.float32
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found, expected, **tolerance)
     unit = extractor(paths, modality)
-    np.testing.assert_allclose(unit, expected / np.linalg.norm(expected, axis=1, keepdims=True), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(unit, expected / np.linalg.norm(expected, axis=1, keepdims=True), **tolerance)
 
 
 def test_every_kind_of_image_gives_the_same(extractor, photos, paths):

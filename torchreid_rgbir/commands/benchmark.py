@@ -13,6 +13,7 @@ from torchreid_rgbir.benchmark.evaluation import evaluation
 from torchreid_rgbir.benchmark.growth import growth
 from torchreid_rgbir.benchmark.loader import loader
 from torchreid_rgbir.benchmark.step import step
+from torchreid_rgbir.extras import require
 from torchreid_rgbir.metrics import report
 from torchreid_rgbir.train import versions
 
@@ -56,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--rounds {args.rounds}: time each side at least once")
     if args.batch_size % 8 or args.batch_size < 16:
         raise ValueError(f"--batch-size {args.batch_size}: give a multiple of 8, at least 16")
+    if "search" in args.only:
+        require("gallery", "lancedb")  # before the other parts are timed
     if args.json:
         report.check_folder(args.json)
     measured: dict = {"device": device(), "versions": versions()}

@@ -82,7 +82,7 @@ def read_ids(path: Path) -> list[int]:
     Raises:
         ValueError: something else stands there.
     """
-    text = path.read_text(errors="replace")
+    text = path.read_text(encoding="utf-8", errors="replace")
     try:
         return [int(word) for word in text.replace(",", " ").split()]
     except ValueError:

@@ -1,14 +1,17 @@
 """Features in the plane by t-SNE (van der Maaten and Hinton, JMLR 2008): identities by colour, modalities by shape."""
 
 import numpy as np
-from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image
-from sklearn.manifold import TSNE
 
+from torchreid_rgbir.extras import require
 from torchreid_rgbir.metrics.features import TestFeatures
 from torchreid_rgbir.modality import IR, RGB
 from torchreid_rgbir.visual.figure import WIDTH, as_image, new_figure
+
+require("visual", "sklearn")
+from matplotlib import colormaps  # noqa: E402
+from sklearn.manifold import TSNE  # noqa: E402
 
 PERPLEXITY = 30  # of t-SNE where there are points enough
 MARKERS = {RGB: ("o", "RGB"), IR: ("^", "IR")}

@@ -1,9 +1,13 @@
 """Matplotlib figures as pictures, without a display; narrow, so that their text is readable on a phone."""
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from PIL import Image
+
+from torchreid_rgbir.extras import require
+
+require("visual", "matplotlib")
+from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
 
 DPI = 200
 WIDTH = 1000  # pixels of every figure: five inches, so that 10 pt are still 10 pixels on a 360-pixel screen

@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
 from PIL import Image
 
 from torchreid_rgbir.data.cross_modal import read_image
+from torchreid_rgbir.extras import require
 from torchreid_rgbir.metrics.report import COLUMNS, setting_name
 from torchreid_rgbir.visual.ranked import Match
+
+require("visual", "jinja2")
+from jinja2 import Environment, StrictUndefined  # noqa: E402
 
 TEMPLATE = Path(__file__).with_name("page.html")
 THUMB = (96, 192)  # pixels; shown at half of it, sharp on a phone's screen

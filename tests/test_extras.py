@@ -1,0 +1,86 @@
+"""Without the packages of an extra: everything else works, and what needs them says which extra to install."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+# What `pip install torchreid-rgbir` may leave out, and the extra that brings it. (jinja2 comes with torch, as it happens.)
+EXTRAS = {
+    "lancedb": "gallery",
+    "pyarrow": "gallery",
+    "pymilvus": "cluster",
+    "milvus_lite": "cluster",
+    "onnx": "export",
+    "onnxscript": "export",
+    "onnxruntime": "export",
+    "safetensors": "export",
+    "matplotlib": "visual",
+    "sklearn": "visual",
+    "jinja2": "visual",
+}
+# Modules that are of use with their extra alone.
+VISUAL = ("activation", "curves", "embedding", "figure", "page", "run", "samples", "separation", "stages")
+NEEDING = {
+    "retrieval.lance": "gallery",
+    "retrieval.milvus": "cluster",
+    **{f"visual.{name}": "visual" for name in VISUAL},
+}
+COMMANDS = {
+    "visualize --weights w --out pictures": "visual",
+    "export --weights w --out exported": "export",
+    "gallery list people.gallery": "gallery",
+    "gallery list http://localhost:19530": "cluster",
+    "benchmark --only search": "gallery",
+}
+pytestmark = pytest.mark.slow  # every module is imported
+PROGRAM = """
+import contextlib, importlib, io, json, pkgutil, sys
+for name in sys.argv[1].split(","):
+    sys.modules[name] = None  # as if it were not installed
+import torchreid_rgbir
+from torchreid_rgbir.cli import main
+
+failed = {}
+for module in pkgutil.walk_packages(torchreid_rgbir.__path__, "torchreid_rgbir."):
+    if module.name != "torchreid_rgbir.__main__":
+        try:
+            importlib.import_module(module.name)
+        except ImportError as error:
+            failed[module.name.removeprefix("torchreid_rgbir.")] = str(error)
+said = {}
+for command in sys.argv[2:]:
+    with contextlib.redirect_stderr(io.StringIO()) as error:
+        said[command] = [main(command.split()), error.getvalue()]
+json.dump([failed, said], sys.stdout)
+"""
+
+
+@pytest.fixture(scope="module")
+def without(tmp_path_factory):
+    """What cannot be imported and why, and what commands end with."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, ",".join(EXTRAS), *COMMANDS],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path_factory.mktemp("empty"),
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_modules_that_need_an_extra_name_it_and_no_others_do(without):
+    failed, _ = without
+    assert failed.keys() == NEEDING.keys()
+    for name, message in failed.items():
+        assert f"is not installed: run `pip install 'torchreid-rgbir[{NEEDING[name]}]'`" in message
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_that_needs_an_extra_names_it_in_one_line(without, command):
+    _, said = without
+    status, error = said[command]
+    assert status == 2 and error.count("\n") == 1
+    assert error.startswith(f"torchreid-rgbir {command.split()[0]}: error: ")
+    assert f"run `pip install 'torchreid-rgbir[{COMMANDS[command]}]'`" in error
