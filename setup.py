@@ -26,6 +26,7 @@ setup(
     python_requires=">=3.10",
     # configs/ stands beside the package in a checkout and inside it once installed.
     packages=[*find_packages(include=["torchreid_rgbir", "torchreid_rgbir.*"]), "torchreid_rgbir.configs"],
+    py_modules=["torchreid_rgbir_start"],  # outside of the package, whose import it guards
     package_dir={"torchreid_rgbir.configs": "configs"},
     package_data={"torchreid_rgbir": ["py.typed", "visual/page.html"], "torchreid_rgbir.configs": ["*.yaml"]},
     install_requires=[
@@ -67,7 +68,7 @@ setup(
             "build",
         ],
     },
-    entry_points={"console_scripts": ["torchreid-rgbir = torchreid_rgbir.cli:main"]},
+    entry_points={"console_scripts": ["torchreid-rgbir = torchreid_rgbir_start:main"]},
     classifiers=[
         "Programming Language :: Python :: 3",
         *(f"Programming Language :: Python :: 3.{minor}" for minor in (10, 11, 12, 13)),

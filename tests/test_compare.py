@@ -8,9 +8,9 @@ from scipy import stats
 
 from torchreid_rgbir import compare as compare_module
 from torchreid_rgbir import config, host
+from torchreid_rgbir.build import build_engine
 from torchreid_rgbir.cli import main
 from torchreid_rgbir.compare import METHODS, against, compare, configure, markdown, summary
-from torchreid_rgbir.train import build_engine
 from torchreid_rgbir.visual.comparison import draw_comparison
 
 METHODS_TRIED = ["mso", "id", "osnet_x0_25:triplet", "resnet18:softmax"]

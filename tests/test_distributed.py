@@ -10,14 +10,15 @@ import pytest
 import torch
 
 from torchreid_rgbir import config, distributed
-from torchreid_rgbir.train import build_engine, train
+from torchreid_rgbir.build import build_engine
+from torchreid_rgbir.train import train
 
 CURVE = """
 import json, sys
 import torch
 from torchreid_rgbir import config, distributed, host
 from torchreid_rgbir.engine import cross_modal
-from torchreid_rgbir.train import build_engine
+from torchreid_rgbir.build import build_engine
 
 def curve(cfg):
     # In double precision: an untrained network makes the rounding of single precision thousands of times larger within 20 steps.

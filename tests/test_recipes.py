@@ -10,10 +10,11 @@ import pytest
 
 from tests.tiny import tiny_resnet
 from torchreid_rgbir import config
+from torchreid_rgbir.build import build_criterion, build_engine, build_model, check_model
 from torchreid_rgbir.data.synthetic import synthesize
 from torchreid_rgbir.engine import build_lr_scheduler
 from torchreid_rgbir.models import MODELS
-from torchreid_rgbir.train import build_criterion, build_engine, build_model, check_model, train
+from torchreid_rgbir.train import train
 
 SHIPPED = sorted(config._shipped())
 RECIPES = [path for path in SHIPPED if path.stem != "quickstart" and not path.stem.startswith("torchreid")]

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from torchreid_rgbir import config, host, register_dataset, register_loss, register_model
+from torchreid_rgbir.build import build_criterion
 from torchreid_rgbir.cli import main
 from torchreid_rgbir.data import RGBIRFolder
 from torchreid_rgbir.data.doctor import diagnose
@@ -15,7 +16,6 @@ from torchreid_rgbir.losses import MSOLoss
 from torchreid_rgbir.losses.own import LOSSES
 from torchreid_rgbir.models import MODELS, dual_resnet18
 from torchreid_rgbir.registry import import_file
-from torchreid_rgbir.train import build_criterion
 
 pytestmark = pytest.mark.usefixtures("own_parts")
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from torchreid_rgbir import config
+from torchreid_rgbir.build import build_engine
 from torchreid_rgbir.cli import main
 from torchreid_rgbir.data.synthetic import synthesize
 from torchreid_rgbir.engine import CrossModalEngine
 from torchreid_rgbir.splits import mean_over_splits, run_splits
-from torchreid_rgbir.train import build_engine
 
 
 @pytest.fixture

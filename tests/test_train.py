@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from torchreid_rgbir import config, host
+from torchreid_rgbir.build import build_engine
 from torchreid_rgbir.cli import main
 from torchreid_rgbir.engine.means import RunningMeans
 from torchreid_rgbir.run_folder import run_folder
-from torchreid_rgbir.train import build_engine, train
+from torchreid_rgbir.train import train
 
 
 def weights_of(path):

@@ -11,9 +11,10 @@ from scipy import stats
 from yacs.config import CfgNode
 
 from torchreid_rgbir import config
+from torchreid_rgbir.build import check_model
 from torchreid_rgbir.kept import check_kept, kept_run
 from torchreid_rgbir.metrics import report
-from torchreid_rgbir.train import check_model, versions
+from torchreid_rgbir.provenance import versions
 
 logger = logging.getLogger(__name__)
 

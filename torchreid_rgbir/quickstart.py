@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from torchreid_rgbir import config, host
+from torchreid_rgbir.build import build_engine
 from torchreid_rgbir.data.synthetic import is_written, synthesize
-from torchreid_rgbir.train import build_engine, train
+from torchreid_rgbir.train import train
 from torchreid_rgbir.visual import draw_ranked, ranked_lists, save_picture
 
 DATASET = "sysu_mm01"

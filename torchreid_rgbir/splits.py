@@ -9,7 +9,7 @@ from torchreid_rgbir.kept import kept_run
 from torchreid_rgbir.metrics import report
 from torchreid_rgbir.metrics.protocol import mean_and_std
 from torchreid_rgbir.metrics.regdb import NUM_SPLITS
-from torchreid_rgbir.train import versions
+from torchreid_rgbir.provenance import versions
 
 logger = logging.getLogger(__name__)
 

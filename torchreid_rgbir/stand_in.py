@@ -18,12 +18,13 @@ from torch.optim.lr_scheduler import LRScheduler
 from yacs.config import CfgNode
 
 from torchreid_rgbir import config, host
+from torchreid_rgbir.build import about, build_criterion, run_options, testing
 from torchreid_rgbir.data.manager import CrossModalDataManager, is_cross_modal
 from torchreid_rgbir.engine import CrossModalEngine
 from torchreid_rgbir.engine.schedule import WARMUPS, build_lr_scheduler
 from torchreid_rgbir.models import DualResNet
 from torchreid_rgbir.terminal import log_to
-from torchreid_rgbir.train import about, build_criterion, run_options, testing, write_results
+from torchreid_rgbir.train import write_results
 
 # The keys of ours that torchreid's scripts have no word for.
 SETTINGS = (

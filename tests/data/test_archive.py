@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from torchreid_rgbir import config
+from torchreid_rgbir.build import build_engine
 from torchreid_rgbir.data.archive import unpacked
-from torchreid_rgbir.train import build_engine
 
 FILES = {"set/a.txt": b"a", "set/deep/b.txt": b"b" * 5000}
 

@@ -8,10 +8,11 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from torchreid_rgbir import config
+from torchreid_rgbir.build import build_engine
 from torchreid_rgbir.data.synthetic_layouts import _permutation_file
 from torchreid_rgbir.engine.schedule import warmup_cosine
 from torchreid_rgbir.modality import IR, RGB
-from torchreid_rgbir.train import build_engine, train
+from torchreid_rgbir.train import train
 
 
 @pytest.fixture

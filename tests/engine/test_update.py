@@ -11,10 +11,11 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from torchreid_rgbir import config, host
+from torchreid_rgbir.build import build_engine
 from torchreid_rgbir.engine import update as update_module
 from torchreid_rgbir.engine.guard import NonFiniteGuard
 from torchreid_rgbir.engine.update import Update, compile_works, precision
-from torchreid_rgbir.train import build_engine, train
+from torchreid_rgbir.train import train
 
 CPU = torch.device("cpu")
 

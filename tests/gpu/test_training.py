@@ -9,9 +9,10 @@ import torch
 
 from tests.runs import send_at
 from torchreid_rgbir import config, host
+from torchreid_rgbir.build import build_engine
 from torchreid_rgbir.engine import random_state
 from torchreid_rgbir.retrieval import Extractor
-from torchreid_rgbir.train import build_engine, train
+from torchreid_rgbir.train import train
 
 
 def started(cfg, *words):

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from torchreid_rgbir import config
+from torchreid_rgbir.build import build_engine
 from torchreid_rgbir.data.synthetic import synthesize
 from torchreid_rgbir.engine import checkpoint
 from torchreid_rgbir.retrieval import Extractor, Gallery, References, Rows, Where, identify, read_listing
 from torchreid_rgbir.retrieval.identify import open_references
 from torchreid_rgbir.retrieval.search import unit
-from torchreid_rgbir.train import build_engine
 
 
 @pytest.fixture

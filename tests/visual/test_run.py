@@ -18,12 +18,12 @@ from yacs.config import CfgNode
 
 from tests.runs import assert_equal
 from torchreid_rgbir import config, host
+from torchreid_rgbir.build import build_engine
 from torchreid_rgbir.cli import main
 from torchreid_rgbir.data.cross_modal import list_images
 from torchreid_rgbir.metrics import sysu_mm01
 from torchreid_rgbir.modality import IR, RGB
 from torchreid_rgbir.models.loading import load_model
-from torchreid_rgbir.train import build_engine
 from torchreid_rgbir.visual.figure import WIDTH
 from torchreid_rgbir.visual.run import KINDS, before_training, configuration, scored, visualize
 

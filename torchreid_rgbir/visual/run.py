@@ -8,6 +8,7 @@ from PIL import Image
 from yacs.config import CfgNode
 
 from torchreid_rgbir import config, host
+from torchreid_rgbir.build import build_engine, build_model
 from torchreid_rgbir.download import fetch, is_remote
 from torchreid_rgbir.engine import CrossModalEngine, checkpoint
 from torchreid_rgbir.losses.vgg import VGGStages
@@ -16,7 +17,6 @@ from torchreid_rgbir.modality import IR, NAMES, RGB
 from torchreid_rgbir.models import DualResNet
 from torchreid_rgbir.models.loading import load_model
 from torchreid_rgbir.terminal import progress
-from torchreid_rgbir.train import build_engine, build_model
 from torchreid_rgbir.visual import page
 from torchreid_rgbir.visual.activation import draw_activations
 from torchreid_rgbir.visual.curves import draw_curves, read_curves

@@ -1,0 +1,262 @@
+"""From a configuration to data, model, losses, optimizer and engine, with a user's mistakes found on the way."""
+
+import difflib
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from yacs.config import CfgNode
+
+from torchreid_rgbir import config, distributed, host
+from torchreid_rgbir.data.archive import unpacked
+from torchreid_rgbir.data.manager import CrossModalDataManager
+from torchreid_rgbir.download import fetch, is_remote
+from torchreid_rgbir.engine import BaselineEngine, CrossModalEngine, Testing, build_lr_scheduler, checkpoint
+from torchreid_rgbir.engine.checkpoint_folder import newest_good
+from torchreid_rgbir.losses import MSOLoss
+from torchreid_rgbir.losses.own import LOSSES
+from torchreid_rgbir.metrics import Rerank
+from torchreid_rgbir.models import MODELS, DualResNet
+from torchreid_rgbir.models.sync_batchnorm import synchronize
+from torchreid_rgbir.provenance import versions
+
+logger = logging.getLogger(__name__)
+
+STEP_KEYS = (
+    "amp",
+    "accumulate",
+    "ema",
+    "compile",
+    "gather_features",
+    "sync_batchnorm",
+)  # under train, of the method's own step
+
+
+def build_engine(cfg: CfgNode) -> CrossModalEngine:
+    """Data, model, losses, optimizer and schedule of `cfg`, with the weights it asks for.
+
+    Raises:
+        ValueError, FileNotFoundError: a user's mistake.
+    """
+    use_gpu = torch.cuda.is_available()
+    resume = cfg.model.resume
+    if resume == "auto":
+        resume = str(newest_good(Path(cfg.data.save_dir).expanduser() / "model") or "")
+    datamanager = CrossModalDataManager(
+        root=unpacked(cfg.data.root),
+        sources=cfg.data.sources,
+        targets=cfg.data.targets or None,
+        height=cfg.data.height,
+        width=cfg.data.width,
+        transforms=cfg.data.transforms,
+        norm_mean=cfg.data.norm_mean,
+        norm_std=cfg.data.norm_std,
+        use_gpu=use_gpu,
+        split_id=cfg.data.split_id,
+        combineall=cfg.data.combineall,
+        batch_size_train=cfg.train.batch_size,
+        batch_size_test=cfg.test.batch_size,
+        workers=cfg.data.workers,
+        num_instances=cfg.sampler.num_instances,
+        batches_per_epoch=cfg.sampler.batches_per_epoch,
+        seed=cfg.train.seed,
+        skip_broken=cfg.data.skip_broken,
+        transforms_rgb=cfg.data.transforms_rgb,
+        transforms_ir=cfg.data.transforms_ir,
+        cache="none" if cfg.test.evaluate else cfg.data.cache,  # a test reads every image once anyway
+        cache_dir=cfg.data.cache_dir,
+    )
+    if datamanager.sampler.num_own_ids < 2 and not cfg.train.gather_features:
+        raise ValueError(
+            f"train.batch_size {cfg.train.batch_size} leaves each process one identity and the losses compare at least 2: "
+            "raise it, start fewer processes, or set train.gather_features True"
+        )
+    logger.info("an epoch is %d batches of %d images", len(datamanager.sampler), cfg.train.batch_size)
+    model = build_model(cfg, datamanager.num_train_pids, pretrained=not (cfg.model.load_weights or resume))
+    if cfg.model.load_weights:
+        path = fetch(cfg.model.load_weights) if is_remote(cfg.model.load_weights) else cfg.model.load_weights
+        kept = checkpoint.load_weights(model, path, cfg.model.allow_partial)
+        if kept:
+            logger.warning("%s lacks weights, which stay as they were: %s", cfg.model.load_weights, ", ".join(kept))
+    device = torch.device("cuda" if use_gpu else "cpu")
+    model = model.to(device)
+    if isinstance(model, DualResNet):
+        model = model.to(memory_format=torch.channels_last)
+        if cfg.train.sync_batchnorm and distributed.world_size() > 1:
+            model = synchronize(model, device)
+    layers = [name for name, _ in model.named_children()]
+    unknown = [name for name in cfg.train.new_layers if name not in layers]
+    if cfg.train.staged_lr and unknown:  # torchreid would train everything at the lower rate, and not say so
+        raise ValueError(f"train.new_layers: {cfg.model.name} has no {unknown[0]}, choose from {', '.join(layers)}")
+    optimizer = host.optim.build_optimizer(
+        model,
+        optim=cfg.train.optim,
+        lr=cfg.train.lr,
+        weight_decay=cfg.train.weight_decay,
+        momentum=cfg.sgd.momentum,
+        sgd_dampening=cfg.sgd.dampening,
+        sgd_nesterov=cfg.sgd.nesterov,
+        rmsprop_alpha=cfg.rmsprop.alpha,
+        adam_beta1=cfg.adam.beta1,
+        adam_beta2=cfg.adam.beta2,
+        staged_lr=cfg.train.staged_lr,
+        new_layers=cfg.train.new_layers,
+        base_lr_mult=cfg.train.base_lr_mult,
+    )
+    scheduler = build_lr_scheduler(
+        optimizer,
+        cfg.train.lr_scheduler,
+        cfg.train.stepsize,
+        cfg.train.gamma,
+        cfg.train.max_epoch,
+        cfg.train.warmup_epoch,
+    )
+    shared: dict[str, Any] = {
+        "scheduler": scheduler,
+        "use_gpu": use_gpu,
+        "testing": testing(cfg),
+        "about": about(cfg.model.name, model, datamanager) | {"config": cfg.dump()},
+        **run_options(cfg),
+    }
+    engine: CrossModalEngine
+    if cfg.loss.name == "mso":
+        criterion = None if cfg.test.evaluate else build_criterion(cfg)
+        engine = CrossModalEngine(datamanager, model, optimizer, criterion, **shared, **step_options(cfg))
+    else:
+        engine = BaselineEngine(
+            datamanager,
+            model,
+            optimizer,
+            loss=cfg.loss.name,
+            label_smooth=cfg.loss.softmax.label_smooth,
+            margin=cfg.loss.triplet.margin,
+            weight_t=cfg.loss.triplet.weight_t,
+            weight_x=cfg.loss.triplet.weight_x,
+            **shared,
+        )
+    if resume:
+        engine.resume(resume)
+    elif cfg.model.resume:
+        logger.info("no checkpoint in %s yet: starting at the beginning", cfg.data.save_dir)
+    return engine
+
+
+def check_model(cfg: CfgNode) -> None:
+    """Whether model and loss belong together.
+
+    Raises:
+        ValueError: an unknown model, or a loss that is not for it.
+    """
+    name, loss = cfg.model.name, cfg.loss.name
+    if name not in host.model_names():
+        near = difflib.get_close_matches(name, host.model_names(), n=3) or ["resnet50", "osnet_x1_0"]
+        raise ValueError(
+            f"model.name {name} is unknown: choose {', '.join(MODELS)}, or a model of torchreid's such as {', '.join(near)}, "
+            "or --import FILE.py, which registers yours"
+        )
+    if name in MODELS and loss != "mso":
+        raise ValueError(f"loss.name is {loss}: {name} is trained with loss.name mso, its parts weighed under loss.mso")
+    if name not in MODELS and loss == "mso":
+        raise ValueError(
+            f"loss.name is mso: {name} has one stream, choose dual_resnet50, or loss.name softmax or triplet"
+        )
+    ours = [key for key in STEP_KEYS if cfg.train[key] != config.defaults().train[key]]
+    if name not in MODELS and (ours or distributed.asked_for()):
+        what = f"train.{ours[0]}" if ours else "torchrun"
+        raise ValueError(f"{what} is not for {name}: torchreid's own engine makes its step, leave it out")
+    if name not in MODELS and cfg.test.feature != "bn":
+        raise ValueError(f"test.feature is {cfg.test.feature}: {name} has one feature, leave test.feature out")
+
+
+def build_model(cfg: CfgNode, num_classes: int, pretrained: bool = True) -> nn.Module:
+    """The model of `cfg`, ours or torchreid's own.
+
+    Args:
+        num_classes: training identities.
+        pretrained: False where the weights are about to be replaced, and need no download.
+
+    Raises:
+        FileNotFoundError: no pretrained weights, and no network.
+    """
+    pretrained = cfg.model.pretrained and pretrained
+    if cfg.model.name in MODELS:
+        return MODELS[cfg.model.name](
+            num_classes, loss=cfg.loss.name, pretrained=pretrained, last_stride=cfg.model.last_stride
+        )
+    try:
+        return host.models.build_model(cfg.model.name, num_classes, loss=cfg.loss.name, pretrained=pretrained)
+    except OSError as error:  # of urllib and of requests alike
+        raise FileNotFoundError(
+            f"the pretrained weights of {cfg.model.name} are not in {torch.hub.get_dir()}/checkpoints and cannot be downloaded "
+            f"({type(error).__name__}): put the file there, or set model.pretrained False"
+        ) from error
+
+
+def build_criterion(cfg: CfgNode) -> MSOLoss:
+    """The sum of the losses that `cfg` asks for."""
+    return MSOLoss(
+        weight_id=cfg.loss.mso.weight_id,
+        weight_wrt=cfg.loss.mso.weight_wrt,
+        weight_pef=cfg.loss.mso.weight_pef,
+        weight_cmcc=cfg.loss.mso.weight_cmcc,
+        weight_wrt_sq=cfg.loss.mso.weight_wrt_sq,
+        weight_tri=cfg.loss.mso.weight_tri,
+        weight_hctri=cfg.loss.mso.weight_hctri,
+        label_smooth=cfg.loss.softmax.label_smooth,
+        pef_entry=cfg.loss.pef.entry,
+        pef_weights=cfg.loss.pef.weights,
+        pef_normalize=cfg.loss.pef.normalize,
+        margin=cfg.loss.triplet.margin,
+        cmcc_form=cfg.loss.cmcc.form,
+        cmcc_normalize=cfg.loss.cmcc.normalize,
+        gather_features=cfg.train.gather_features,
+        own={name: cfg.loss.mso.get(f"weight_{name}", 0.0) for name in LOSSES},
+    )
+
+
+def testing(cfg: CfgNode) -> Testing:
+    """How `cfg` wants the model scored."""
+    return Testing(
+        query=cfg.test.query,
+        sampling=cfg.test.sampling,
+        feature=cfg.test.feature,
+        flip=cfg.test.flip,
+        rerank=Rerank(*cfg.test.rerank_settings) if cfg.test.rerank else None,
+    )
+
+
+def run_options(cfg: CfgNode) -> dict:
+    """How `cfg` wants the run kept and guarded: what a ResumableEngine takes."""
+    return {
+        "target_loss": cfg.train.target_loss,
+        "checkpoint_freq": cfg.train.checkpoint_freq,
+        "keep_checkpoints": cfg.train.keep_checkpoints,
+        "max_skipped": cfg.train.max_skipped if cfg.train.on_nonfinite == "skip" else 0,
+    }
+
+
+def step_options(cfg: CfgNode) -> dict:
+    """How `cfg` wants a step of the method's made."""
+    return {
+        "amp": cfg.train.amp,
+        "accumulate": cfg.train.accumulate,
+        "ema": cfg.train.ema,
+        "compiled": cfg.train.compile,
+    }
+
+
+def about(name: str, model: nn.Module, datamanager: CrossModalDataManager) -> dict:
+    """What a checkpoint says of itself: enough to use the model with nothing but the file."""
+    facts = {"name": name, "num_classes": datamanager.num_train_pids}
+    return {
+        "model": facts | ({"last_stride": model.last_stride} if isinstance(model, DualResNet) else {}),
+        "images": {
+            "height": datamanager.height,
+            "width": datamanager.width,
+            "norm_mean": datamanager.transforms.mean.flatten().tolist(),
+            "norm_std": datamanager.transforms.std.flatten().tolist(),
+        },
+        "versions": versions(),
+    }
