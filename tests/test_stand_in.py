@@ -140,6 +140,7 @@ def test_mistakes_in_the_plugins_own_flags(capsys, words, message):
     assert message in capsys.readouterr().err.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_a_run_on_one_modality_is_the_same_with_and_without_the_plugin(market_root, tmp_path, checkout):
     sampler = (
         "loss.name triplet sampler.train_sampler RandomIdentitySampler loss.triplet.weight_x 1.0 train.batch_size 8"

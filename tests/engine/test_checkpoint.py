@@ -195,3 +195,28 @@ def test_a_text_is_no_checkpoint(tmp_path):
     with pytest.raises(ValueError, match="README.md is no checkpoint of weights: give a file such as") as error:
         checkpoint.load(tmp_path / "README.md")
     assert "\n" not in str(error.value)
+
+
+def test_an_error_of_torchs_own_stays_what_it_is(tmp_path, monkeypatch):
+    def broken(state, file):
+        raise RuntimeError("of its own")
+
+    monkeypatch.setattr(torch, "save", broken)
+    with pytest.raises(RuntimeError, match="of its own"):
+        checkpoint.save({"epoch": 1}, tmp_path / "a")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_list_is_no_checkpoint(tmp_path):
+    torch.save([1, 2], tmp_path / "a")
+    with pytest.raises(ValueError, match="a is no checkpoint: expected a dict of weights, got list"):
+        checkpoint.load(tmp_path / "a")
+
+
+def test_a_damaged_tensor_is_noticed_without_a_checksum_beside_it(tmp_path):
+    torch.save({"weights": torch.full((100,), 0.75)}, tmp_path / "a")
+    data = (tmp_path / "a").read_bytes()
+    place = data.index(torch.full((100,), 0.75).numpy().tobytes())
+    (tmp_path / "a").write_bytes(data[:place] + b"\x01" + data[place + 1 :])
+    with pytest.raises(ValueError, match="a is damaged or no checkpoint .the checksum of .* is wrong"):
+        checkpoint.load(tmp_path / "a")

@@ -179,3 +179,13 @@ def test_both_modalities_are_needed():
     data = TestFeatures(**(good() | {"modalities": np.zeros(4, int)}))
     with pytest.raises(ValueError, match=r"modalities: no ir image \(1\) among the 4 rows"):
         data.of(IR)
+
+
+def test_a_member_that_is_no_array(tmp_path):
+    columns = good()
+    del columns["pids"]
+    path = write(tmp_path / "f.npz", **columns)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("pids", b"5 5 6 6")
+    with pytest.raises(ValueError, match="pids is not an array: write the file with numpy.savez"):
+        load_features(path)

@@ -102,3 +102,22 @@ def test_a_damaged_file_is_an_error_or_another_value(tmp_path, compressed):
             num_errors += 1
             assert "\n" not in str(error)
     assert num_errors > 100
+
+
+def test_bytes_left_over_are_damage(tmp_path):
+    savemat(tmp_path / "f.mat", {"a": np.ones((1, 1))})
+    with open(tmp_path / "f.mat", "ab") as file:
+        file.write(b"\0\0\0")
+    with pytest.raises(ValueError, match="it is damaged: 3 bytes in place of an element"):
+        read_variable(tmp_path / "f.mat", "b")
+
+
+def test_a_cell_may_be_stored_as_nothing(tmp_path):
+    def element(kind, content):
+        return struct.pack("<II", kind, len(content)) + content + bytes(-len(content) % 8)
+
+    parts = (6, struct.pack("<II", 1, 0)), (5, struct.pack("<ii", 1, 1)), (1, b"c"), (14, b"")
+    variable = element(14, b"".join(element(*part) for part in parts))
+    (tmp_path / "f.mat").write_bytes(bytes(124) + b"\x00\x01IM" + variable)
+    found = read_variable(tmp_path / "f.mat", "c")
+    assert found.shape == (1, 1) and found[0, 0].shape == (0, 0)

@@ -6,6 +6,7 @@ from scipy.io import loadmat, savemat
 
 from torchreid_rgbir.metrics import TestFeatures, sysu_mm01
 from torchreid_rgbir.metrics.galleries import draw_agw
+from torchreid_rgbir.metrics.permutations import read_permutations
 from torchreid_rgbir.modality import IR, RGB
 
 OFFICIAL = Path(__file__).parents[3] / "shared" / "data" / "sysu_mm01_protocol"
@@ -164,6 +165,8 @@ def test_permutations_from_a_file(tmp_path, naive):
     savemat(tmp_path / "rand_perm_cam.mat", {"rand_perm_cam": permutations})
     assert sysu_mm01.report(data, tmp_path / "rand_perm_cam.mat") == sysu_mm01.report(data, permutations)
     assert sysu_mm01.report(data, str(tmp_path / "rand_perm_cam.mat")) == sysu_mm01.report(data, permutations)
+    tables = read_permutations(tmp_path / "rand_perm_cam.mat")
+    assert sysu_mm01.report(data, tables) == sysu_mm01.report(data, permutations)
 
 
 def test_no_valid_query_is_an_error_and_names_the_setting():
