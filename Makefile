@@ -40,5 +40,9 @@ $(VENV)/.ready: setup.py
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
 	touch $@
 
+# Some hours on two cores: figures of docs/results.md; finished runs are kept.
+results: $(VENV)/.ready
+	OMP_NUM_THREADS=1 $(PYTHON) -m torchreid_rgbir ablation --out log/ablation
+
 clean:
 	rm -rf $(VENV) log build dist *.egg-info .coverage

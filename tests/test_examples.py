@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 
 from tests import tiny
+from torchreid_rgbir import ablation as ablation_module
 from torchreid_rgbir import cli, config, host
+from torchreid_rgbir import compare as compare_module
 from torchreid_rgbir import quickstart as quickstart_module
 from torchreid_rgbir.commands import benchmark
 from torchreid_rgbir.commands import export as commands_export
+from torchreid_rgbir.compare import configure
 from torchreid_rgbir.data import SYSUMM01, synthetic
 from torchreid_rgbir.data.synthetic import synthesize
 from torchreid_rgbir.metrics import TestFeatures, save_features
@@ -167,6 +170,34 @@ def test_many_runs(there, name, monkeypatch, capsys):
     captured = capsys.readouterr()
     assert {"splits": "mean of 10 splits", "compare": "| osnet_x1_0:softmax |"}[name] in captured.out
     assert {"splits": "split 10 of 10", "compare": "run 12 of 12: osnet_x1_0:softmax, seed 3"}[name] in captured.err
+
+
+def test_ablation(there, monkeypatch, capsys):
+    """As above; the data it draws are the quick start's, fewer."""
+    results, made = json.loads((there / "log/mso/results.json").read_text()), []
+    monkeypatch.setattr(compare_module, "kept_run", lambda cfg, folder: made.append(cfg) or dict(results))
+    monkeypatch.setattr(ablation_module, "NUM_IDS", 20)
+    assert example("ablation") == 0
+    assert len(made) == 15 and {cfg.train.seed for cfg in made} == {1, 2, 3}
+    assert sorted({tuple(weight for weight, value in cfg.loss.mso.items() if value) for cfg in made}) == sorted(
+        ("weight_id", *parts)
+        for parts in (
+            (),
+            ("weight_wrt",),
+            ("weight_wrt", "weight_cmcc"),
+            ("weight_wrt", "weight_pef"),
+            ("weight_wrt", "weight_pef", "weight_cmcc"),
+        )
+    )
+    assert "mAP against id [95 %]" in capsys.readouterr().out
+    assert (there / "log/ablation/ablation.md").is_file() and (there / "log/ablation/ablation.png").is_file()
+
+
+def test_every_question_of_the_ablation_can_be_asked():
+    cfg = config.load("ablation")
+    for _, methods in ablation_module.QUESTIONS.values():
+        configured = [configure(cfg, method) for method in methods]
+        assert len({own.dump() for own in configured}) == len(methods)
 
 
 def test_benchmark(there, monkeypatch, capsys):

@@ -11,28 +11,42 @@ from torchreid_rgbir.quickstart import DATASET, IMAGES_PER_CAMERA, NUM_IDS
 from torchreid_rgbir.visual.comparison import draw_comparison
 
 _CMCC, _PLAIN = "id+wrt+cmcc", "data.transforms [random_flip]"
-PATENT_SCHEDULE = "train.lr 0.005 train.lr_scheduler warmup_multi_step train.warmup_epoch 10"
 
-# Question: the method that the others are compared with, and the others.
-QUESTIONS: dict[str, tuple[str, ...]] = {
-    "What each part adds": ("id", "id+wrt", "id+wrt+cmcc", "id+wrt+pef", "mso"),
-    "torchreid's own models": ("mso", "resnet18:softmax", "resnet18:triplet", "osnet_x0_25:softmax"),
-    "Form of the contrastive-center loss": (
-        "id+wrt",
-        _CMCC,
-        f"{_CMCC} loss.cmcc.normalize False",
-        f"{_CMCC} loss.cmcc.form ratio",
-        f"{_CMCC} loss.cmcc.form ratio loss.cmcc.normalize False",
+# Name: what is asked, and the methods (`compare.configure`), of which the first is what the others are compared with.
+QUESTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "parts": ("What each part adds", ("id", "id+wrt", _CMCC, "id+wrt+pef", "mso")),
+    "baselines": (
+        "torchreid's own models",
+        ("mso", "resnet18:softmax", "resnet18:triplet", "osnet_x0_25:softmax"),
     ),
-    "Entry and scale of the perceptual edge loss": (
-        _CMCC,
-        "mso",
-        "mso loss.pef.entry conv2",
-        "mso loss.pef.normalize False",
-        "mso loss.pef.entry conv2 loss.pef.normalize False",
+    "cmcc": (
+        "Form and scale of the contrastive-center loss",
+        (
+            "id+wrt",
+            _CMCC,
+            f"{_CMCC} loss.cmcc.normalize False",
+            f"{_CMCC} loss.cmcc.form ratio",
+            f"{_CMCC} loss.cmcc.form ratio loss.cmcc.normalize False",
+        ),
     ),
-    "Without grey-channel augmentation": (f"id {_PLAIN}", f"id+wrt {_PLAIN}", f"{_CMCC} {_PLAIN}", f"mso {_PLAIN}"),
-    "The patent's learning rate and schedule": ("mso", f"mso {PATENT_SCHEDULE}"),
+    "pef": (
+        "Entry and scale of the perceptual edge loss",
+        (
+            _CMCC,
+            "mso",
+            "mso loss.pef.entry conv2",
+            "mso loss.pef.normalize False",
+            "mso loss.pef.entry conv2 loss.pef.normalize False",
+        ),
+    ),
+    "augmentation": (
+        "Without grey-channel augmentation",
+        (f"id {_PLAIN}", f"id+wrt {_PLAIN}", f"{_CMCC} {_PLAIN}", f"mso {_PLAIN}"),
+    ),
+    "schedule": (
+        "The patent's learning rate and schedule",
+        ("mso", "mso train.lr 0.005 train.lr_scheduler warmup_multi_step train.warmup_epoch 10"),
+    ),
 }
 
 
@@ -40,32 +54,29 @@ def ablation(out: Path, seeds: Sequence[int], questions: Sequence[str] = tuple(Q
     """Trains and scores every method of the questions with every seed; finished runs are kept.
 
     Args:
-        out: folder of data/, runs/, and of what is returned, as ablation.md, with its pictures.
+        out: folder of data/, runs/, and of what is returned, as ablation.md, with its picture.
         seeds: of the runs; the data is the quick start's, always the same.
-        questions: of `QUESTIONS`.
+        questions: names in `QUESTIONS`.
 
     Returns:
         A table for each question, as Markdown.
 
     Raises:
-        ValueError: an unknown question, or a seed named twice.
-        OSError: `out` cannot be written.
+        ValueError: a seed named twice, or none.
+        OSError: `out` cannot be written, or its data/ holds something else.
     """
-    unknown = [question for question in questions if question not in QUESTIONS]
-    if unknown:
-        raise ValueError(f"question {unknown[0]!r} is unknown: choose from {', '.join(QUESTIONS)}")
     data = out / "data/SYSU-MM01"
     if not is_written(DATASET, data, NUM_IDS, IMAGES_PER_CAMERA):
         synthesize(DATASET, data, NUM_IDS, IMAGES_PER_CAMERA)
     cfg = config.load("ablation")
     cfg.data.root = str(data)
-    methods = list(dict.fromkeys(method for question in questions for method in QUESTIONS[question]))
-    found = compare(cfg, methods, seeds, out / "runs")
+    methods = dict.fromkeys(method for name in questions for method in QUESTIONS[name][1])
+    found = compare(cfg, list(methods), seeds, out / "runs")
     sections = []
-    for question in questions:
-        rows = [row for row in found["methods"] if row["method"] in QUESTIONS[question]]
-        part = against(found | {"methods": rows}, QUESTIONS[question][0])
-        sections.append(f"## {question}\n\n{markdown(part)}")
+    for name in questions:
+        title, asked = QUESTIONS[name]
+        rows = [row for row in found["methods"] if row["method"] in asked]
+        sections.append(f"## {title}\n\n{markdown(against(found | {'methods': rows}, asked[0]))}")
     draw_comparison(found, out / "ablation.png")
     text = "\n".join(sections)
     report.write_text(out / "ablation.md", text)

@@ -25,6 +25,7 @@ COMMANDS = {
     "test": "test a trained model (train with test.evaluate True)",
     "splits": "train and test on RegDB's ten splits, resuming where it stopped; report their mean",
     "compare": "train and score several methods, torchreid's own among them, under one protocol; one table",
+    "ablation": "ask what each part of the method brings, on synthetic people, with many seeds",
     "evaluate": "score features extracted by any model under a data set's protocol",
     "published": "compare a results.json with published numbers: within, below or above, and by how much",
     "extract": "features of your own images",
