@@ -139,3 +139,21 @@ def test_unknown_names():
         MSOLoss(weight_pef=0, cmcc_form="margin")
     with pytest.raises(ValueError, match="entry 'pixels'"):
         MSOLoss(pef_entry="pixels", pef_weights="random")
+
+
+def test_the_batch_of_all_processes_is_compared(monkeypatch):
+    """Two processes: the other one's features are these, negated, of other identities."""
+    monkeypatch.setattr("torchreid_rgbir.losses.mso.world_size", lambda: 2)
+
+    def gather(rows):  # RGB half first, in each half the processes in order
+        (rgb, ir), (rgb2, ir2) = rows.chunk(2), (rows + 10 if rows.dim() == 1 else -rows).chunk(2)
+        return torch.cat([rgb, rgb2, ir, ir2])
+
+    monkeypatch.setattr("torchreid_rgbir.losses.mso.gather_batch", gather)
+    b = batch()
+    found = MSOLoss(weight_pef=0, gather_features=True)(**b)
+    features, pids = gather(b["features"]), gather(b["pids"])
+    torch.testing.assert_close(found["loss_wrt"], WeightedTripletLoss()(features, pids))
+    torch.testing.assert_close(found["loss_cmcc"], ContrastiveCenterLoss("soft_margin", True)(features, 4))
+    torch.testing.assert_close(found["loss_id"], F.cross_entropy(b["logits"], b["pids"]))  # of its own images alone
+    assert found["loss_wrt"] != MSOLoss(weight_pef=0)(**b)["loss_wrt"]
