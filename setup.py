@@ -39,6 +39,7 @@ setup(
         "scipy>=1.11",
         "Pillow>=10",
         "tqdm",
+        "shtab>=1.7",
         # torchreid on PyPI declares nothing: the rest is what `import torchreid` and its downloads need.
         "gdown",
         "opencv-python-headless",

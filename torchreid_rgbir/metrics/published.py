@@ -64,7 +64,7 @@ ROWS = (
     Row("DEEN", "llcm", V2N, _mean(69.21, 55.52), LLCM, flip=True),
 )
 
-# Queries and gallery images of a setting that has published ones (protocols: docs/protocols.md). LLCM's authors give none that add up.
+# Queries and gallery images of a setting that has published ones (protocols: docs/protocols.md). We know of none for LLCM.
 COUNTS = {
     ("sysu_mm01", "all-search, single-shot"): (3803, 301),
     ("sysu_mm01", "all-search, multi-shot"): (3803, 3010),
