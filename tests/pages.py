@@ -73,7 +73,7 @@ def commands(text: str) -> list[tuple[list[str], str]]:
     found = []
     lines = iter(text.replace("\\\n", " ").splitlines())
     for line in lines:
-        words = shlex.split(line, comments=True)
+        words = [word for word in shlex.split(line, comments=True) if word != "&&"]
         if not words:
             continue
         given = ""

@@ -18,8 +18,9 @@ from torchreid_rgbir import quickstart as quickstart_module
 from torchreid_rgbir.commands import benchmark
 from torchreid_rgbir.commands import export as commands_export
 from torchreid_rgbir.compare import configure
-from torchreid_rgbir.data import SYSUMM01, synthetic
+from torchreid_rgbir.data import SYSUMM01
 from torchreid_rgbir.data.synthetic import synthesize
+from torchreid_rgbir.data.synthetic_pictures import PRESETS
 from torchreid_rgbir.metrics import TestFeatures, save_features
 from torchreid_rgbir.models import MODELS
 
@@ -146,7 +147,8 @@ def test_doctor(there, capsys):
 
 
 def test_synthesize(there, monkeypatch):
-    monkeypatch.setattr(synthetic, "render", lambda *words: np.zeros((128, 64, 3), np.uint8))
+    black = PRESETS["standard"]._replace(render=lambda *words: np.zeros((128, 64, 3), np.uint8))
+    monkeypatch.setitem(PRESETS, "standard", black)
     assert example("synthesize") == 0
     assert example("synthesize") == 2  # it is there
 

@@ -21,8 +21,9 @@ from tests.layouts import python
 from tests.pages import PAGES, REPOSITORY, Block, blocks_of, commands, prose_of, text_of
 from torchreid_rgbir import cli, config, host
 from torchreid_rgbir.commands import synthesize as synthesize_command
-from torchreid_rgbir.data import SYSUMM01, synthetic
+from torchreid_rgbir.data import SYSUMM01
 from torchreid_rgbir.data.synthetic import synthesize
+from torchreid_rgbir.data.synthetic_pictures import PRESETS
 from torchreid_rgbir.models import MODELS
 
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
@@ -190,10 +191,10 @@ def small(monkeypatch):
     def noise(seed, pid, camera, number, size):
         return np.random.default_rng([seed, pid, number]).integers(0, 256, (8, 4, 3), dtype=np.uint8)
 
-    def write(layout, out, ids, images, seed, workers):
+    def write(layout, out, ids, images, seed, workers, preset):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(synthetic, "render", noise)
-            return synthesize(layout, out, min(ids, 150), min(images, 2), seed, workers=1)
+            patch.setitem(PRESETS, preset, PRESETS[preset]._replace(render=noise))
+            return synthesize(layout, out, min(ids, 150), min(images, 2), seed, workers=1, preset=preset)
 
     monkeypatch.setattr(synthesize_command, "synthesize", write)
 
