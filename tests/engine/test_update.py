@@ -166,6 +166,8 @@ def test_precision_falls_back_with_a_warning(caplog, monkeypatch):
 
 @pytest.mark.parametrize("amp", ["bf16", "fp16"])
 def test_mixed_precision_trains_and_stays_finite(device, tiny_cfg, amp):
+    if (amp, device.type) == ("fp16", "cpu"):
+        pytest.skip("a CPU computes in bf16 instead")
     words = ["train.amp", amp, "data.transforms", "[]", "sampler.batches_per_epoch", "6", "train.lr", "0.001"]
     engine = build_engine(config.override(tiny_cfg, words))
     seen = set()
