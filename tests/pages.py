@@ -80,5 +80,6 @@ def commands(text: str) -> list[tuple[list[str], str]]:
         if "<<" in line:
             end = words.pop().removeprefix("<<")
             given = "".join(f"{text}\n" for text in iter(lambda: next(lines), end))
-        found.append((words[: words.index("|")] if "|" in words else words, given))
+        ends = [i for i, word in enumerate(words) if word == "|" or (word == ">" and words[0] != "cat")]
+        found.append((words[: ends[0]] if ends else words, given))
     return found

@@ -97,9 +97,9 @@ def test_what_is_not_run_is_at_least_right(block: Block):
             continue
         name, *flags = flags
         parser = argparse.ArgumentParser()
-        importlib.import_module(f"torchreid_rgbir.commands.{name}").add_arguments(parser)
+        cli.describe(parser, importlib.import_module(f"torchreid_rgbir.commands.{name}"))
         args = parser.parse_args(flags)
-        if getattr(args, "config_file", ""):
+        if getattr(args, "config_file", "") and not args.config_file.startswith("log/"):  # a run leaves it there
             config.override(config.load(args.config_file), args.opts)
 
 

@@ -1,10 +1,10 @@
 """What the perceptual edge loss sees of an image: its edges, Layer0's response, and how far apart VGG-16 finds the two, stage by stage."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
 from PIL import Image
 from torch import Tensor
 
@@ -16,6 +16,9 @@ from torchreid_rgbir.modality import NAMES
 from torchreid_rgbir.models import DualResNet
 from torchreid_rgbir.visual.figure import WIDTH, as_image, new_figure
 from torchreid_rgbir.visual.samples import Samples
+
+if TYPE_CHECKING:  # of the extra, which figure.py asks for
+    from matplotlib.axes import Axes
 
 
 @torch.no_grad()
@@ -71,7 +74,7 @@ def draw_stages(models: Mapping[str, DualResNet], groups: Sequence[Samples], vgg
     return as_image(figure)
 
 
-def _draw_distances(axes: Axes, models: Sequence[Tensor], longest: float) -> None:
+def _draw_distances(axes: "Axes", models: Sequence[Tensor], longest: float) -> None:
     """A bar for each stage and model, the last model's blue; below them the sums over the stages, which are the image's loss."""
     height = 0.8 / len(models)
     for number, distances in enumerate(models):
