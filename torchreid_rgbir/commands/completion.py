@@ -6,7 +6,7 @@ fish: write it to ~/.config/fish/completions/torchreid-rgbir.fish"""
 
 import argparse
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import shtab
 
@@ -41,7 +41,7 @@ def whole() -> argparse.ArgumentParser:
 
 def _offer(parser: argparse.ArgumentParser) -> None:
     """Names where names are wanted, files where any other text is."""
-    names = {
+    names: dict[str, Iterable[str]] = {
         "sources": DATASETS,
         "targets": DATASETS,
         "dataset": DATASETS,
