@@ -111,9 +111,17 @@ def progress(
         leave=False,
         unit=unit,
         initial=done,
-        dynamic_ncols=True,
+        ncols=_columns(),
         disable=None if wanted else True,  # None: hidden unless standard error is a terminal
     )
+
+
+def _columns() -> int | None:
+    try:
+        # 0: a terminal that does not know, where tqdm would draw nothing.
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except (OSError, ValueError):
+        return None
 
 
 def paint(text: str, style: int, stream: TextIO | Any) -> str:
