@@ -17,7 +17,9 @@ from torchreid_rgbir.models import MODELS
 from torchreid_rgbir.train import train
 
 SHIPPED = sorted(config._shipped())
-RECIPES = [path for path in SHIPPED if path.stem != "quickstart" and not path.stem.startswith("torchreid")]
+RECIPES = [
+    path for path in SHIPPED if path.stem not in ("quickstart", "ablation") and not path.stem.startswith("torchreid")
+]
 PAGE = Path(__file__).parents[1] / "docs" / "recipes.md"
 PARTS = {
     "agw": {"loss_id", "loss_wrt"},

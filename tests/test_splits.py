@@ -54,11 +54,11 @@ def test_two_splits_and_their_mean(regdb_cfg, tmp_path, capsys):
     rows = [line.split(" | ")[0] for line in table.splitlines()[4:]]
     names = ["mean of 2 splits", "split 1", "split 2"]
     assert rows == [f"| {way}, {name}" for name in names for way in ("thermal->visible", "visible->thermal")]
-    printed = capsys.readouterr().out
+    printed = "".join(capsys.readouterr())
     assert printed.count("thermal->visible, mean of 2 splits") == 1 and "split 1 is done" not in printed
 
     assert main(argv) == 0
-    printed = capsys.readouterr().out
+    printed = "".join(capsys.readouterr())
     assert "split 1 is done" in printed and "split 2 is done" in printed and "Start training" not in printed
     assert json.loads((run / "results.json").read_text()) == both
 

@@ -126,7 +126,10 @@ def _columns() -> int | None:
 
 def paint(text: str, style: int, stream: TextIO | Any) -> str:
     """The text in a colour or in bold, where `stream` is a terminal that shows such and NO_COLOR is not set (https://no-color.org)."""
-    coloured = stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    is_terminal = getattr(
+        stream, "isatty", None
+    )  # torchreid's Logger, which scripts/main.py puts in place of standard output, has none
+    coloured = is_terminal and is_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     return f"\033[{style}m{text}\033[0m" if coloured else text
 
 

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import time
 from contextlib import redirect_stderr, redirect_stdout
 from multiprocessing.connection import Connection
@@ -50,6 +51,7 @@ def finish(process, seconds=30):
 
 
 def _run(words, output, phases):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, pytest perhaps, ignore it
     torch.set_num_threads(1)  # a hundred short processes gain nothing from more
     MODELS["dual_resnet18"] = tiny.tiny_resnet
     if phases is not None:
