@@ -54,12 +54,13 @@ def test_two_splits_and_their_mean(regdb_cfg, tmp_path, capsys):
     rows = [line.split(" | ")[0] for line in table.splitlines()[4:]]
     names = ["mean of 2 splits", "split 1", "split 2"]
     assert rows == [f"| {way}, {name}" for name in names for way in ("thermal->visible", "visible->thermal")]
-    printed = capsys.readouterr().out
-    assert printed.count("thermal->visible, mean of 2 splits") == 1 and "split 1 is done" not in printed
+    printed, told = capsys.readouterr()
+    assert printed.count("thermal->visible, mean of 2 splits") == 1 and "split 1 is done" not in told
 
     assert main(argv) == 0
-    printed = capsys.readouterr().out
-    assert "split 1 is done" in printed and "split 2 is done" in printed and "Start training" not in printed
+    printed, told = capsys.readouterr()
+    assert "split 1 is done" in told and "split 2 is done" in told and "Start training" not in printed + told
+    assert printed.startswith("regdb: ")
     assert json.loads((run / "results.json").read_text()) == both
 
 
@@ -97,7 +98,7 @@ def test_a_split_that_lacks_only_its_results_is_only_tested(regdb_cfg, tmp_path,
     capsys.readouterr()
     again = run_splits(regdb_cfg, 1)
     assert again["settings"] == first["settings"] and again["checkpoint"] == first["checkpoint"]
-    assert "Start training" not in capsys.readouterr().out
+    assert "Start training" not in "".join(capsys.readouterr())
     names = sorted(path.name for path in (split / "model").iterdir())
     assert names == ["SHA256SUMS", "model-best.pth.tar", "model.pth.tar-1"]
     assert run_splits(regdb_cfg, 1) == again
