@@ -39,7 +39,7 @@ setup(
         "scipy>=1.11",
         "Pillow>=10",
         "tqdm",
-        "shtab>=1.7",
+        "shtab>=1.13",
         # torchreid on PyPI declares nothing: the rest is what `import torchreid` and its downloads need.
         "gdown",
         "opencv-python-headless",

@@ -19,7 +19,7 @@ SECONDS = 60  # at most, on a machine that has other things to do
 
 def slow(function):
     def slowly(*args, **kwargs):
-        time.sleep(0.05)
+        time.sleep(0.5)
         return function(*args, **kwargs)
 
     return slowly

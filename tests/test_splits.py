@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from torchreid_rgbir import config
-from torchreid_rgbir.build import build_engine
 from torchreid_rgbir.cli import main
 from torchreid_rgbir.data.synthetic import synthesize
 from torchreid_rgbir.engine import CrossModalEngine
 from torchreid_rgbir.splits import mean_over_splits, run_splits
+from torchreid_rgbir.train import build_engine
 
 
 @pytest.fixture
@@ -54,12 +54,13 @@ def test_two_splits_and_their_mean(regdb_cfg, tmp_path, capsys):
     rows = [line.split(" | ")[0] for line in table.splitlines()[4:]]
     names = ["mean of 2 splits", "split 1", "split 2"]
     assert rows == [f"| {way}, {name}" for name in names for way in ("thermal->visible", "visible->thermal")]
-    printed = "".join(capsys.readouterr())
-    assert printed.count("thermal->visible, mean of 2 splits") == 1 and "split 1 is done" not in printed
+    printed, told = capsys.readouterr()
+    assert printed.count("thermal->visible, mean of 2 splits") == 1 and "split 1 is done" not in told
 
     assert main(argv) == 0
-    printed = "".join(capsys.readouterr())
-    assert "split 1 is done" in printed and "split 2 is done" in printed and "Start training" not in printed
+    printed, told = capsys.readouterr()
+    assert "split 1 is done" in told and "split 2 is done" in told and "Start training" not in printed + told
+    assert printed.startswith("regdb: ")
     assert json.loads((run / "results.json").read_text()) == both
 
 
@@ -97,7 +98,7 @@ def test_a_split_that_lacks_only_its_results_is_only_tested(regdb_cfg, tmp_path,
     capsys.readouterr()
     again = run_splits(regdb_cfg, 1)
     assert again["settings"] == first["settings"] and again["checkpoint"] == first["checkpoint"]
-    assert "Start training" not in capsys.readouterr().out
+    assert "Start training" not in "".join(capsys.readouterr())
     names = sorted(path.name for path in (split / "model").iterdir())
     assert names == ["SHA256SUMS", "model-best.pth.tar", "model.pth.tar-1"]
     assert run_splits(regdb_cfg, 1) == again

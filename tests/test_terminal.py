@@ -2,6 +2,9 @@
 
 import io
 import logging
+import os
+import pty
+import subprocess
 import sys
 
 import pytest
@@ -33,6 +36,17 @@ def test_a_bar_has_rate_and_time_left_on_a_terminal(monkeypatch):
     shown = screen.getvalue()
     assert "drawing:   0%" in shown and "/3 [" in shown and "<" in shown and "image/s]" in shown
     assert shown.split("\r")[-1].strip() == ""  # it goes when it is full
+
+
+def test_a_terminal_that_does_not_know_its_size_has_bars_too():
+    """As `script` and some consoles give one."""
+    ours, theirs = pty.openpty()
+    program = (
+        "from torchreid_rgbir.terminal import progress\nfor _ in progress(range(3), 'drawing', unit='image'): pass"
+    )
+    assert subprocess.run([sys.executable, "-c", program], stdout=theirs, stderr=theirs).returncode == 0
+    shown = os.read(ours, 10000).decode()
+    assert "drawing:   0%" in shown and "image/s]" in shown
 
 
 def test_no_bar_in_a_pipe_in_a_quiet_command_or_where_none_is_wanted(monkeypatch):

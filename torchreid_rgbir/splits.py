@@ -64,5 +64,5 @@ def _run(cfg: CfgNode, split: int, folder: Path) -> dict:
     cfg = cfg.clone()
     cfg.data.split_id = split - 1
     if (folder / "results.json").is_file():
-        print(f"split {split} is done: {folder / 'results.json'}")
+        logger.info("split %d is done: %s", split, folder / "results.json")
     return kept_run(cfg, folder)

@@ -104,6 +104,7 @@ def progress(
         shown: False for none at all.
     """
     wanted = shown and not is_quiet()
+    columns, lines = _size()
     return tqdm(
         items,
         text,
@@ -111,17 +112,19 @@ def progress(
         leave=False,
         unit=unit,
         initial=done,
-        ncols=_columns(),
+        ncols=columns,
+        nrows=lines,
         disable=None if wanted else True,  # None: hidden unless standard error is a terminal
     )
 
 
-def _columns() -> int | None:
+def _size() -> tuple[int | None, int | None]:
+    """Columns and lines of standard error; a terminal that says 0 does not know, and tqdm would draw nothing there."""
     try:
-        # 0: a terminal that does not know, where tqdm would draw nothing.
-        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+        columns, lines = os.get_terminal_size(sys.stderr.fileno())
     except (OSError, ValueError):
-        return None
+        return None, None
+    return columns or 80, lines or 24
 
 
 def paint(text: str, style: int, stream: TextIO | Any) -> str:
