@@ -127,12 +127,15 @@ def _build(path: Path, impaths: Sequence[str], height: int, width: int, workers:
     if size > free:
         raise OSError(f"{size / 1e9:.1f} GB needed, {free / 1e9:.1f} GB free")
     beside = path.with_name(f".{path.name}.{os.getpid()}.writing")
-    # A generator of its own: a run that builds the cache must not begin with other weights than one that finds it.
-    loader = DataLoader(
-        _Decoded(impaths, Decode(height, width)), batch_size=64, num_workers=workers, generator=torch.Generator()
-    )
+    loader = DataLoader(_Decoded(impaths, Decode(height, width)), batch_size=64, num_workers=workers)
     try:
-        with open(beside, "wb") as file, progress(None, "decoding images", len(impaths), unit="image") as bar:
+        with (
+            torch.random.fork_rng(
+                devices=[]
+            ),  # a run that builds the cache begins with the weights of one that finds it
+            open(beside, "wb") as file,
+            progress(None, "decoding images", len(impaths), unit="image") as bar,
+        ):
             for images in loader:
                 file.write(memoryview(images.numpy()))
                 bar.update(len(images))
