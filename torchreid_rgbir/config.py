@@ -52,12 +52,13 @@ def override(cfg: CN, overrides: Sequence[str]) -> CN:
     Raises:
         ValueError: an unknown key, a value of the wrong type, a word without its partner.
 
-    >>> cfg = override(defaults(), ["train.lr", "0.01", "data.sources", "regdb"])
-    >>> cfg.train.lr, cfg.data.sources
-    (0.01, ['regdb'])
-    >>> override(cfg, ["train.lrate", "0.1"])
-    Traceback (most recent call last):
-    ValueError: unknown configuration key train.lrate, did you mean train.lr?
+    Examples:
+        >>> cfg = override(defaults(), ["train.lr", "0.01", "data.sources", "regdb"])
+        >>> cfg.train.lr, cfg.data.sources
+        (0.01, ['regdb'])
+        >>> override(cfg, ["train.lrate", "0.1"])
+        Traceback (most recent call last):
+        ValueError: unknown configuration key train.lrate, did you mean train.lr?
     """
     if len(overrides) % 2:
         raise ValueError(f"configuration overrides come in pairs KEY VALUE, got {' '.join(overrides)}")

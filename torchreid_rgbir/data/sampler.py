@@ -34,12 +34,13 @@ class CrossModalSampler(Sampler[list[int]]):
     Raises:
         ValueError: P x 2K is not the batch size, P is under 2 or does not divide, or fewer than P identities have both modalities.
 
-    >>> pids, modalities = [7, 7, 8, 8, 9, 9], [RGB, IR, RGB, IR, RGB, IR]
-    >>> [batch] = CrossModalSampler(pids, modalities, batch_size=4, num_instances=1, batches_per_epoch=1)
-    >>> [NAMES[modalities[i]] for i in batch]
-    ['rgb', 'rgb', 'ir', 'ir']
-    >>> [pids[i] for i in batch[:2]] == [pids[i] for i in batch[2:]]
-    True
+    Examples:
+        >>> pids, modalities = [7, 7, 8, 8, 9, 9], [RGB, IR, RGB, IR, RGB, IR]
+        >>> [batch] = CrossModalSampler(pids, modalities, batch_size=4, num_instances=1, batches_per_epoch=1)
+        >>> [NAMES[modalities[i]] for i in batch]
+        ['rgb', 'rgb', 'ir', 'ir']
+        >>> [pids[i] for i in batch[:2]] == [pids[i] for i in batch[2:]]
+        True
     """
 
     def __init__(

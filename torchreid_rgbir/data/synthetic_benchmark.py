@@ -48,7 +48,7 @@ def find_benchmark(root: str, write: bool = True) -> Path:
         write: draw it there if it is not there yet.
 
     Raises:
-        As `RGBIRSynthetic`.
+        FileNotFoundError, ValueError, OSError: as `RGBIRSynthetic` says.
     """
     top = Path(root).expanduser().absolute()
     if _is_whole(top):

@@ -28,8 +28,9 @@ def warmup_multi_step(epoch: int, warmup_epoch: int, stepsize: Sequence[int], ga
     Returns:
         The factor of the base learning rate.
 
-    >>> [round(warmup_multi_step(epoch, 10, [20, 25], 0.1), 3) for epoch in (1, 10, 20, 21, 26)]
-    [0.1, 1.0, 1.0, 0.1, 0.01]
+    Examples:
+        >>> [round(warmup_multi_step(epoch, 10, [20, 25], 0.1), 3) for epoch in (1, 10, 20, 21, 26)]
+        [0.1, 1.0, 1.0, 0.1, 0.01]
     """
     return warmup(epoch, warmup_epoch) * gamma ** sum(epoch > step for step in stepsize)
 

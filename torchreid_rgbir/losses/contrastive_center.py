@@ -43,9 +43,10 @@ def contrastive_center(features: Tensor, num_ids: int, form: str = "soft_margin"
     Raises:
         ValueError: fewer than two identities, a batch that does not divide by 2P, an unknown form.
 
-    >>> rgb = ir = torch.tensor([[0.0, 0.0], [3.0, 4.0]])  # K = 1: both modalities of an identity coincide, the identities are 5 apart
-    >>> contrastive_center(torch.cat([rgb, ir]), num_ids=2).item() == F.softplus(torch.tensor(0.0 - 5.0)).item()
-    True
+    Examples:
+        >>> rgb = ir = torch.tensor([[0.0, 0.0], [3.0, 4.0]])  # K = 1: both modalities of an identity coincide, the identities are 5 apart
+        >>> contrastive_center(torch.cat([rgb, ir]), num_ids=2).item() == F.softplus(torch.tensor(0.0 - 5.0)).item()
+        True
     """
     combine = _combination(form)
     rgb, ir = modality_centers(features, num_ids)  # (P, D) each

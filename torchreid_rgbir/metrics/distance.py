@@ -19,8 +19,9 @@ def distances(query: NDArray, gallery: NDArray, metric: str = "cosine") -> NDArr
     Returns:
         (Q, G), in the features' dtype.
 
-    >>> distances(np.array([[1.0, 0.0]]), np.array([[5.0, 0.0], [0.0, 2.0], [-3.0, 0.0]]))
-    array([[0., 1., 2.]])
+    Examples:
+        >>> distances(np.array([[1.0, 0.0]]), np.array([[5.0, 0.0], [0.0, 2.0], [-3.0, 0.0]]))
+        array([[0., 1., 2.]])
     """
     return DistanceRows(query, gallery, metric).rows(slice(0, len(query)))
 

@@ -26,11 +26,12 @@ def report(
     Raises:
         ValueError: bad input, or no query has a match.
 
-    >>> features = np.array([[1.0, 0.0], [0.0, 1.0], [0.9, 0.1], [0.8, 0.2]])  # RGB images of 5 and 6, IR images of 5 and 6
-    >>> data = TestFeatures(features, np.array([5, 6, 5, 6]), np.zeros(4, int), np.array([0, 0, 1, 1]))
-    >>> [setting] = report(data)
-    >>> setting["mean"]["rank1"], setting["mean"]["mAP"]  # 5 is found first, 6 second
-    (0.5, 0.75)
+    Examples:
+        >>> features = np.array([[1.0, 0.0], [0.0, 1.0], [0.9, 0.1], [0.8, 0.2]])  # RGB images of 5 and 6, IR images of 5 and 6
+        >>> data = TestFeatures(features, np.array([5, 6, 5, 6]), np.zeros(4, int), np.array([0, 0, 1, 1]))
+        >>> [setting] = report(data)
+        >>> setting["mean"]["rank1"], setting["mean"]["mAP"]  # 5 is found first, 6 second
+        (0.5, 0.75)
     """
     modality = modality_of(query)
     data = check_features(data)
