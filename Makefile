@@ -16,7 +16,7 @@ test-gpu: $(VENV)/.ready
 	$(PYTHON) -m pytest -m gpu -rs
 
 faults: $(VENV)/.ready
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest tests/faults -m "faults or not faults" -s
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest tests/faults tests/test_interrupt.py -m "faults or not faults" -s
 
 coverage: $(VENV)/.ready
 	$(PYTHON) -m coverage run -m pytest
