@@ -6,7 +6,7 @@ fish: write it to ~/.config/fish/completions/torchreid-rgbir.fish"""
 
 import argparse
 import importlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import shtab
 
@@ -46,7 +46,7 @@ def _offer(parser: argparse.ArgumentParser) -> None:
         "targets": DATASETS,
         "dataset": DATASETS,
         "transforms": AUGMENTATIONS,
-        "opts": _keys(config.defaults()),
+        "opts": config._keys(config.defaults()),
     }
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
@@ -56,11 +56,3 @@ def _offer(parser: argparse.ArgumentParser) -> None:
             action.choices = list(names[action.dest])
         elif action.nargs != 0 and action.type is None and not action.choices:
             action.complete = shtab.FILE  # type: ignore[attr-defined]
-
-
-def _keys(tree: dict, prefix: str = "") -> Iterator[str]:
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            yield from _keys(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name
