@@ -245,3 +245,10 @@ def test_the_cache_lies_with_the_data(write_sysu, tmp_path):
     CrossModalDataManager(str(folder), height=8, width=4, batch_size_train=16, workers=0, cache="disk")
     (path,) = (folder / ".decoded").iterdir()
     assert path.name.startswith("sysu_mm01-") and path.stat().st_size == len(list(folder.rglob("*.jpg"))) * 8 * 4 * 3
+
+
+def test_a_killed_worker_is_no_matter_of_the_cache(impaths, tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "read_image", lambda path: os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(OSError, match="^a process that loads images died"):
+        opened(impaths, tmp_path, workers=1)
+    assert files(tmp_path) == []

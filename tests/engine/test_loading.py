@@ -12,8 +12,8 @@ import pytest
 from tests.runs import assert_same_run
 from torchreid_rgbir import config
 from torchreid_rgbir.cli import main
+from torchreid_rgbir.data.loading import worker_errors
 from torchreid_rgbir.engine import CrossModalEngine, checkpoint
-from torchreid_rgbir.engine.loading import worker_errors
 from torchreid_rgbir.train import train
 
 
@@ -98,10 +98,8 @@ def test_a_full_disk_ends_the_run_and_leaves_what_was_there(fast_cfg, tmp_path, 
 
 def test_a_worker_that_an_error_left_behind_does_not_keep_the_process(tmp_path):
     code = """
-from torch.utils.data import DataLoader
-from torchreid_rgbir.engine.loading import prepare
-loader = DataLoader(range(100), num_workers=1, persistent_workers=True)
-prepare(loader)
+from torchreid_rgbir.data.loading import Loader
+loader = Loader(range(100), num_workers=1, persistent_workers=True)
 try:
     for number in loader:
         raise ValueError("an image that cannot be read")
@@ -111,3 +109,18 @@ print("over")
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
     assert run.returncode == 0 and run.stdout == "over\n", run.stderr
+
+
+def test_ctrl_c_while_workers_are_forked_is_not_lost():
+    code = """
+import os, signal
+from torchreid_rgbir.data.loading import Loader
+os.register_at_fork(before=lambda: signal.raise_signal(signal.SIGINT))  # what is raised in such a hook is dropped
+try:
+    for number in Loader(range(100), num_workers=1):
+        pass
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert run.stdout == "interrupted\n" and run.stderr == ""

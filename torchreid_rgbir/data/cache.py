@@ -5,6 +5,7 @@ another file, and a file of that name never changes: nobody waits for anybody, a
 """
 
 import contextlib
+import errno
 import hashlib
 import logging
 import os
@@ -17,9 +18,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from torchreid_rgbir.data.cross_modal import read_image
+from torchreid_rgbir.data.loading import Loader, worker_errors
 from torchreid_rgbir.data.transforms import Decode
 from torchreid_rgbir.terminal import progress
 
@@ -104,10 +106,10 @@ def cache_images(
         try:
             _build(path, impaths, height, width, workers)
         except OSError as error:
-            if isinstance(error, FileNotFoundError):
+            if isinstance(error, FileNotFoundError) or error.errno is None:  # not of the cache
                 raise
             raise OSError(
-                f"data.cache {kind} cannot be written to {path.parent} ({error.strerror or error}): "
+                f"data.cache {kind} cannot be written to {path.parent} ({error.strerror}): "
                 "set data.cache_dir to a folder with room, or data.cache none"
             ) from None
     logger.debug("decoded images: %s", path)
@@ -125,14 +127,12 @@ def _build(path: Path, impaths: Sequence[str], height: int, width: int, workers:
                 left.unlink()
     size, free = len(impaths) * height * width * 3, shutil.disk_usage(path.parent).free
     if size > free:
-        raise OSError(f"{size / 1e9:.1f} GB needed, {free / 1e9:.1f} GB free")
+        raise OSError(errno.ENOSPC, f"{size / 1e9:.1f} GB needed, {free / 1e9:.1f} GB free")
     beside = path.with_name(f".{path.name}.{os.getpid()}.writing")
-    loader = DataLoader(_Decoded(impaths, Decode(height, width)), batch_size=64, num_workers=workers)
+    loader = Loader(_Decoded(impaths, Decode(height, width)), batch_size=64, num_workers=workers)
     try:
         with (
-            torch.random.fork_rng(
-                devices=[]
-            ),  # a run that builds the cache begins with the weights of one that finds it
+            worker_errors(),
             open(beside, "wb") as file,
             progress(None, "decoding images", len(impaths), unit="image") as bar,
         ):

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-from torch.utils.data import DataLoader, default_collate
+from torch.utils.data import default_collate
 
 from torchreid_rgbir import distributed, host
 from torchreid_rgbir.data.cache import cache_images
 from torchreid_rgbir.data.cross_modal import CrossModalImageDataset
+from torchreid_rgbir.data.loading import Loader
 from torchreid_rgbir.data.sampler import CrossModalSampler
 from torchreid_rgbir.data.transforms import BatchTransforms, Decode
 from torchreid_rgbir.data.unreadable import leave_out_unreadable
@@ -43,7 +44,7 @@ class CrossModalDataManager(host.data.ImageDataManager):
         OSError: a cache that cannot be written.
     """
 
-    train_loader: DataLoader
+    train_loader: Loader
 
     def __init__(
         self,
@@ -130,10 +131,10 @@ class CrossModalDataManager(host.data.ImageDataManager):
             "pin_memory": self.use_gpu,
             "collate_fn": collate,
         }
-        self.train_loader = DataLoader(trainset, batch_sampler=self.sampler, persistent_workers=workers > 0, **options)
+        self.train_loader = Loader(trainset, batch_sampler=self.sampler, persistent_workers=workers > 0, **options)
         for loaders in self.test_loader.values():
             for name, loader in loaders.items():
-                loaders[name] = DataLoader(
+                loaders[name] = Loader(
                     loader.dataset, batch_sampler=_share(len(loader.dataset), batch_size_test), **options
                 )
 

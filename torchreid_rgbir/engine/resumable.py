@@ -13,11 +13,11 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.tensorboard import SummaryWriter
 
 from torchreid_rgbir import distributed, host
+from torchreid_rgbir.data.loading import worker_errors
 from torchreid_rgbir.data.manager import CrossModalDataManager
 from torchreid_rgbir.engine import checkpoint, random_state
 from torchreid_rgbir.engine.checkpoint_folder import CheckpointFolder
 from torchreid_rgbir.engine.guard import NonFiniteGuard
-from torchreid_rgbir.engine.loading import prepare, worker_errors
 from torchreid_rgbir.engine.means import RunningMeans
 from torchreid_rgbir.engine.stop import Stop, Stopped
 
@@ -66,9 +66,6 @@ class ResumableEngine(host.SoftmaxTripletEngine):
         self.keep_checkpoints = keep_checkpoints
         self.about = about or {}
         self.guard = NonFiniteGuard(model, optimizer, max_skipped)
-        tests = [loader for loaders in self.test_loader.values() for loader in loaders.values()]
-        for loader in (self.train_loader, *tests):
-            prepare(loader)
         self.stop = Stop()
         self.batches_done = 0
         self.means = RunningMeans()

@@ -76,9 +76,3 @@ class Stop:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever is in a hurry asks again
         if not self._waiting:
             raise Stopped
-
-
-def ignore_signals(worker: int) -> None:
-    """For a loader's workers: a signal to the whole process group, such as Ctrl-C, is the main process's to answer."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
