@@ -35,17 +35,20 @@ def test_a_fingerprint_is_of_names_and_labels_not_of_order_or_place():
         assert fingerprint([ITEMS[0]._replace(**change), ITEMS[1]])["sha256"] != fingerprint(ITEMS)["sha256"], change
 
 
-def test_a_checkout_has_a_revision_and_another_folder_has_none(tmp_path):
-    assert git_revision(tmp_path) is None
+def test_a_file_of_a_checkout_has_a_revision_and_another_has_none(tmp_path):
+    file, installed = tmp_path / "a", tmp_path / "b"
+    installed.touch()
+    assert git_revision(file) is None
 
     def git(*words):
         subprocess.run(["git", "-C", str(tmp_path), *words], check=True, capture_output=True)
 
     git("init")
-    (tmp_path / "a").touch()
+    file.touch()
     git("add", "a")
     git("-c", "user.name=x", "-c", "user.email=x@x", "commit", "-m", "x")
-    revision = git_revision(tmp_path)
+    revision = git_revision(file)
     assert len(revision) == 40
-    (tmp_path / "a").write_text("changed")
-    assert git_revision(tmp_path) == f"{revision}+changes"
+    file.write_text("changed")
+    assert git_revision(file) == f"{revision}+changes"
+    assert git_revision(installed) is None

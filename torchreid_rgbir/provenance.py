@@ -47,7 +47,7 @@ def provenance(cfg: CfgNode, datamanager: CrossModalDataManager, seconds: float)
             data[name]["version"] = version
     return {
         "command": sys.argv,
-        "git": git_revision(Path(torchreid_rgbir.__file__).parent),
+        "git": git_revision(Path(torchreid_rgbir.__file__)),
         "device": torch.cuda.get_device_name() if datamanager.use_gpu else "cpu",
         "configuration": {key: value for key, value in cfg.items()},
         "data": data,
@@ -63,11 +63,18 @@ def fingerprint(items: Iterable[Item]) -> dict[str, Any]:
     return {"num_files": len(lines), "sha256": hashlib.sha256("\n".join(lines).encode(errors="replace")).hexdigest()}
 
 
-def git_revision(folder: Path) -> str | None:
-    """The commit of the checkout that holds `folder`, with "+changes" where files differ from it; None without one."""
+def git_revision(file: Path) -> str | None:
+    """The commit of the checkout that `file` belongs to, with "+changes" where files differ from it; None without one.
+
+    A package that is installed in an environment within somebody else's checkout does not belong to that.
+    """
     try:
-        words = ["git", "-C", str(folder), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+changes"]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=10, check=True)
+        _git(file.parent, "ls-files", "--error-unmatch", file.name)
+        return _git(file.parent, "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+changes")
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def _git(folder: Path, *words: str) -> str:
+    done = subprocess.run(["git", "-C", folder, *words], capture_output=True, text=True, timeout=10, check=True)
     return done.stdout.strip()
