@@ -19,17 +19,19 @@ import torch
 from torchreid_rgbir import config, distributed, host
 from torchreid_rgbir.engine import cross_modal
 from torchreid_rgbir.build import build_engine
+from torchreid_rgbir.models import MODELS
+from tests import tiny
 
-def curve(cfg):
-    # In double precision: an untrained network makes the rounding of single precision thousands of times larger within 20 steps.
+def curve(cfg, dtype):
     host.utils.set_random_seed(cfg.train.seed)
     engine = build_engine(cfg)
-    engine.model.double(), engine.criterion.double(), engine.set_model_mode("train")
-    engine.optimizer.param_groups[0]["fused"] = False  # it takes the verdict of the guard in single precision only
+    engine.model.to(dtype), engine.criterion.to(dtype), engine.set_model_mode("train")
+    # It takes the verdict of the guard in single precision only.
+    engine.optimizer.param_groups[0]["fused"] = dtype == torch.float
     transforms, to_unit = engine.datamanager.transforms, cross_modal.to_unit
     normalize = transforms.normalize
-    transforms.normalize = lambda images: normalize(images).double()
-    cross_modal.to_unit = lambda images: to_unit(images).double()
+    transforms.normalize = lambda images: normalize(images).to(dtype)
+    cross_modal.to_unit = lambda images: to_unit(images).to(dtype)
     engine.parallel = distributed.parallel(engine.model)
     losses = []
     for engine.batch_idx, data in enumerate(engine.train_loader):
@@ -39,8 +41,10 @@ def curve(cfg):
     return losses
 
 if __name__ == "__main__":
+    MODELS["dual_resnet18"] = tiny.tiny_resnet
     with distributed.processes():
-        curves = [curve(config.load(path)) for path in sys.argv[2:]]
+        dtype = getattr(torch, sys.argv[2])
+        curves = [curve(config.load(path), dtype) for path in sys.argv[3:]]
         if distributed.rank() == 0:
             json.dump(curves, open(sys.argv[1], "w"))
 """
@@ -67,21 +71,43 @@ GLOBAL = ["train.gather_features", "True", "train.sync_batchnorm", "True"]
 AUGMENTED = ["data.transforms", "[pad_crop, random_flip, channel_augment, random_erase]"]
 
 
-@pytest.mark.slow
-def test_two_processes_have_the_loss_curve_of_one(tiny_cfg, tmp_path):
-    common = [*GLOBAL, *AUGMENTED, "train.optim", "sgd", "train.lr", "0.001", "sampler.batches_per_epoch", "20"]
-    settings = ([], ["train.accumulate", "3", "loss.mso.weight_id", "0", "sampler.batches_per_epoch", "5"])
-    paths = [written(tiny_cfg, tmp_path / f"{i}.yaml", [*common, *words]) for i, words in enumerate(settings)]
+def curves(tmp_path, dtype, *paths):
+    """The losses of every step, by one process and by two, of each configuration."""
     (tmp_path / "curve.py").write_text(CURVE)
-    done = torchrun(tmp_path / "curve.py", tmp_path / "two.json", *paths)
+    done = torchrun(tmp_path / "curve.py", tmp_path / "two.json", dtype, *paths)
     assert done.returncode == 0, done.stderr
     alone: dict = {"__name__": "alone"}
     exec(CURVE, alone)
-    for path, two in zip(paths, json.loads((tmp_path / "two.json").read_text()), strict=True):
-        one = alone["curve"](config.load(str(path)))
-        assert len(one) == len(two) in (20, 5) and abs(one[0]["loss"] - one[-1]["loss"]) > 0.001
-        for ours, theirs in zip(two, one, strict=True):
-            assert ours == pytest.approx(theirs, abs=1e-4)
+    one = [alone["curve"](config.load(str(path)), getattr(torch, dtype)) for path in paths]
+    return zip(one, json.loads((tmp_path / "two.json").read_text()), strict=True)
+
+
+def assert_same_curve(one, two, num_steps):
+    assert len(one) == len(two) == num_steps and abs(one[0]["loss"] - one[-1]["loss"]) > 0.001
+    print("largest difference", max(abs(a["loss"] - b["loss"]) for a, b in zip(one, two, strict=True)))
+    for ours, theirs in zip(two, one, strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-4)
+
+
+STEPS = [*GLOBAL, *AUGMENTED, "train.optim", "sgd", "train.lr", "0.001", "sampler.batches_per_epoch", "20"]
+STEPS += ["loss.mso.weight_pef", "1", "data.height", "64", "data.width", "32"]  # VGG wants some pixels
+
+
+@pytest.mark.slow
+def test_two_processes_have_the_loss_curve_of_one(fast_cfg, tmp_path):
+    """In double precision: an untrained network makes the rounding of single precision thousands of times larger within 20 steps."""
+    accumulated = ["train.accumulate", "3", "loss.mso.weight_id", "0", "sampler.batches_per_epoch", "5"]
+    paths = [written(fast_cfg, tmp_path / f"{i}.yaml", [*STEPS, *words]) for i, words in enumerate([[], accumulated])]
+    for (one, two), num_steps in zip(curves(tmp_path, "float64", *paths), (20, 5), strict=True):
+        assert_same_curve(one, two, num_steps)
+
+
+@pytest.mark.slow
+def test_two_processes_go_on_from_a_trained_network_as_one_in_single_precision(fast_cfg, tmp_path):
+    engine = train(config.override(fast_cfg.clone(), ["train.max_epoch", "1", "sampler.batches_per_epoch", "300"]))
+    path = written(fast_cfg, tmp_path / "on.yaml", [*STEPS, "model.load_weights", engine.checkpoint_path])
+    ((one, two),) = curves(tmp_path, "float", path)
+    assert_same_curve(one, two, 20)
 
 
 TWO_GPUS = pytest.param(
