@@ -17,7 +17,7 @@ from torchreid_rgbir.modality import IR, RGB
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "PPM")  # whatever the suffix; some others start programs
 MAX_PIXELS = 2**26  # no crop of a person is as large; a small file may claim to be
-MEND = "replace it, take it out of the data set, or set data.skip_broken True"
+MEND = "replace it or leave it out (a training does with data.skip_broken True)"
 
 
 class Item(NamedTuple):

@@ -83,7 +83,7 @@ def open_references(where: str, extractor: Extractor, modality: str | None) -> R
         gallery = Gallery.open(where)
         gallery.check(extractor.fingerprint, modality)
         return gallery
+    rows = read_listing(where)
     if modality is None:
         raise ValueError(f"the modality of {where} is not given: say --reference-modality rgb or ir")
-    rows = read_listing(where)
     return References(rows, extractor(list(rows.paths), modality))
