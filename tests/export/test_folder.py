@@ -12,8 +12,10 @@ from PIL import Image
 from torchreid_rgbir.cli import main
 from torchreid_rgbir.data.cross_modal import list_images, read_image
 from torchreid_rgbir.data.transforms import BatchTransforms, Decode
+from torchreid_rgbir.engine import checkpoint
 from torchreid_rgbir.export import export, folder, standalone
 from torchreid_rgbir.modality import NAMES
+from torchreid_rgbir.models import MODELS
 from torchreid_rgbir.models.loading import load_model
 
 pytest.importorskip("onnxruntime")
@@ -60,6 +62,23 @@ def test_the_folder_holds_what_it_promises(exported, weights):
     saved = safetensors_torch.load_file(exported / "model.safetensors")
     assert saved.keys() == state.keys()
     assert all(torch.equal(saved[name], state[name]) for name in state)
+
+
+def test_a_backbone_that_the_loader_cannot_build_is_written_as_graphs(weights, photos, tmp_path, monkeypatch, caplog):
+    monkeypatch.setitem(MODELS, "own", MODELS["dual_resnet18"])
+    state = checkpoint.load(weights)
+    state["about"]["model"]["name"] = "own"
+    checkpoint.save(state, tmp_path / "own.pth.tar-1")
+    export(tmp_path / "own.pth.tar-1", tmp_path / "out", photos[:1])
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "ir.onnx",
+        "model.json",
+        "reid_features.py",
+        "rgb.onnx",
+    ]
+    assert "model.safetensors is left out" in caplog.text
+    found = standalone.load_onnx(tmp_path / "out")(photos, "ir")
+    np.testing.assert_allclose(found, features_of(weights, photos, "ir"), atol=1e-4)
 
 
 @pytest.mark.parametrize("load", [standalone.load_onnx, standalone.load_torch])

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ from torchreid_rgbir.data.cross_modal import list_images, read_image
 from torchreid_rgbir.engine import checkpoint
 from torchreid_rgbir.models import MODELS
 from torchreid_rgbir.retrieval import Extractor
+from torchreid_rgbir.retrieval.extractor import image_list
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +57,20 @@ def test_every_kind_of_image_gives_the_same(extractor, photos, paths):
     np.testing.assert_allclose(both, both[:1].repeat(3, 0), atol=1e-6)
     for one in (paths[0], pictures[0], np.asarray(pictures[0])):
         assert extractor(one, "ir").shape == (1, 512)
+
+
+def test_a_thermal_cameras_16_bits_are_scaled_not_clipped(extractor, tmp_path):
+    deep = np.linspace(0, 65535, 64 * 32).reshape(64, 32).astype(np.uint16)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    grey = extractor((deep // 257).astype(np.uint8), "ir")
+    np.testing.assert_array_equal(extractor(Image.open(tmp_path / "deep.png"), "ir"), grey)
+    np.testing.assert_array_equal(extractor(tmp_path / "deep.png", "ir"), grey)
+
+
+def test_hidden_folders_hold_no_images(extractor, photos, tmp_path):
+    for folder in ("1", ".trash/2"):
+        shutil.copytree(photos / "ir", tmp_path / folder)
+    assert len(image_list(tmp_path)) == len(image_list(photos / "ir"))
 
 
 def test_the_size_of_a_batch_does_not_show(extractor, paths):

@@ -1,8 +1,11 @@
+from argparse import ArgumentTypeError
+
 import numpy as np
 import pytest
 
 from torchreid_rgbir import config
 from torchreid_rgbir.build import build_engine
+from torchreid_rgbir.commands.arguments import moment
 from torchreid_rgbir.data.synthetic import synthesize
 from torchreid_rgbir.engine import checkpoint
 from torchreid_rgbir.retrieval import Extractor, Gallery, References, Rows, Where, identify, read_listing
@@ -111,6 +114,23 @@ def test_references_of_another_model_or_modality(tmp_path, extractor, photos):
     Gallery.create(tmp_path / "ir", extractor.fingerprint, 512, "ir")
     with pytest.raises(ValueError, match="gallery of ir images, not rgb"):
         open_references(str(tmp_path / "ir"), extractor, "rgb")
+
+
+def test_a_time_without_a_zone_is_told_as_one_that_is_taken():
+    with pytest.raises(ArgumentTypeError) as told:
+        moment("2026-05-31")
+    assert moment(str(told.value).split()[-3]).isoformat() == "2026-05-31T00:00:00+00:00"
+
+
+def test_references_are_computed_in_batches_of_the_size_asked_for(photos, extractor, monkeypatch):
+    sizes, embed = [], extractor.testing.embed
+    monkeypatch.setattr(
+        type(extractor.testing),
+        "embed",
+        lambda _, model, images, number: sizes.append(len(images)) or embed(model, images, number),
+    )
+    open_references(str(photos / "rgb"), extractor, "rgb", batch_size=2)
+    assert max(sizes) == 2
 
 
 def test_references_of_another_size(clustered, references):

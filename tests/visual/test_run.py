@@ -21,6 +21,7 @@ from torchreid_rgbir import config, host
 from torchreid_rgbir.build import build_engine
 from torchreid_rgbir.cli import main
 from torchreid_rgbir.data.cross_modal import list_images
+from torchreid_rgbir.engine import checkpoint
 from torchreid_rgbir.metrics import sysu_mm01
 from torchreid_rgbir.modality import IR, RGB
 from torchreid_rgbir.models.loading import load_model
@@ -49,6 +50,22 @@ def test_all_pictures_of_a_run(weights, tmp_path, capsys):
         assert np.asarray(picture).std() > 10
         assert kind == "ranked" or picture.width == WIDTH
         assert f"written: {tmp_path / kind}.png" in capsys.readouterr().out or kind != KINDS[0]
+
+
+def test_a_model_trained_without_edges_is_shown_without_them(weights, tmp_path):
+    state = checkpoint.load(weights)
+    cfg = CfgNode.load_cfg(state["about"]["config"])
+    cfg.loss.mso.weight_pef, cfg.loss.pef.weights = 0.0, str(tmp_path / "no such file")
+    state["about"]["config"] = cfg.dump()
+    (tmp_path / "run/model").mkdir(parents=True)
+    path = tmp_path / "run/model/model.pth.tar-2"
+    checkpoint.save(state, path)
+    for events in weights.parent.parent.glob("events*"):
+        shutil.copy(events, tmp_path / "run")
+    (page,) = visualize(path, tmp_path / "out", report=True)
+    assert "Layer0's response" not in page.read_text() and "Features in the plane" in page.read_text()
+    paths = visualize(path, tmp_path / "out", only=["curves", "curves"])
+    assert [path.name for path in paths] == ["curves.png"]
 
 
 def test_given_images_need_no_data(weights, sysu_root, tmp_path):

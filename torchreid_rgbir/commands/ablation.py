@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     out = Path(args.out).expanduser()
     with terminal.aside():
-        text = ablation(out, args.seeds, args.only)
+        text = ablation(out, args.seeds, list(dict.fromkeys(args.only)))
     print(terminal.titled(text))
     print(f"as files: {out / 'ablation.md'}, {out / 'ablation.png'}")
     return int(" failed: " in text)

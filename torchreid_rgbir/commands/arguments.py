@@ -53,5 +53,5 @@ def moment(text: str) -> datetime:
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text} is no time: write it as 2026-05-31T08:00+02:00") from None
     if time.tzinfo is None:
-        raise argparse.ArgumentTypeError(f"{text} has no time zone: write {text}+00:00 for UTC")
+        raise argparse.ArgumentTypeError(f"{text} has no time zone: write {time.isoformat()}+00:00 for UTC")
     return time

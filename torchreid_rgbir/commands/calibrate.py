@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     labelled = read_listing(args.images)
     num_allowed(args.rate, len(labelled))  # before anything is extracted
     extractor = load_extractor(args)
-    references = open_references(args.reference, extractor, args.reference_modality)
+    references = open_references(args.reference, extractor, args.reference_modality, args.batch_size)
     features = extractor(list(labelled.paths), args.modality, args.batch_size)
     found = calibrate(features, labelled.categories, references, args.rate)
     print(f"threshold {found.threshold:.9g}, from {found.num_images} images against {len(references)} references:")

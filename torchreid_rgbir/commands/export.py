@@ -1,6 +1,7 @@
 """Export a trained model: an ONNX graph for each modality, weights as safetensors, and a loader that does not need torchreid."""
 
 import argparse
+from pathlib import Path
 
 from torchreid_rgbir.benchmark.export import onnx_over_eager
 from torchreid_rgbir.commands.arguments import add_import_argument
@@ -25,15 +26,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    differences = export(args.weights, args.out, args.images)
-    print(
-        f"written to {args.out}: rgb.onnx, ir.onnx, model.safetensors, model.json, and reid_features.py, which loads them"
-    )
+    out = Path(args.out).expanduser()
+    differences = export(args.weights, out, args.images)
+    weights = "model.safetensors, " if (out / "model.safetensors").exists() else ""
+    print(f"written to {out}: rgb.onnx, ir.onnx, {weights}model.json, and reid_features.py, which loads them")
     for kind, difference in differences.items():
         print(f"largest difference from PyTorch's features on {kind}: {difference:.1e}")
     if "files" not in differences:
         print("compared on random images only, since the training data is not there: give some files with --images")
-    measured = onnx_over_eager(args.weights, args.out)
+    measured = onnx_over_eager(args.weights, out)
     onnx, eager = (1000 * measured["medians"][side] / 2 for side in ("onnx", "eager"))  # two streams each
     print(
         f"one image on one CPU thread: ONNX Runtime {onnx:.1f} ms, PyTorch {eager:.1f} ms, "

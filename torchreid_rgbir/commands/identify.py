@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("--threshold nan: give a score, between -1 and 1")
     paths = [str(path) for path in image_list(args.image)]
     extractor = load_extractor(args)
-    references = open_references(args.reference, extractor, args.reference_modality)
+    references = open_references(args.reference, extractor, args.reference_modality, args.batch_size)
     threshold, modality = args.threshold, args.reference_modality
     if isinstance(references, Gallery):
         threshold = references.about.threshold if threshold is None else threshold

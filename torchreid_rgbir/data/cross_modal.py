@@ -161,7 +161,7 @@ def read_image(path: str) -> Image.Image:
         with Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(f"it claims to have {image.width} x {image.height} pixels")
-            return _to_8_bits(image).convert("RGB")
+            return to_8_bits(image).convert("RGB")
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} is missing: it was there when the data set was listed") from None
     except Exception as error:  # a damaged file trips Pillow's readers in as many ways as they have lines
@@ -176,7 +176,8 @@ def _reason(path: str, error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _to_8_bits(image: Image.Image) -> Image.Image:
+def to_8_bits(image: Image.Image) -> Image.Image:
+    """The same picture with 8 bits a channel, without a palette."""
     # Pillow's own conversion clips a 16-bit picture, as thermal cameras write them, to white.
     if image.mode.startswith("I"):
         return Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))

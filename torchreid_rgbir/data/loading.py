@@ -9,15 +9,15 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 
 class Loader(DataLoader):
     """A DataLoader that leaves signals to the main process, and the global random state alone."""
 
-    def __init__(self, *args: Any, **options: Any):
+    def __init__(self, dataset: Dataset, **options: Any):
         generator = torch.Generator().manual_seed(0)
-        super().__init__(*args, worker_init_fn=_ignore_signals, generator=generator, **options)
+        super().__init__(dataset, worker_init_fn=_ignore_signals, generator=generator, **options)
         atexit.unregister(end_workers)
         atexit.register(end_workers)
 

@@ -5,7 +5,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from torchreid_rgbir.data.cross_modal import IMAGE_SUFFIXES, read_image
 from torchreid_rgbir.data.transforms import BatchTransforms, Decode
+from torchreid_rgbir.data.unreadable import find_unreadable
 from torchreid_rgbir.export import standalone
 from torchreid_rgbir.extras import require
 from torchreid_rgbir.modality import NAMES
@@ -24,6 +25,7 @@ from torchreid_rgbir.models.loading import load_model
 
 logger = logging.getLogger(__name__)
 
+DESCRIPTION = "model.json"
 LOADER = "reid_features.py"  # the standalone loader's name in the folder
 TOLERANCE = 1e-4  # of a feature, where features are up to 1; relative to the largest where they are larger
 NUM_FILES = 8  # looked at of a folder
@@ -33,7 +35,8 @@ def export(weights: str | Path, out: str | Path, images: Sequence[str | Path] = 
     """Writes rgb.onnx, ir.onnx, model.safetensors, model.json and the loader.
 
     Each graph takes `images` (batch, 3, H, W), normalised, and gives `features` (batch, D) after batch normalisation.
-    Nothing appears in `out` unless both ONNX Runtime's and the loader's own features agree with PyTorch's.
+    Nothing appears in `out` unless both ONNX Runtime's and the loader's own features agree with PyTorch's. A backbone that the loader cannot build
+    is written as graphs alone, without model.safetensors.
 
     Args:
         weights: a checkpoint that `train` wrote.
@@ -52,6 +55,8 @@ def export(weights: str | Path, out: str | Path, images: Sequence[str | Path] = 
     from safetensors.torch import save
 
     model, about = load_model(weights)
+    name = about["model"]["name"]
+    knows = standalone.knows(name)
     files = find_images(images) if images else _training_images(about)
     out = Path(out).expanduser()
     if out.exists() and not out.is_dir():
@@ -60,21 +65,26 @@ def export(weights: str | Path, out: str | Path, images: Sequence[str | Path] = 
     out.absolute().parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.absolute().parent) as beside:
         folder = Path(beside)
-        for modality, name in enumerate(NAMES):
-            logger.info("writing the %s graph", name.upper())
-            _write_graph(model, modality, about["images"], folder / f"{name}.onnx")
-        (folder / "model.safetensors").write_bytes(save(model.state_dict()))
+        for modality, stream in enumerate(NAMES):
+            logger.info("writing the %s graph", stream.upper())
+            _write_graph(model, modality, about["images"], folder / f"{stream}.onnx")
+        if knows:
+            (folder / "model.safetensors").write_bytes(save(model.state_dict()))
+        else:
+            logger.warning("model.safetensors is left out: the loader builds torchvision's ResNets, not %s", name)
         description = {
             "model": about["model"] | {"feature": "bn", "feature_dim": model.feature_dim},
             "images": about["images"],
             "versions": about["versions"],
         }
-        (folder / "model.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+        (folder / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
         shutil.copy(standalone.__file__, folder / LOADER)
         logger.info("comparing what both compute")
-        differences = _compare(model, folder, about["images"], files, real)
+        differences = _compare(model, folder, about["images"], files, real, knows)
         out.mkdir(exist_ok=True)
-        for path in folder.iterdir():
+        # Without its description a folder is no model: nobody loads half of an old one and half of a new one.
+        (out / DESCRIPTION).unlink(missing_ok=True)
+        for path in sorted(folder.iterdir(), key=lambda path: path.name == DESCRIPTION):
             os.replace(path, out / path.name)
     return differences
 
@@ -89,7 +99,7 @@ def find_images(paths: Sequence[str | Path]) -> list[str]:
     for path in map(Path, paths):
         if not path.exists():
             raise FileNotFoundError(f"{path} is missing: give image files, or folders that hold some")
-        files = _some_images(path) if path.is_dir() else [str(path)]
+        files = list(islice(_images_below(path), NUM_FILES)) if path.is_dir() else [str(path)]
         if not files:
             raise FileNotFoundError(f"{path} holds no image ({', '.join(IMAGE_SUFFIXES)}): choose another folder")
         found += files
@@ -97,12 +107,14 @@ def find_images(paths: Sequence[str | Path]) -> list[str]:
 
 
 def _training_images(about: dict) -> list[str]:
-    return _some_images(Path(yaml.safe_load(about["config"])["data"]["root"]).expanduser())
+    images = _images_below(Path(yaml.safe_load(about["config"])["data"]["root"]).expanduser())
+    some = list(islice(images, 4 * NUM_FILES))
+    broken = find_unreadable(some)  # which a run with data.skip_broken has passed over, too
+    return [path for path in some if path not in broken][:NUM_FILES]
 
 
-def _some_images(folder: Path) -> list[str]:
-    images = (p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
-    return [str(path) for path in islice(images, NUM_FILES)]
+def _images_below(folder: Path) -> Iterator[str]:
+    return (str(p) for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
 
 
 def _prepared(files: Sequence[str], about: dict) -> torch.Tensor:
@@ -128,11 +140,12 @@ def _write_graph(model: DualResNet, modality: int, images: dict, path: Path) -> 
 
 
 def _compare(
-    model: DualResNet, folder: Path, images: dict, files: Sequence[str], real: torch.Tensor | None
+    model: DualResNet, folder: Path, images: dict, files: Sequence[str], real: torch.Tensor | None, knows: bool
 ) -> dict[str, float]:
     differences = {"random": 0.0} | ({"files": 0.0} if real is not None else {})
     random = [torch.randn(num, 3, images["height"], images["width"]) for num in (1, 3)]
-    for runtime, load in (("ONNX Runtime", standalone.load_onnx), ("safetensors", standalone.load_torch)):
+    loaders = {"ONNX Runtime": standalone.load_onnx} | ({"safetensors": standalone.load_torch} if knows else {})
+    for runtime, load in loaders.items():
         exported = load(folder)
         for modality, name in enumerate(NAMES):
             stream = model.stream(modality)

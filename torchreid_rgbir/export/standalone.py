@@ -116,6 +116,13 @@ def load_torch(folder: str | Path, device: str = "cpu") -> ExportedModel:
     return ExportedModel(about["images"], {name: stream(name) for name in ("rgb", "ir")})
 
 
+def knows(name: str) -> bool:
+    """Whether `load_torch` can build the backbone of this name."""
+    import torchvision
+
+    return name.removeprefix("dual_").removesuffix("_ibn_a") in vars(torchvision.models)
+
+
 def _resnet(name: str):
     """torchvision's network; resnet50_ibn_a is ResNet-50 with half of each block's first normalisation, in Layers 1-3, over single images."""
     import torch

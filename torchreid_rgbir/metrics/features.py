@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from torchreid_rgbir import atomic
 from torchreid_rgbir.modality import IR, NAMES, RGB
 
 INTEGER_FIELDS = ("pids", "camids", "modalities")
@@ -135,7 +136,7 @@ def load_features(path: str | Path) -> TestFeatures:
 def save_features(path: str | Path, data: TestFeatures) -> None:
     """Writes what `load_features` reads; the file's name is taken as given."""
     columns = {field.name: getattr(data, field.name) for field in dataclasses.fields(data)}
-    with Path(path).open("wb") as file:
+    with atomic.replacing(path) as file:
         np.savez(file, **{name: column for name, column in columns.items() if column is not None})
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from torchreid_rgbir.data.cross_modal import list_images, read_image
+from torchreid_rgbir.data.cross_modal import list_images, read_image, to_8_bits
 from torchreid_rgbir.data.transforms import BatchTransforms, Decode
 from torchreid_rgbir.engine import Testing, checkpoint
 from torchreid_rgbir.metrics.protocol import modality_of
@@ -136,7 +136,7 @@ class Extractor:
 
     def _read(self, image: AnyImage) -> Tensor:
         if isinstance(image, Image.Image):
-            return self._decode(image.convert("RGB"))
+            return self._decode(to_8_bits(image).convert("RGB"))
         if isinstance(image, np.ndarray):
             if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)):
                 raise ValueError(
@@ -177,11 +177,15 @@ def _images_at(path: Path) -> list[str]:
         if not path.exists():
             raise FileNotFoundError(f"{path} is missing: give an image or a folder of images")
         return [str(path)]
-    folders = sorted({path, *(folder for folder in path.rglob("*") if folder.is_dir())})
+    folders = [path, *(folder for folder in path.rglob("*") if folder.is_dir() and not _is_hidden(folder, path))]
     found = sorted(image for folder in folders for image in list_images(folder))
     if not found:
         raise ValueError(f"{path} holds no image: give a folder with .jpg, .jpeg, .png or .bmp files")
     return found
+
+
+def _is_hidden(folder: Path, top: Path) -> bool:
+    return any(part.startswith(".") for part in folder.relative_to(top).parts)
 
 
 def _fingerprint(model: nn.Module, settings: tuple) -> str:

@@ -91,8 +91,9 @@ class Gallery(ABC):
                 f"{fingerprint[:8]}): use the checkpoint that made it, or make a gallery of this one"
             )
         if modality is not None and modality != self.about.modality:
+            removed = "" if len(self) else "remove it, it is empty, or "
             raise ValueError(
-                f"{self.where} is a gallery of {self.about.modality} images, not {modality}: make a second one"
+                f"{self.where} is a gallery of {self.about.modality} images, not {modality}: {removed}make a second one"
             )
 
     def add(self, features: NDArray, rows: Rows) -> None:

@@ -68,13 +68,16 @@ def identify(
     ]
 
 
-def open_references(where: str, extractor: Extractor, modality: str | None) -> References | Gallery:
+def open_references(
+    where: str, extractor: Extractor, modality: str | None, batch_size: int = 64
+) -> References | Gallery:
     """A gallery, checked against the model; or a reference folder, extracted into memory.
 
     Args:
         where: what `Gallery.open` or `read_listing` takes.
         extractor: the model of the images to identify.
         modality: "rgb" or "ir", of the references; a gallery knows its own.
+        batch_size: images of a folder computed at a time.
 
     Raises:
         FileNotFoundError, ValueError: nothing there, damaged, of another model or modality; a folder without a modality.
@@ -86,4 +89,4 @@ def open_references(where: str, extractor: Extractor, modality: str | None) -> R
     rows = read_listing(where)
     if modality is None:
         raise ValueError(f"the modality of {where} is not given: say --reference-modality rgb or ir")
-    return References(rows, extractor(list(rows.paths), modality))
+    return References(rows, extractor(list(rows.paths), modality, batch_size))

@@ -214,7 +214,7 @@ class LanceGallery(Gallery):
             threshold = float(described["threshold"]) if "threshold" in described else None
             self.about = About(described["fingerprint"], int(described["dim"]), described["modality"], threshold)
         except KeyError as error:
-            raise ValueError(
+            raise _NotOurs(
                 f"{self.where} is no gallery of ours ({error} is missing): make one with gallery add"
             ) from None
 
@@ -224,11 +224,17 @@ def _is_cut_short(folder: Path) -> bool:
     return folder.is_dir() and not any(folder.glob("_versions/*.manifest")) and not any(folder.glob("data/*"))
 
 
+class _NotOurs(ValueError):
+    """A table in the store that nobody here has made."""
+
+
 @contextmanager
 def _working(where: str) -> Iterator[None]:
     """What goes wrong in the store, in one line."""
     try:
         yield
+    except _NotOurs:
+        raise
     except (RuntimeError, OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split(", /root")[0].split())[:200]
         raise ValueError(

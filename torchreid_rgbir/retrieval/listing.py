@@ -37,7 +37,9 @@ def read_listing(source: str | Path) -> Rows:
 
 def _read_folder(folder: Path) -> Rows:
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is missing: give a folder with one folder a category, or a .csv file")
+        raise FileNotFoundError(
+            f"{folder} is missing: give a folder with one folder a category, a .csv file, or a gallery"
+        )
     names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     images = [(image, name) for name in names for image in list_images(folder / name)]
     if not images:

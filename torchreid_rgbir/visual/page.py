@@ -73,7 +73,7 @@ def render(
             ("First match right", len(right), [_strip(ranked) for ranked in _some(right)]),
             ("First match wrong", len(wrong), [_strip(ranked) for ranked in _some(wrong)]),
         ],
-        pictures=[(*caption, _data_uri(pictures[key], "PNG")) for key, caption in CAPTIONS.items()],
+        pictures=[(*caption, _data_uri(pictures[key], "PNG")) for key, caption in CAPTIONS.items() if key in pictures],
         checkpoint=checkpoint,
         config=about["config"],
         versions=about["versions"],

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from torchreid_rgbir import atomic
 from torchreid_rgbir.data.cross_modal import read_image
 from torchreid_rgbir.metrics.distance import distances
 from torchreid_rgbir.metrics.features import TestFeatures
@@ -109,4 +110,5 @@ def save_picture(picture: Image.Image, path: str | Path) -> None:
     """Writes a PNG, making its folder."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path, "PNG")
+    with atomic.replacing(path) as file:
+        picture.save(file, "PNG")

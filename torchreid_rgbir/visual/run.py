@@ -28,6 +28,7 @@ from torchreid_rgbir.visual.stages import draw_stages
 
 OF_TEST_SET = ("ranked", "embedding", "separation")
 OF_IMAGES = ("stages", "activation")
+VGG_SIZE = 32  # pixels that its five stages want
 KINDS = (*OF_TEST_SET, *OF_IMAGES, "curves")
 
 
@@ -46,7 +47,7 @@ def visualize(
         weights: a checkpoint that `train` wrote; training curves are read from the run's folder around it.
         out: folder to write to; made where it is missing.
         root: the data, where it no longer lies where the model was trained; the first of the run's test sets is shown.
-        only: some of `KINDS`; all when empty.
+        only: some of `KINDS`; when empty, all, but stages only of a model that was trained with the perceptual edge loss.
         images: modality -> files for stages and activation; some of the test set when None.
         report: write OUT/report.html instead, one page with all of it.
         untrained: stages show the network as training found it, too.
@@ -57,19 +58,23 @@ def visualize(
     Raises:
         ValueError, FileNotFoundError: a user's mistake; nothing was written.
     """
-    kinds = tuple(only) or KINDS
-    _check(kinds, bool(only), images, report, untrained)
+    _check(only, images, report)
     if Path(out).expanduser().is_file():
         raise NotADirectoryError(f"{out} is a file: choose a folder")
     run = Path(weights).expanduser().absolute().parent.parent
-    curves = read_curves(run) if "curves" in kinds else {}
     model, about = load_model(weights)
-    small = min(about["images"]["height"], about["images"]["width"])
-    if "stages" in kinds and small < 32:
-        raise ValueError(
-            f"stages shows VGG's maps, and images {small} pixels small have none: name the other pictures with --only"
-        )
     cfg = configuration(about, weights, root)
+    small = min(about["images"]["height"], about["images"]["width"])
+    kinds = tuple(dict.fromkeys(only))
+    if not kinds:
+        # VGG's weights are not fetched for a model that was trained without them.
+        sees_edges = cfg.loss.name == "mso" and cfg.loss.mso.weight_pef > 0 and small >= VGG_SIZE
+        kinds = tuple(kind for kind in KINDS if kind != "stages" or sees_edges or untrained)
+    if "stages" in kinds and small < VGG_SIZE:
+        raise ValueError(f"stages shows VGG's maps, and images {small} pixels small have none: leave it out")
+    if untrained and "stages" not in kinds:
+        raise ValueError("--untrained is for the picture stages: add it to --only, or leave --untrained out")
+    curves = read_curves(run) if "curves" in kinds else {}
     vgg: Any = VGGStages(**cfg.loss.pef) if "stages" in kinds else None
     stages = {"before": before_training(about), "after": model} if untrained else {"Layer0": model}
     groups = [read_samples(impaths, modality, about["images"]) for modality, impaths in (images or {}).items()]
@@ -152,16 +157,12 @@ def scored(cfg: CfgNode) -> tuple[CrossModalEngine, str]:
     return engine, next(iter(engine.features))
 
 
-def _check(
-    kinds: Sequence[str], chosen: bool, images: dict[int, Sequence[str]] | None, report: bool, untrained: bool
-) -> None:
-    unknown = [kind for kind in kinds if kind not in KINDS]
+def _check(only: Sequence[str], images: dict[int, Sequence[str]] | None, report: bool) -> None:
+    unknown = [kind for kind in only if kind not in KINDS]
     if unknown:
         raise ValueError(f"picture {unknown[0]!r} is unknown: choose from {', '.join(KINDS)}")
-    if report and chosen:
+    if report and only:
         raise ValueError("the report shows everything: leave --only out")
-    if images and not set(kinds) & set(OF_IMAGES):
+    if images and not set(only or KINDS) & set(OF_IMAGES):
         name = NAMES[next(iter(images))]
         raise ValueError(f"--{name} gives images for {' and '.join(OF_IMAGES)}: add one of them to --only")
-    if untrained and "stages" not in kinds:
-        raise ValueError("--untrained is for the picture stages: add it to --only, or leave --untrained out")
