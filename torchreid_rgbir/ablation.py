@@ -31,17 +31,11 @@ QUESTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "pef": (
         "Entry and scale of the perceptual edge loss",
-        (
-            _CMCC,
-            "mso",
-            "mso loss.pef.entry conv2",
-            "mso loss.pef.normalize False",
-            "mso loss.pef.entry conv2 loss.pef.normalize False",
-        ),
+        (_CMCC, "mso", "mso loss.pef.entry conv2", "mso loss.pef.normalize False"),
     ),
     "augmentation": (
-        "Without grey-channel augmentation",
-        (f"id {_PLAIN}", f"id+wrt {_PLAIN}", f"{_CMCC} {_PLAIN}", f"mso {_PLAIN}"),
+        "With and without grey-channel augmentation",
+        ("mso", f"mso {_PLAIN}", "id", f"id {_PLAIN}"),
     ),
     "schedule": (
         "The patent's learning rate and schedule",

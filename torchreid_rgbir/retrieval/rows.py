@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+FEW = 8  # values to look for, up to which a comparison with each is faster than NumPy's search among all
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -94,9 +96,9 @@ class Rows:
         masks = []
         if where.categories:
             known = [self._numbers[name] for name in where.categories if name in self._numbers]
-            masks.append(np.isin(self._category_numbers, known))
+            masks.append(_among(self._category_numbers, known))
         if where.cameras:
-            masks.append(np.isin(self.cameras, where.cameras))
+            masks.append(_among(self.cameras, where.cameras))
         if where.since is not None:
             masks.append(self.times >= to_utc(where.since))  # false for NaT
         if where.until is not None:
@@ -150,6 +152,12 @@ class Where:
 
     def __bool__(self) -> bool:
         return any((self.categories, self.cameras, self.since, self.until, self.paths))
+
+
+def _among(values: NDArray[np.int64], wanted: Sequence[int]) -> NDArray[np.bool_]:
+    if not 0 < len(wanted) <= FEW:
+        return np.isin(values, wanted)
+    return np.logical_or.reduce([values == one for one in wanted])
 
 
 def to_utc(time: datetime | None) -> np.datetime64:
