@@ -82,6 +82,13 @@ def test_a_seed_or_a_folder_that_cannot_be_is_found_before_any_run(tmp_path):
         compare(config.load("quickstart"), ["mso"], [1], tmp_path / "file")
     with pytest.raises(ValueError, match="train.seed is -1"):
         compare(config.load("quickstart"), ["mso"], [1, -1], tmp_path / "out")
+    with pytest.raises(ValueError, match="compared on one data set"):
+        compare(
+            config.override(config.load("quickstart"), ["data.sources", "[sysu_mm01, regdb]"]),
+            ["mso"],
+            [1],
+            tmp_path / "out",
+        )
     assert not (tmp_path / "out").exists()
 
 

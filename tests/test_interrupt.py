@@ -115,6 +115,6 @@ def test_train_with_workers(sysu_root, tmp_path, kind):
     begun = (tmp_path / "run").glob if kind == "none" else (tmp_path / "cache").glob
     pattern = "model/model-best.pth.tar" if kind == "none" else ".*.writing"
     said = interrupt(words, tmp_path / "said.txt", lambda: any(begun(pattern)))
-    assert kind == "disk" or "SIGINT: go on from" in said
+    assert kind == "disk" or "SIGINT: go on with" in said
     assert "Traceback" not in said and said.endswith("torchreid-rgbir train: interrupted\n")
     assert not [path for path in tmp_path.rglob("*.writing")]

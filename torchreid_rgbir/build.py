@@ -31,6 +31,7 @@ STEP_KEYS = (
     "compile",
     "gather_features",
     "sync_batchnorm",
+    "on_nonfinite",
 )  # under train, of the method's own step
 
 
@@ -41,11 +42,11 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
         ValueError, FileNotFoundError: a user's mistake.
     """
     use_gpu = torch.cuda.is_available()
-    resume = cfg.model.resume
-    if resume == "auto":
-        resume = str(newest_good(Path(cfg.data.save_dir).expanduser() / "model") or "")
+    resume = checkpoint_to_resume(cfg)
+    with distributed.first_on_this_machine():
+        root = unpacked(cfg.data.root)
     datamanager = CrossModalDataManager(
-        root=unpacked(cfg.data.root),
+        root=root,
         sources=cfg.data.sources,
         targets=cfg.data.targets or None,
         height=cfg.data.height,
@@ -87,9 +88,11 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
         if cfg.train.sync_batchnorm and distributed.world_size() > 1:
             model = synchronize(model, device)
     layers = [name for name, _ in model.named_children()]
-    unknown = [name for name in cfg.train.new_layers if name not in layers]
-    if cfg.train.staged_lr and unknown:  # torchreid would train everything at the lower rate, and not say so
-        raise ValueError(f"train.new_layers: {cfg.model.name} has no {unknown[0]}, choose from {', '.join(layers)}")
+    # torchreid would train everything at the lower rate, and not say so; or fail once the run has begun.
+    for key, is_used in (("new_layers", cfg.train.staged_lr), ("open_layers", cfg.train.fixbase_epoch > 0)):
+        unknown = [name for name in cfg.train[key] if name not in layers]
+        if is_used and unknown:
+            raise ValueError(f"train.{key}: {cfg.model.name} has no {unknown[0]}, choose from {', '.join(layers)}")
     optimizer = host.optim.build_optimizer(
         model,
         optim=cfg.train.optim,
@@ -138,9 +141,28 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
         )
     if resume:
         engine.resume(resume)
-    elif cfg.model.resume:
+    elif cfg.model.resume and not cfg.test.evaluate:
         logger.info("no checkpoint in %s yet: starting at the beginning", cfg.data.save_dir)
     return engine
+
+
+def checkpoint_to_resume(cfg: CfgNode) -> str:
+    """The checkpoint that every process goes on from, "" for none.
+
+    Raises:
+        ValueError: all checkpoints of the run are damaged.
+        FileNotFoundError: a test of the newest one, where there is none.
+    """
+    if cfg.test.evaluate and cfg.model.load_weights:
+        return ""  # the configuration of a run that was resumed asks for both
+    if cfg.model.resume != "auto":
+        return cfg.model.resume
+    folder = Path(cfg.data.save_dir).expanduser() / "model"
+    # The first process decides: on another machine's disk there may be none, or another one.
+    newest = distributed.from_first(lambda: str(newest_good(folder) or ""))
+    if cfg.test.evaluate and not newest:
+        raise FileNotFoundError(f"{folder} holds no checkpoint to test: set model.load_weights CHECKPOINT")
+    return newest
 
 
 def check_model(cfg: CfgNode) -> None:
@@ -218,12 +240,13 @@ def build_criterion(cfg: CfgNode) -> MSOLoss:
 
 def testing(cfg: CfgNode) -> Testing:
     """How `cfg` wants the model scored."""
+    k1, k2, weight = cfg.test.rerank_settings
     return Testing(
         query=cfg.test.query,
         sampling=cfg.test.sampling,
         feature=cfg.test.feature,
         flip=cfg.test.flip,
-        rerank=Rerank(*cfg.test.rerank_settings) if cfg.test.rerank else None,
+        rerank=Rerank(int(k1), int(k2), weight) if cfg.test.rerank else None,
     )
 
 

@@ -83,6 +83,9 @@ def compare(cfg: CfgNode, methods: Sequence[str], seeds: Sequence[int], out: Pat
         raise NotADirectoryError(f"{out} is a file: choose a folder")
     # Every method has its first run before any has its second.
     planned = [(method, seed, configure(cfg, method)) for seed in seeds for method in methods]
+    targets = list(cfg.data.targets or cfg.data.sources)
+    if len(targets) > 1:
+        raise ValueError(f"data.targets is {', '.join(targets)}: methods are compared on one data set, name it with -t")
     for method, seed, own in planned:
         own.train.seed = seed
         config.check(own)
@@ -92,7 +95,7 @@ def compare(cfg: CfgNode, methods: Sequence[str], seeds: Sequence[int], out: Pat
         logger.info("run %d of %d: %s, seed %d", number, len(planned), method, seed)
         runs[method][seed] = _run(own, _folder(out, method, seed))
     found = summary(runs)
-    found |= {"dataset": ", ".join(cfg.data.targets or cfg.data.sources), "versions": versions()}
+    found |= {"dataset": targets[0], "versions": versions()}
     out.mkdir(parents=True, exist_ok=True)  # where every run failed
     report.write_results(out / "compare.json", found)
     report.write_text(out / "compare.md", markdown(found))

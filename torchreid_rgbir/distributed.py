@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
@@ -12,6 +13,9 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 T = TypeVar("T")
+PATIENCE = timedelta(
+    hours=6
+)  # while one process decodes every image, or scores; torchrun ends those whose peer has died
 
 
 def rank() -> int:
@@ -46,9 +50,10 @@ def processes() -> Iterator[None]:
                 f"torchrun starts more processes than this machine has GPUs ({here}): lower --nproc_per_node to {here}"
             )
         torch.cuda.set_device(local)
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(sys.stdout if rank() == 0 else nowhere):
         yield
+    dist.barrier()  # the first process may still be writing what the others are about to read
     # Not after an error: the others may be waiting for this process, and torchrun ends them once it is gone.
     dist.destroy_process_group()
 

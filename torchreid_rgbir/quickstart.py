@@ -9,6 +9,7 @@ import numpy as np
 from torchreid_rgbir import config, host
 from torchreid_rgbir.build import build_engine
 from torchreid_rgbir.data.synthetic import is_written, synthesize
+from torchreid_rgbir.kept import check_kept
 from torchreid_rgbir.train import train
 from torchreid_rgbir.visual import draw_ranked, ranked_lists, save_picture
 
@@ -34,6 +35,7 @@ def quickstart(out: str | Path, seed: int = 1) -> str:
     cfg = config.load("quickstart")
     cfg.data.root, cfg.data.save_dir, cfg.train.seed = str(data), str(run), seed
     config.check(cfg)
+    check_kept(cfg, run)
     if not is_written(DATASET, data, NUM_IDS, IMAGES_PER_CAMERA):
         print(f"writing synthetic RGB-IR images of {NUM_IDS} people to {data}")
         synthesize(DATASET, data, NUM_IDS, IMAGES_PER_CAMERA)

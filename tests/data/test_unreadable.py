@@ -49,6 +49,12 @@ def test_a_test_image_of_the_official_trials_cannot_be_left_out(tiny_cfg, sysu_r
     assert run(tiny_cfg, tmp_path, "data.skip_broken", "True", "test.sampling", "agw") == 0
 
 
+def test_images_after_a_gap_are_numbered_anew(tiny_cfg, sysu_root, tmp_path):
+    shutil.copytree(sysu_root, tmp_path / "SYSU-MM01")
+    min((tmp_path / "SYSU-MM01" / "cam1" / "0018").iterdir()).write_bytes(b"")
+    assert run(tiny_cfg, tmp_path, "data.skip_broken", "True", "test.sampling", "agw") == 0
+
+
 def test_nothing_left_is_an_error(tiny_cfg, sysu_root, tmp_path, capsys):
     shutil.copytree(sysu_root, tmp_path / "SYSU-MM01")
     for path in (tmp_path / "SYSU-MM01").rglob("*.jpg"):

@@ -23,6 +23,8 @@ def test_the_newest_and_the_best_are_kept_and_later_ones_of_another_run_too(tmp_
             assert names(tmp_path) == kept
     assert [path.name for path in numbered(tmp_path)] == ["model.pth.tar-9", "model.pth.tar-10"]  # 10 comes after 9
     assert checkpoint.load(tmp_path / "model-best.pth.tar") == {"epoch": 1, "batch": 7}
+    kept = {"model-best.pth.tar", "model.pth.tar-9", "model.pth.tar-10"}
+    assert set(checkpoint.read_checksums(tmp_path)) == kept  # `sha256sum --check` asks for no file that is gone
 
 
 def test_damaged_ones_are_passed_over_and_named(tmp_path, caplog):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.runs import assert_equal
 from torchreid_rgbir import config, host
 from torchreid_rgbir.engine import CrossModalEngine, checkpoint, collapse
 from torchreid_rgbir.engine.guard import NonFiniteError, NonFiniteGuard
@@ -63,6 +64,26 @@ def test_a_gradient_may_be_bad_where_the_loss_is_not():
     assert not guard.step({"loss": loss}, 0, IMAGES)
     with pytest.raises(NonFiniteError, match="the gradient is nan"):
         guard.check(0)
+
+
+def test_a_batch_is_not_blamed_for_the_gradient_that_another_spoilt():
+    model, optimizer, guard = make("adam", allowed=1)
+    for batch, factor in enumerate([float("nan"), 1.0, 1.0, 1.0]):
+        loss = (model(torch.randn(8, 3) * factor) ** 2).mean()
+        loss.backward()  # the gradients of two batches add up
+        guard.step({"loss": loss}, batch, IMAGES, due=batch % 2 == 1)
+        if batch % 2:
+            optimizer.zero_grad()
+    guard.check(0)
+    assert guard.skipped == 1
+
+
+def test_momentum_that_was_there_is_kept():
+    model, optimizer, guard = make("sgd", allowed=0)
+    step(model, optimizer, guard, 1.0, 0)
+    before = copy.deepcopy(optimizer.state_dict()["state"])
+    NonFiniteGuard(model, optimizer)
+    assert_equal(optimizer.state_dict()["state"], before)
 
 
 def test_skipped_batches_are_counted_over_checks_and_a_resume():

@@ -114,7 +114,7 @@ def test_ctrl_c_saves_and_is_answered_with_130(cfg, tmp_path, monkeypatch, capsy
     send_at(monkeypatch, "forward_backward", 2, signal.SIGINT)
     assert main(["train", "--config-file", str(tmp_path / "cfg.yaml")]) == 130
     assert (tmp_path / "run" / "model" / "model.pth.tar-0-2").exists()
-    assert "SIGINT: go on from" in (tmp_path / "run" / "train.log").read_text()
+    assert "SIGINT: go on with" in (tmp_path / "run" / "train.log").read_text()
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL  # as it was
 
 
@@ -192,6 +192,32 @@ def test_going_on_with_other_settings_is_told(cfg, tmp_path, capsys):
     train(in_folder(cfg, tmp_path, "train.max_epoch", "1"))
     train(in_folder(cfg, tmp_path, "train.max_epoch", "2", "model.resume", "auto"))
     assert "goes on with other settings than it had: train.max_epoch" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("key", "value"), [("train.lr", "0.5"), ("train.weight_decay", "0.1")])
+def test_what_the_checkpoint_decides_cannot_be_set_anew(cfg, tmp_path, key, value):
+    train(in_folder(cfg, tmp_path, "train.max_epoch", "1"))
+    with pytest.raises(ValueError, match=f"was trained with {key} .*model.load_weights"):
+        train(in_folder(cfg, tmp_path, "train.max_epoch", "2", "model.resume", "auto", key, value))
+
+
+def test_a_test_of_given_weights_is_of_those_though_the_run_was_resumed(cfg, tmp_path):
+    train(in_folder(cfg, tmp_path, "model.resume", "auto"))
+    first = str(tmp_path / "model" / "model.pth.tar-1")
+    engine = train(
+        in_folder(cfg, tmp_path, "model.resume", "auto", "test.evaluate", "True", "model.load_weights", first)
+    )
+    expected, tested = dict(checkpoint.load(first)["state_dict"]), engine.model.state_dict()
+    assert_equal({name: tested[name] for name in expected}, expected)
+    with pytest.raises(FileNotFoundError, match="holds no checkpoint to test"):
+        train(in_folder(cfg, tmp_path / "typo", "model.resume", "auto", "test.evaluate", "True"))
+
+
+def test_a_signal_in_the_last_save_is_answered(cfg, tmp_path, monkeypatch):
+    send_at(monkeypatch, "save_model", 2)
+    with pytest.raises(SystemExit):
+        train(in_folder(cfg, tmp_path))
+    assert numbered(tmp_path / "model")[-1].name == "model.pth.tar-2"
 
 
 def test_a_checkpoint_from_elsewhere_does_not_go_on_in_another_runs_folder(cfg, tmp_path):

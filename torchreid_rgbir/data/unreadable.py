@@ -1,11 +1,12 @@
 """Finds the images of a data set that cannot be read, and leaves them out if asked to."""
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from torchreid_rgbir import terminal
-from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, read_image
+from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, Item, read_image
 
 
 def find_unreadable(paths: Sequence[str], progress: bool = False) -> dict[str, str]:
@@ -40,11 +41,22 @@ def leave_out_unreadable(datasets: Sequence[CrossModalImageDataset]) -> dict[str
     for dataset in datasets:
         for name in ("train", "query", "gallery", "data"):
             items = [item for item in getattr(dataset, name) if item[0] not in broken]
-            setattr(dataset, name, items)
+            setattr(dataset, name, items if name == "train" or dataset.mode == "train" else _numbered(items))
         if not dataset.data:
             raise ValueError(f"none of the {dataset.mode} images can be read: {next(iter(broken.values()))}")
         dataset.left_out = broken
     return broken
+
+
+def _numbered(items: Sequence[Item]) -> list[Item]:
+    """Items whose numbers, within a camera's images of an identity, have no gap."""
+    seen: Counter = Counter()
+    numbered = []
+    for item in items:
+        folder = item.modality, item.pid, item.camid
+        seen[folder] += 1
+        numbered.append(item._replace(number=seen[folder]))
+    return numbered
 
 
 def _error(path: str) -> str:

@@ -42,6 +42,10 @@ class CheckpointFolder:
         # Those of later epochs are of a run that was here before; this one has not come so far yet.
         for old in [found for found in numbered(self.folder) if _place(found) <= place][: -self.keep]:
             old.unlink()
+        checksums = checkpoint.read_checksums(self.folder)
+        there = {name: checksum for name, checksum in checksums.items() if (self.folder / name).exists()}
+        if there != checksums:
+            checkpoint.write_checksums(self.folder, there)
         return path
 
 

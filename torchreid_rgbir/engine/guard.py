@@ -39,6 +39,7 @@ class NonFiniteGuard:
         self.skipped = 0  # batches, up to the last check
         self._seen: list[tuple[int, Sequence[str], list[str], Tensor]] = []  # batches since then
         self._num_bad: Tensor | int = 0  # on the device, all batches
+        self._spoilt: Tensor | None = None  # whether the gradients that add up are not finite
         if isinstance(optimizer, Adam) or (isinstance(optimizer, SGD) and not optimizer.defaults["dampening"]):
             _fuse(optimizer)
 
@@ -61,6 +62,9 @@ class NonFiniteGuard:
         values = torch.stack([*losses.values(), torch.nn.utils.get_total_norm(gradients)]).detach()
         finite = distributed.everywhere(values.isfinite().all())
         names = [*losses] if scaled else [*losses, "the gradient"]
+        if self._spoilt is not None:  # the gradient that a batch before has spoilt is that one's, not this one's
+            values = torch.cat([values[:-1], values[-1:].masked_fill(self._spoilt, 0)])
+        self._spoilt = None if due else ~finite
         counted = values[: len(names)]
         self._seen.append((batch, impaths, names, counted))
         self._num_bad = self._num_bad + (~distributed.everywhere(counted.isfinite().all())).int()
@@ -119,4 +123,5 @@ def _fuse(optimizer: Optimizer) -> None:
         if group.get("momentum"):
             # SGD makes these in its first step, but leaves them unset if that one is not to be taken.
             for parameter in group["params"]:
-                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+                if optimizer.state[parameter].get("momentum_buffer") is None:
+                    optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)

@@ -23,6 +23,8 @@ from torchreid_rgbir.engine.stop import Stop, Stopped
 
 logger = logging.getLogger(__name__)
 
+# What torch calls them, and we; they stand in the checkpoint, so that a new value would be said but not used.
+OF_THE_OPTIMIZER = {"initial_lr": "train.lr", "weight_decay": "train.weight_decay", "momentum": "sgd.momentum"}
 NEEDED = ("state_dict", "optimizer", "scheduler", "epoch")  # torchreid's own checkpoints have these
 
 
@@ -150,7 +152,7 @@ class ResumableEngine(host.SoftmaxTripletEngine):
             except Stopped:
                 if self.saved != (self.epoch, self.batches_done):
                     self.save_model(self.epoch - 1, None, save_dir, batch=self.batches_done)
-                logger.warning("%s: go on from %s with model.resume auto", self.stop, self.checkpoint_path)
+                logger.warning("%s: go on with model.resume %s", self.stop, self.checkpoint_path)
                 self.stop.end()
             finally:
                 self.seconds = time.monotonic() - self.started
@@ -185,7 +187,8 @@ class ResumableEngine(host.SoftmaxTripletEngine):
             "about": self.about,
         }
         if rank1 is not None:
-            mAP = next(iter(self.results.values()))["settings"][0]["mean"]["mAP"]
+            mean = next(iter(self.results.values()))["settings"][0]["mean"]  # of the first test set
+            rank1, mAP = mean["rank1"], mean["mAP"]
             is_best = is_best or mAP > self.best_mAP
             self.best_mAP = max(mAP, self.best_mAP)
             state |= {"rank1": float(rank1), "mAP": float(mAP)}  # weights_only refuses numpy's scalars
@@ -208,6 +211,7 @@ class ResumableEngine(host.SoftmaxTripletEngine):
             raise ValueError(
                 f"{path} holds no {lacking[0]}: model.resume wants a checkpoint of a run, use model.load_weights"
             )
+        self._check_optimizer(path, state["optimizer"]["param_groups"])
         try:
             self.model.load_state_dict(state["state_dict"])
             for group, own in zip(state["optimizer"]["param_groups"], self.optimizer.param_groups, strict=True):
@@ -230,6 +234,15 @@ class ResumableEngine(host.SoftmaxTripletEngine):
         self.seconds = state.get("seconds", 0.0)
         place = f"epoch {self.epoch}" + (f" and {self.batches_done} batches" if self.batches_done else "")
         logger.info("resumed from %s after %s", path, place)
+
+    def _check_optimizer(self, path: str, groups: Sequence[dict[str, Any]]) -> None:
+        for group, own in zip(groups, self.optimizer.param_groups, strict=False):
+            for name, key in OF_THE_OPTIMIZER.items():
+                if name in group and name in own and group[name] != own[name]:
+                    raise ValueError(
+                        f"{path} was trained with {key} {group[name]}, and resuming keeps its optimizer as it was: leave it "
+                        f"at that, or begin another run, in a new data.save_dir, with model.load_weights {path}"
+                    )
 
     def _test_again(self, testing: dict[str, Any]) -> None:
         """For a process that ended between its last checkpoint and its results."""

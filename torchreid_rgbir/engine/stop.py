@@ -33,6 +33,8 @@ class Stop:
     def __exit__(self, *exception: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
+        if self.signal is not None and exception[0] is None:
+            self.end()  # it came after the last look
 
     def __str__(self) -> str:
         return self.signal.name if self.signal else "no signal"

@@ -28,6 +28,8 @@ class SyncBatchNorm(_BatchNorm):
         """(B, C) or (B, C, H, W) of this process.  Returns the same shape."""
         if not self.training:
             return super().forward(input)
+        given = input.dtype
+        input = input.to(torch.promote_types(given, torch.float))  # statistics of half precision would be rounded away
         dims = [0, *range(2, input.dim())]
         shape = [1, -1, *[1] * (input.dim() - 2)]
         world_size = distributed.world_size()
@@ -41,7 +43,7 @@ class SyncBatchNorm(_BatchNorm):
                 self.running_var.lerp_(var * (num / (num - 1)), self.momentum)
         scale = (var + self.eps).rsqrt() if self.weight is None else (var + self.eps).rsqrt() * self.weight
         output = centered * scale.view(shape)
-        return output if self.bias is None else output + self.bias.view(shape)
+        return (output if self.bias is None else output + self.bias.view(shape)).to(given)
 
     def _check_input_dim(self, input: Tensor) -> None:
         """Any number of dimensions."""
