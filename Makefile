@@ -9,8 +9,9 @@ TESTED := torchreid_rgbir/losses/*,torchreid_rgbir/metrics/*,torchreid_rgbir/dat
 quickstart: $(VENV)/.ready
 	$(PYTHON) -m torchreid_rgbir quickstart --out log/quickstart
 
+# A file's tests stay together: they share what its fixtures made. A thread each, since processes that wait for each other's threads crawl.
 test: $(VENV)/.ready
-	$(PYTHON) -m pytest
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 
 test-gpu: $(VENV)/.ready
 	$(PYTHON) -m pytest -m gpu -rs

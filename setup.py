@@ -60,6 +60,7 @@ setup(
             *VISUAL,
             *DOCS,
             "pytest>=8.1",
+            "pytest-xdist",
             "hypothesis",
             "coverage",
             "ruff",

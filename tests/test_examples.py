@@ -211,7 +211,7 @@ def test_ablation(there, monkeypatch, capsys):
 
 def test_every_question_of_the_ablation_can_be_asked():
     cfg = config.load("ablation")
-    for _, methods in ablation_module.QUESTIONS.values():
+    for _, methods, _ in ablation_module.QUESTIONS.values():
         configured = [configure(cfg, method) for method in methods]
         assert len({own.dump() for own in configured}) == len(methods)
 

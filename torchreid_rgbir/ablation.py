@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from torchreid_rgbir import config
 from torchreid_rgbir.compare import against, compare, markdown
@@ -12,14 +13,22 @@ from torchreid_rgbir.visual.comparison import draw_comparison
 
 _CMCC, _PLAIN = "id+wrt+cmcc", "data.transforms [random_flip]"
 
-# Name: what is asked, and the methods (`compare.configure`), of which the first is what the others are compared with.
-QUESTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "parts": ("What each part adds", ("id", "id+wrt", _CMCC, "id+wrt+pef", "mso")),
-    "baselines": (
-        "torchreid's own models",
-        ("mso", "resnet18:softmax", "resnet18:triplet", "osnet_x0_25:softmax"),
-    ),
-    "cmcc": (
+
+class Question(NamedTuple):
+    """Attributes:
+    title: of its section.
+    methods: what `compare.configure` takes.
+    references: those of them that the others are compared with, a table each.
+    """
+
+    title: str
+    methods: tuple[str, ...]
+    references: tuple[str, ...]
+
+
+QUESTIONS = {
+    "parts": Question("What each part adds", ("id", "id+wrt", _CMCC, "id+wrt+pef", "mso"), ("id", "id+wrt")),
+    "cmcc": Question(
         "Form and scale of the contrastive-center loss",
         (
             "id+wrt",
@@ -28,18 +37,25 @@ QUESTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
             f"{_CMCC} loss.cmcc.form ratio",
             f"{_CMCC} loss.cmcc.form ratio loss.cmcc.normalize False",
         ),
+        ("id+wrt", _CMCC),
     ),
-    "pef": (
+    "pef": Question(
         "Entry and scale of the perceptual edge loss",
         (_CMCC, "mso", "mso loss.pef.entry conv2", "mso loss.pef.normalize False"),
+        (_CMCC, "mso"),
     ),
-    "augmentation": (
+    "augmentation": Question(
         "With and without grey-channel augmentation",
         ("mso", f"mso {_PLAIN}", "id", f"id {_PLAIN}"),
+        ("mso", "id", f"id {_PLAIN}"),
     ),
-    "schedule": (
+    "baselines": Question(
+        "torchreid's own models", ("mso", "resnet18:softmax", "resnet18:triplet", "osnet_x0_25:softmax"), ("mso",)
+    ),
+    "schedule": Question(
         "The patent's learning rate and schedule",
         ("mso", "mso train.lr 0.005 train.lr_scheduler warmup_multi_step train.warmup_epoch 10"),
+        ("mso",),
     ),
 }
 
@@ -53,7 +69,7 @@ def ablation(out: Path, seeds: Sequence[int], questions: Sequence[str] = tuple(Q
         questions: names in `QUESTIONS`.
 
     Returns:
-        A table for each question, as Markdown.
+        The tables of each question, as Markdown.
 
     Raises:
         ValueError: a seed named twice, or none.
@@ -64,13 +80,14 @@ def ablation(out: Path, seeds: Sequence[int], questions: Sequence[str] = tuple(Q
         synthesize(DATASET, data, NUM_IDS, IMAGES_PER_CAMERA)
     cfg = config.load("ablation")
     cfg.data.root = str(data)
-    methods = dict.fromkeys(method for name in questions for method in QUESTIONS[name][1])
+    methods = dict.fromkeys(method for name in questions for method in QUESTIONS[name].methods)
     found = compare(cfg, list(methods), seeds, out / "runs")
     sections = []
     for name in questions:
-        title, asked = QUESTIONS[name]
-        rows = [row for row in found["methods"] if row["method"] in asked]
-        sections.append(f"## {title}\n\n{markdown(against(found | {'methods': rows}, asked[0]))}")
+        question = QUESTIONS[name]
+        asked = found | {"methods": [row for row in found["methods"] if row["method"] in question.methods]}
+        tables = (markdown(against(asked, reference)) for reference in question.references)
+        sections.append(f"## {question.title}\n\n" + "\n".join(tables))
     draw_comparison(found, out / "ablation.png")
     text = "\n".join(sections)
     report.write_text(out / "ablation.md", text)

@@ -37,3 +37,4 @@ def test_figures_and_their_names():
         measured["medians"]
     )
     assert all(0.9 < recall <= 1 for recall in measured["recalls"].values())
+    assert measured["memory"]["search_index_on_disk"] > 2000 * search.DIM  # a byte a number, and a graph

@@ -31,7 +31,7 @@ def search(rounds: int = 3, num_exact: int = 100_000, num_indexed: int = 1_000_0
     Returns:
         {"ratios": {"search_exact_over_index": of one query, how many times faster the index is, and the same "_filtered"}, "spread": their
         smallest and largest, "medians": seconds a query, or of opening, adding and indexing, "recalls": of the 10 nearest, the share
-        that the index finds}.
+        that the index finds, "memory": bytes of the index on the disk}.
     """
     with tempfile.TemporaryDirectory(prefix="torchreid-rgbir-search-") as folder:
         result = _exact(Path(folder) / "exact", rounds, num_exact)
@@ -98,7 +98,11 @@ def _indexed(where: Path, rounds: int, num: int, num_queries: int) -> dict:
     indexing = interleave({"index": lambda: gallery.compact(index=True)}, 1, warmup=0)
     result = compare(gallery, rounds, draw(centres_of(num), num_queries, np.random.default_rng(2))[1])
     timed = result["medians"] | medians({**filling, **indexing})
-    return result | {"medians": {f"search_{num}_{name}": value for name, value in timed.items()}}
+    index = sum(path.stat().st_size for path in where.rglob("_indices/**/*") if path.is_file())
+    return result | {
+        "medians": {f"search_{num}_{name}": value for name, value in timed.items()},
+        "memory": {"search_index_on_disk": index},
+    }
 
 
 def compare(gallery: Gallery, rounds: int, queries: NDArray[np.float32]) -> dict:
