@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import torchreid_rgbir
-from torchreid_rgbir import config
+from torchreid_rgbir import checks, config
 
 SHIPPED = sorted(path.stem for path in config._shipped())
 PACKAGE = Path(torchreid_rgbir.__file__).parent
@@ -41,7 +41,7 @@ def test_the_defaults_are_the_patents():
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_configuration_is_sound(name):
-    config.check(config.load(name))
+    checks.check(config.load(name))
 
 
 def test_every_key_is_read():
@@ -97,7 +97,7 @@ def test_overrides_that_cannot_be(words, message):
 
 def test_off_is_a_word_though_yaml_reads_it_as_false(tmp_path):
     cfg = config.override(config.defaults(), ["train.amp", "off"])
-    config.check(cfg)
+    checks.check(cfg)
     (tmp_path / "config.yaml").write_text(cfg.dump())
     assert config.load(str(tmp_path / "config.yaml")).train.amp == "off"
 
@@ -157,12 +157,12 @@ def test_off_is_a_word_though_yaml_reads_it_as_false(tmp_path):
 )
 def test_settings_that_cannot_work(words, message):
     with pytest.raises(ValueError, match=re.escape(message)):
-        config.check(config.override(config.defaults(), words))
+        checks.check(config.override(config.defaults(), words))
 
 
 def test_a_missing_checkpoint_is_an_error_not_a_warning():
     with pytest.raises(FileNotFoundError, match="model.resume nowhere.pth is missing"):
-        config.check(config.override(config.defaults(), ["model.resume", "nowhere.pth"]))
+        checks.check(config.override(config.defaults(), ["model.resume", "nowhere.pth"]))
 
 
 def test_a_run_can_be_repeated_from_the_file_it_wrote(tmp_path):
@@ -216,6 +216,6 @@ def test_the_setting_for_torchreids_own_script_is_the_same(tmp_path):
     theirs.merge_from_file(str(config.find("torchreid_mso_sysu")))
     shared = [key for key in config._keys(theirs) if key in config._keys(ours)]
     assert len(shared) > 40
-    differ = {key for key in shared if config._get(theirs, key) != config._get(ours, key)}
+    differ = {key for key in shared if config.get(theirs, key) != config.get(ours, key)}
     # An empty target is the source; 64 or 100 images at a time; torchreid's triplet loss plays no part.
     assert differ == {"data.targets", "test.batch_size", "loss.triplet.weight_x"}

@@ -12,7 +12,7 @@ import pytest
 
 from tests import tiny
 from torchreid_rgbir import ablation as ablation_module
-from torchreid_rgbir import cli, config, host
+from torchreid_rgbir import checks, cli, config, host
 from torchreid_rgbir import compare as compare_module
 from torchreid_rgbir import quickstart as quickstart_module
 from torchreid_rgbir.commands import benchmark
@@ -182,7 +182,7 @@ def test_many_runs(there, name, monkeypatch, capsys):
     assert example(name) == 0
     assert len(made) == {"splits": 10, "compare": 12}[name]
     for cfg in made:
-        config.check(cfg)
+        checks.check(cfg)
     captured = capsys.readouterr()
     assert {"splits": "mean of 10 splits", "compare": "| osnet_x1_0:softmax |"}[name] in captured.out
     assert {"splits": "split 10 of 10", "compare": "run 12 of 12: osnet_x1_0:softmax, seed 3"}[name] in captured.err

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.tiny import tiny_resnet
-from torchreid_rgbir import config
-from torchreid_rgbir.build import build_criterion, build_engine, build_model, check_model
+from torchreid_rgbir import checks, config
+from torchreid_rgbir.build import build_criterion, build_engine, build_model
 from torchreid_rgbir.data.synthetic import synthesize
 from torchreid_rgbir.engine import build_lr_scheduler
 from torchreid_rgbir.models import MODELS
@@ -64,8 +64,8 @@ def llcm_root(tmp_path_factory):
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_every_shipped_configuration_builds_its_model_and_its_losses(path):
     cfg = config.override(config.load(path.stem), ["loss.pef.weights", "random"])
-    config.check(cfg)
-    check_model(cfg)
+    checks.check(cfg)
+    checks.check_model(cfg)
     assert model_of(cfg.model.name, cfg.model.last_stride).name == cfg.model.name
     parts = {name for name, weight in build_criterion(cfg).weights.items() if weight}
     assert parts == PARTS.get(kind(path.stem), PARTS["mso"])

@@ -1,6 +1,5 @@
 """From a configuration to data, model, losses, optimizer and engine, with a user's mistakes found on the way."""
 
-import difflib
 import logging
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
-from torchreid_rgbir import config, distributed, host
+from torchreid_rgbir import distributed, host
 from torchreid_rgbir.data.archive import unpacked
 from torchreid_rgbir.data.manager import CrossModalDataManager
 from torchreid_rgbir.download import fetch, is_remote
@@ -23,16 +22,6 @@ from torchreid_rgbir.models.sync_batchnorm import synchronize
 from torchreid_rgbir.provenance import versions
 
 logger = logging.getLogger(__name__)
-
-STEP_KEYS = (
-    "amp",
-    "accumulate",
-    "ema",
-    "compile",
-    "gather_features",
-    "sync_batchnorm",
-    "on_nonfinite",
-)  # under train, of the method's own step
 
 
 def build_engine(cfg: CfgNode) -> CrossModalEngine:
@@ -163,33 +152,6 @@ def checkpoint_to_resume(cfg: CfgNode) -> str:
     if cfg.test.evaluate and not newest:
         raise FileNotFoundError(f"{folder} holds no checkpoint to test: set model.load_weights CHECKPOINT")
     return newest
-
-
-def check_model(cfg: CfgNode) -> None:
-    """Whether model and loss belong together.
-
-    Raises:
-        ValueError: an unknown model, or a loss that is not for it.
-    """
-    name, loss = cfg.model.name, cfg.loss.name
-    if name not in host.model_names():
-        near = difflib.get_close_matches(name, host.model_names(), n=3) or ["resnet50", "osnet_x1_0"]
-        raise ValueError(
-            f"model.name {name} is unknown: choose {', '.join(MODELS)}, or a model of torchreid's such as {', '.join(near)}, "
-            "or --import FILE.py, which registers yours"
-        )
-    if name in MODELS and loss != "mso":
-        raise ValueError(f"loss.name is {loss}: {name} is trained with loss.name mso, its parts weighed under loss.mso")
-    if name not in MODELS and loss == "mso":
-        raise ValueError(
-            f"loss.name is mso: {name} has one stream, choose dual_resnet50, or loss.name softmax or triplet"
-        )
-    ours = [key for key in STEP_KEYS if cfg.train[key] != config.defaults().train[key]]
-    if name not in MODELS and (ours or distributed.asked_for()):
-        what = f"train.{ours[0]}" if ours else "torchrun"
-        raise ValueError(f"{what} is not for {name}: torchreid's own engine makes its step, leave it out")
-    if name not in MODELS and cfg.test.feature != "bn":
-        raise ValueError(f"test.feature is {cfg.test.feature}: {name} has one feature, leave test.feature out")
 
 
 def build_model(cfg: CfgNode, num_classes: int, pretrained: bool = True) -> nn.Module:

@@ -10,8 +10,7 @@ import numpy as np
 from scipy import stats
 from yacs.config import CfgNode
 
-from torchreid_rgbir import config
-from torchreid_rgbir.build import check_model
+from torchreid_rgbir import checks, config
 from torchreid_rgbir.kept import check_kept, kept_run
 from torchreid_rgbir.metrics import report
 from torchreid_rgbir.provenance import versions
@@ -53,8 +52,8 @@ def configure(cfg: CfgNode, method: str) -> CfgNode:
         raise ValueError(
             f"method {name}: loss.mso.{missing[0]} is 0 in this configuration, set it, or leave the method out"
         )
-    config.check(cfg)
-    check_model(cfg)
+    checks.check(cfg)
+    checks.check_model(cfg)
     return cfg
 
 
@@ -88,7 +87,7 @@ def compare(cfg: CfgNode, methods: Sequence[str], seeds: Sequence[int], out: Pat
         raise ValueError(f"data.targets is {', '.join(targets)}: methods are compared on one data set, name it with -t")
     for method, seed, own in planned:
         own.train.seed = seed
-        config.check(own)
+        checks.check(own)
         check_kept(own, _folder(out, method, seed))
     runs: dict[str, dict[int, dict]] = {method: {} for method in methods}
     for number, (method, seed, own) in enumerate(planned, start=1):

@@ -2,15 +2,14 @@
 
 import contextlib
 import difflib
-import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 from yacs.config import CfgNode as CN
 
-from torchreid_rgbir.defaults import CHOICES, POSITIVE, RANGES, defaults
-from torchreid_rgbir.download import is_remote
+from torchreid_rgbir.defaults import defaults
 
 PACKAGE = Path(__file__).parent
 # What PyYAML raises for text that it cannot make a value of; besides its own errors: a date of month 13, an empty !!int, a thousand brackets.
@@ -92,73 +91,9 @@ def find(file: str) -> Path:
     )
 
 
-def check(cfg: CN) -> None:
-    """Refuses values that cannot work, before anything is built.
-
-    Raises:
-        ValueError: names the key, its value and what it takes.
-    """
-    for key, choices in CHOICES.items():
-        if _get(cfg, key) not in choices:
-            raise ValueError(f"{key} is {_get(cfg, key)!r}: choose from {', '.join(choices)}")
-    for key in POSITIVE:
-        if not 0 < _get(cfg, key) < math.inf:
-            raise ValueError(f"{key} is {_get(cfg, key)}: it must be a number above 0")
-    for key, (low, high) in RANGES.items():
-        if not low <= _get(cfg, key) <= high or math.isinf(_get(cfg, key)):
-            raise ValueError(
-                f"{key} is {_get(cfg, key)}: it must be {low} {'or more' if high == math.inf else f'to {high}'}"
-            )
-    small = min(cfg.data.height, cfg.data.width)
-    if small < 32 and cfg.loss.name == "mso" and cfg.loss.mso.weight_pef:
-        raise ValueError(
-            f"images of {cfg.data.height}x{cfg.data.width} are too small for VGG in the perceptual edge loss: 32 at least"
-        )
-    for key in ("data.norm_mean", "data.norm_std"):
-        values = _get(cfg, key)
-        if len(values) != 3 or not all(math.isfinite(v) and (v > 0 or key.endswith("mean")) for v in values):
-            raise ValueError(
-                f"{key} is {values}: give three numbers, one a channel{'' if key.endswith('mean') else ', above 0'}"
-            )
-    if cfg.train.start_epoch >= cfg.train.max_epoch:
-        raise ValueError(
-            f"train.start_epoch is {cfg.train.start_epoch} of {cfg.train.max_epoch} epochs: nothing is left to train, raise train.max_epoch"
-        )
-    if not cfg.data.save_dir:
-        raise ValueError("data.save_dir is empty: name the folder of the run, such as log/mso")
-    weights = {"mso": cfg.loss.mso, "triplet": {k: v for k, v in cfg.loss.triplet.items() if k != "margin"}}
-    if not any(weights.get(cfg.loss.name, {"id": 1}).values()):
-        raise ValueError(f"every weight under loss.{cfg.loss.name} is 0: there is nothing to train for")
-    if not cfg.data.sources:
-        raise ValueError("data.sources is empty: name a data set (-s sysu_mm01)")
-    k1, k2, weight = cfg.test.rerank_settings if len(cfg.test.rerank_settings) == 3 else (0, 0, 0)
-    if k1 < 1 or k2 < 1 or k1 % 1 or k2 % 1 or not 0 <= weight <= 1:
-        raise ValueError(
-            f"test.rerank_settings is {cfg.test.rerank_settings}: give k1, k2 and lambda, two whole numbers and a share, such as [20, 6, 0.3]"
-        )
-    if cfg.test.visrank and not cfg.test.evaluate:
-        raise ValueError(
-            "test.visrank draws pictures of a trained model: set test.evaluate True and model.load_weights"
-        )
-    if cfg.model.load_weights and cfg.model.resume not in ("", "auto"):
-        raise ValueError(
-            "model.load_weights and model.resume are both set: resume continues a run, load_weights starts one"
-        )
-    if cfg.test.evaluate and not (cfg.model.load_weights or cfg.model.resume):
-        raise ValueError(
-            "test.evaluate True without weights would score an untrained network: set model.load_weights CHECKPOINT"
-        )
-    for key, path in (("load_weights", cfg.model.load_weights), ("resume", cfg.model.resume)):
-        elsewhere = path == "auto" if key == "resume" else is_remote(path)
-        if path and not elsewhere and not Path(path).expanduser().is_file():
-            raise FileNotFoundError(
-                f"model.{key} {path} is missing: give the path of a checkpoint (model/model.pth.tar-EPOCH)"
-            )
-
-
 def differences(one: CN, other: CN) -> list[str]:
     """The keys whose values differ."""
-    return [key for key in _keys(one) if _get(one, key) != _get(other, key)]
+    return [key for key in _keys(one) if get(one, key) != get(other, key)]
 
 
 def _shipped() -> list[Path]:
@@ -178,7 +113,8 @@ def _keys(cfg: CN) -> list[str]:
     return [key for key, _ in _flat(cfg)]
 
 
-def _get(cfg: CN, key: str):
+def get(cfg: CN, key: str) -> Any:
+    """The value of a key such as `train.lr`."""
     for part in key.split("."):
         cfg = cfg[part]
     return cfg
@@ -191,7 +127,7 @@ def _set(cfg: CN, key: str, value, where: str) -> None:
         hint = f", did you mean {close[0]}?" if close else f": the keys are in {PACKAGE / 'defaults.py'}"
         raise ValueError(f"{where}unknown configuration key {' '.join(key.split())}{hint}")
     section, _, name = key.rpartition(".")
-    node, old = _get(cfg, section), _get(cfg, key)
+    node, old = get(cfg, section), get(cfg, key)
     if isinstance(old, list):
         value = _list(
             key, value if isinstance(value, list) else [value], old, where

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from torchreid_rgbir import config, host
+from torchreid_rgbir import checks, config, host
 from torchreid_rgbir.build import build_engine
 from torchreid_rgbir.data.synthetic import is_written, synthesize
 from torchreid_rgbir.kept import check_kept
@@ -34,7 +34,7 @@ def quickstart(out: str | Path, seed: int = 1) -> str:
     data, run, picture = (Path(out) / name for name in ("data/SYSU-MM01", "run", "ranked.png"))
     cfg = config.load("quickstart")
     cfg.data.root, cfg.data.save_dir, cfg.train.seed = str(data), str(run), seed
-    config.check(cfg)
+    checks.check(cfg)
     check_kept(cfg, run)
     if not is_written(DATASET, data, NUM_IDS, IMAGES_PER_CAMERA):
         print(f"writing synthetic RGB-IR images of {NUM_IDS} people to {data}")

@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from yacs.config import CfgNode
 
-from torchreid_rgbir import config, host
+from torchreid_rgbir import checks, config, host
 from torchreid_rgbir.build import about, build_criterion, run_options, testing
 from torchreid_rgbir.data.manager import CrossModalDataManager, is_cross_modal
 from torchreid_rgbir.engine import CrossModalEngine
@@ -50,7 +50,7 @@ def install(overrides: Sequence[str] = ()) -> None:
     foreign = [key for key in overrides[::2] if not key.startswith(SETTINGS)]
     if foreign:
         raise ValueError(f"{foreign[0]} is torchreid's own key: give it to the script, not to the plugin")
-    config.check(settings)
+    checks.check(settings)
     _settings = settings
     host.alias()
     _answer(host.data.ImageDataManager, _choose_data_manager)

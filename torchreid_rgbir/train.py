@@ -6,8 +6,8 @@ from pathlib import Path
 
 from yacs.config import CfgNode
 
-from torchreid_rgbir import atomic, config, distributed, host
-from torchreid_rgbir.build import build_engine, check_model
+from torchreid_rgbir import atomic, checks, distributed, host
+from torchreid_rgbir.build import build_engine
 from torchreid_rgbir.engine import CrossModalEngine
 from torchreid_rgbir.metrics import report
 from torchreid_rgbir.provenance import provenance, versions
@@ -26,8 +26,8 @@ def train(cfg: CfgNode) -> CrossModalEngine:
     Raises:
         ValueError, FileNotFoundError: a user's mistake; found before anything is written.
     """
-    config.check(cfg)
-    check_model(cfg)
+    checks.check(cfg)
+    checks.check_model(cfg)
     host.utils.set_random_seed(cfg.train.seed)
     with distributed.processes():
         if distributed.rank() > 0:

@@ -10,7 +10,7 @@ import scipy.io
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from torchreid_rgbir import config
+from torchreid_rgbir import checks, config
 from torchreid_rgbir.data.image_list import read_image_list
 from torchreid_rgbir.data.sysu_mm01 import read_ids
 from torchreid_rgbir.engine import checkpoint
@@ -107,11 +107,11 @@ def test_any_words_on_the_command_line_are_a_configuration_or_one_line(key, text
     before = cfg.dump()
     try:
         config.override(cfg, [key, text])
-        config.check(cfg)
+        checks.check(cfg)
     except (ValueError, OSError) as error:
         assert "\n" not in str(error) and str(error)
     else:
-        assert type(config._get(cfg, key)) is type(config._get(config.load(), key))
+        assert type(config.get(cfg, key)) is type(config.get(config.load(), key))
     assert config.defaults().dump() == before
 
 
@@ -140,7 +140,7 @@ def test_yaml_that_trips_its_parser(text, tmp_path):
 @pytest.mark.parametrize("value", [".nan", ".inf", "-.inf"])
 def test_a_number_that_is_none_is_refused(key, value):
     with pytest.raises(ValueError, match=key):
-        config.check(config.override(config.defaults(), [key, value]))
+        checks.check(config.override(config.defaults(), [key, value]))
 
 
 def test_a_compressed_variable_may_not_grow_without_end(tmp_path):
