@@ -82,10 +82,11 @@ def ablation(out: Path, seeds: Sequence[int], questions: Sequence[str] = tuple(Q
     cfg.data.root = str(data)
     methods = dict.fromkeys(method for name in questions for method in QUESTIONS[name].methods)
     found = compare(cfg, list(methods), seeds, out / "runs")
+    rows = {row["method"]: row for row in found["methods"]}
     sections = []
     for name in questions:
         question = QUESTIONS[name]
-        asked = found | {"methods": [row for row in found["methods"] if row["method"] in question.methods]}
+        asked = found | {"methods": [rows[method] for method in question.methods]}
         tables = (markdown(against(asked, reference)) for reference in question.references)
         sections.append(f"## {question.title}\n\n" + "\n".join(tables))
     draw_comparison(found, out / "ablation.png")
