@@ -179,6 +179,6 @@ def test_a_closed_pipe_is_no_error(tmp_path):
     rng = np.random.default_rng(0)
     rows = {"pids": [1, 1, 2, 2], "camids": [1, 2, 1, 2], "modalities": [0, 1, 0, 1]}
     np.savez(tmp_path / "features.npz", features=rng.standard_normal((4, 3)), **rows)
-    words = f"{sys.executable} -m torchreid_rgbir evaluate {tmp_path}/features.npz --protocol standard"
+    words = f"'{sys.executable}' -m torchreid_rgbir evaluate '{tmp_path}/features.npz' --protocol standard"
     run = subprocess.run(["bash", "-c", f"{words} | true; exit ${{PIPESTATUS[0]}}"], capture_output=True, text=True)
     assert (run.returncode, run.stderr) == (0, "")

@@ -127,7 +127,7 @@ def test_export(there, monkeypatch, capsys):
     timed = {"medians": {"onnx": 0.01, "eager": 0.02}, "ratios": {"onnx_over_eager": 0.5}}
     monkeypatch.setattr(commands_export, "onnx_over_eager", lambda *words: timed)
     assert example("export") == 0
-    assert asked == [("log/mso/model/model-best.pth.tar", "exported", [])] and (there / asked[0][0]).is_file()
+    assert asked == [("log/mso/model/model-best.pth.tar", Path("exported"), [])] and (there / asked[0][0]).is_file()
     assert "written to exported" in capsys.readouterr().out
 
 

@@ -115,6 +115,7 @@ def test_ctrl_c_while_workers_are_forked_is_not_lost():
     code = """
 import os, signal
 from torchreid_rgbir.data.loading import Loader
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs are without
 os.register_at_fork(before=lambda: signal.raise_signal(signal.SIGINT))  # what is raised in such a hook is dropped
 try:
     for number in Loader(range(100), num_workers=1):
