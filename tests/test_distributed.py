@@ -83,7 +83,8 @@ def curves(tmp_path, dtype, *paths):
 
 
 def assert_same_curve(one, two, num_steps):
-    assert len(one) == len(two) == num_steps and abs(one[0]["loss"] - one[-1]["loss"]) > 0.001
+    losses = [step["loss"] for step in one]
+    assert len(one) == len(two) == num_steps and max(losses) - min(losses) > 0.001
     print("largest difference", max(abs(a["loss"] - b["loss"]) for a, b in zip(one, two, strict=True)))
     for ours, theirs in zip(two, one, strict=True):
         assert ours == pytest.approx(theirs, abs=1e-4)
@@ -103,8 +104,9 @@ def test_two_processes_have_the_loss_curve_of_one(fast_cfg, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.faults  # how far rounding is amplified depends on what was learnt, and so on the processor
 def test_two_processes_go_on_from_a_trained_network_as_one_in_single_precision(fast_cfg, tmp_path):
-    engine = train(config.override(fast_cfg.clone(), ["train.max_epoch", "1", "sampler.batches_per_epoch", "300"]))
+    engine = train(config.override(fast_cfg.clone(), ["train.max_epoch", "1", "sampler.batches_per_epoch", "900"]))
     path = written(fast_cfg, tmp_path / "on.yaml", [*STEPS, "model.load_weights", engine.checkpoint_path])
     ((one, two),) = curves(tmp_path, "float", path)
     assert_same_curve(one, two, 20)
