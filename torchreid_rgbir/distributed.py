@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 T = TypeVar("T")
-PATIENCE = timedelta(
-    hours=6
-)  # while one process decodes every image, or scores; torchrun ends those whose peer has died
+# While one process decodes every image, or scores; torchrun ends those whose peer has died.
+PATIENCE = timedelta(hours=6)
 
 
 def rank() -> int:

@@ -69,6 +69,8 @@ def test_a_backbone_that_the_loader_cannot_build_is_written_as_graphs(weights, p
     state = checkpoint.load(weights)
     state["about"]["model"]["name"] = "own"
     checkpoint.save(state, tmp_path / "own.pth.tar-1")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "model.safetensors").write_text("of another model that was exported here")
     export(tmp_path / "own.pth.tar-1", tmp_path / "out", photos[:1])
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "ir.onnx",

@@ -5,7 +5,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from torchreid_rgbir.models.loading import load_model
 
 logger = logging.getLogger(__name__)
 
-DESCRIPTION = "model.json"
+DESCRIPTION, WEIGHTS = "model.json", "model.safetensors"
 LOADER = "reid_features.py"  # the standalone loader's name in the folder
 TOLERANCE = 1e-4  # of a feature, where features are up to 1; relative to the largest where they are larger
 NUM_FILES = 8  # looked at of a folder
@@ -55,8 +55,6 @@ def export(weights: str | Path, out: str | Path, images: Sequence[str | Path] = 
     from safetensors.torch import save
 
     model, about = load_model(weights)
-    name = about["model"]["name"]
-    knows = standalone.knows(name)
     files = find_images(images) if images else _training_images(about)
     out = Path(out).expanduser()
     if out.exists() and not out.is_dir():
@@ -65,13 +63,14 @@ def export(weights: str | Path, out: str | Path, images: Sequence[str | Path] = 
     out.absolute().parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.absolute().parent) as beside:
         folder = Path(beside)
-        for modality, stream in enumerate(NAMES):
-            logger.info("writing the %s graph", stream.upper())
-            _write_graph(model, modality, about["images"], folder / f"{stream}.onnx")
-        if knows:
-            (folder / "model.safetensors").write_bytes(save(model.state_dict()))
+        for modality, name in enumerate(NAMES):
+            logger.info("writing the %s graph", name.upper())
+            _write_graph(model, modality, about["images"], folder / f"{name}.onnx")
+        backbone = about["model"]["name"]
+        if standalone.knows(backbone):
+            (folder / WEIGHTS).write_bytes(save(model.state_dict()))
         else:
-            logger.warning("model.safetensors is left out: the loader builds torchvision's ResNets, not %s", name)
+            logger.warning("%s is left out: the loader builds torchvision's ResNets, not %s", WEIGHTS, backbone)
         description = {
             "model": about["model"] | {"feature": "bn", "feature_dim": model.feature_dim},
             "images": about["images"],
@@ -80,10 +79,11 @@ def export(weights: str | Path, out: str | Path, images: Sequence[str | Path] = 
         (folder / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
         shutil.copy(standalone.__file__, folder / LOADER)
         logger.info("comparing what both compute")
-        differences = _compare(model, folder, about["images"], files, real, knows)
+        differences = _compare(model, folder, about["images"], files, real)
         out.mkdir(exist_ok=True)
         # Without its description a folder is no model: nobody loads half of an old one and half of a new one.
-        (out / DESCRIPTION).unlink(missing_ok=True)
+        for old in (DESCRIPTION, WEIGHTS):
+            (out / old).unlink(missing_ok=True)
         for path in sorted(folder.iterdir(), key=lambda path: path.name == DESCRIPTION):
             os.replace(path, out / path.name)
     return differences
@@ -140,11 +140,13 @@ def _write_graph(model: DualResNet, modality: int, images: dict, path: Path) -> 
 
 
 def _compare(
-    model: DualResNet, folder: Path, images: dict, files: Sequence[str], real: torch.Tensor | None, knows: bool
+    model: DualResNet, folder: Path, images: dict, files: Sequence[str], real: torch.Tensor | None
 ) -> dict[str, float]:
     differences = {"random": 0.0} | ({"files": 0.0} if real is not None else {})
     random = [torch.randn(num, 3, images["height"], images["width"]) for num in (1, 3)]
-    loaders = {"ONNX Runtime": standalone.load_onnx} | ({"safetensors": standalone.load_torch} if knows else {})
+    loaders: dict[str, Callable] = {"ONNX Runtime": standalone.load_onnx}
+    if (folder / WEIGHTS).exists():
+        loaders["safetensors"] = standalone.load_torch
     for runtime, load in loaders.items():
         exported = load(folder)
         for modality, name in enumerate(NAMES):
