@@ -30,13 +30,15 @@ from lancedb.index import Bitmap, BTree, HnswSq  # noqa: E402
 EXACT_ROWS = 1_000_000  # up to here a search compares with every image (2 GB of features at D = 512)
 BATCH_ROWS = 8192  # read at a time
 COLUMNS = ("path", "category", "camera", "time", "extra")
+EMPTY_JSON = "{}"
 
-# Of IVF_HNSW_SQ, measured by `torchreid-rgbir benchmark --only search` (docs/scale.md). Every partition is asked: asking half of
-# them loses a seventh of the nearest images.
-NUM_PARTITIONS = 8
-GRAPH_DEGREE, CONSTRUCTION_CANDIDATES, SEARCH_CANDIDATES = 20, 150, 100
+# Of IVF_HNSW_SQ, measured by `torchreid-rgbir benchmark --only search` (docs/scale.md). A partition is a graph of its own, and every one
+# is asked, since asking half of them loses a seventh of the nearest images: so there are few.
+PARTITION_ROWS = 4_000_000  # a graph is made in memory, with its codes some 700 bytes an image
+ALL_PARTITIONS = 2**16
+GRAPH_DEGREE, CONSTRUCTION_CANDIDATES, SEARCH_CANDIDATES = 20, 150, 150
 FILTERED_CANDIDATES = 300  # a filter hides most of what the graph leads to
-REFINE = 4  # of so many times k candidates the stored features decide, not their 8-bit codes
+REFINE = 2  # of so many times k candidates the stored features decide, not their 8-bit codes
 
 
 class LanceGallery(Gallery):
@@ -96,7 +98,8 @@ class LanceGallery(Gallery):
                 "category": rows.categories,
                 "camera": rows.cameras,
                 "time": rows.times,
-                "extra": rows.extras,
+                # Where nothing is known the column is empty: thousands of equal texts are stored as a run, which takes longer to read.
+                "extra": pa.array(rows.extras, pa.string(), mask=rows.extras == EMPTY_JSON),
             },
             schema=self._table.schema,
         )
@@ -155,7 +158,7 @@ class LanceGallery(Gallery):
         with _working(self.where):
             candidates = FILTERED_CANDIDATES if where else SEARCH_CANDIDATES
             asked = self._table.search(query, vector_column_name="feature").distance_type("cosine").limit(k)
-            asked = asked.nprobes(NUM_PARTITIONS).ef(max(candidates, REFINE * k)).refine_factor(REFINE)
+            asked = asked.nprobes(ALL_PARTITIONS).ef(max(candidates, REFINE * k)).refine_factor(REFINE)
             if where:
                 asked = asked.where(_sql(where), prefilter=True)
             found = asked.select([*COLUMNS, "_distance"]).to_arrow()
@@ -193,7 +196,7 @@ class LanceGallery(Gallery):
     def _make_index(self) -> None:
         config = HnswSq(
             distance_type="cosine",
-            num_partitions=NUM_PARTITIONS,
+            num_partitions=-(-len(self) // PARTITION_ROWS),
             m=GRAPH_DEGREE,
             ef_construction=CONSTRUCTION_CANDIDATES,
         )
@@ -243,6 +246,7 @@ def _working(where: str) -> Iterator[None]:
 
 
 def _rows(table: Any) -> Rows:
+    table = table.set_column(table.column_names.index("extra"), "extra", table.column("extra").fill_null(EMPTY_JSON))
     texts = {name: table.column(name).to_numpy().astype(object) for name in ("path", "category", "extra")}
     times = table.column("time").to_numpy().astype("datetime64[us]")
     return Rows(texts["path"], texts["category"], table.column("camera").to_numpy(), times, texts["extra"])
