@@ -93,7 +93,7 @@ def find(file: str) -> Path:
 
 def differences(one: CN, other: CN) -> list[str]:
     """The keys whose values differ."""
-    return [key for key in _keys(one) if get(one, key) != get(other, key)]
+    return [key for key in keys(one) if get(one, key) != get(other, key)]
 
 
 def _shipped() -> list[Path]:
@@ -109,7 +109,8 @@ def _flat(tree: dict, prefix: str = ""):
             yield f"{prefix}{key}", value
 
 
-def _keys(cfg: CN) -> list[str]:
+def keys(cfg: CN) -> list[str]:
+    """The names of all values, as `train.lr`."""
     return [key for key, _ in _flat(cfg)]
 
 
@@ -121,7 +122,7 @@ def get(cfg: CN, key: str) -> Any:
 
 
 def _set(cfg: CN, key: str, value, where: str) -> None:
-    known = _keys(cfg)
+    known = keys(cfg)
     if key not in known:
         close = difflib.get_close_matches(key, known, n=1, cutoff=0.7)
         hint = f", did you mean {close[0]}?" if close else f": the keys are in {PACKAGE / 'defaults.py'}"

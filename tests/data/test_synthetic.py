@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -363,3 +365,31 @@ def test_command_turns_mistakes_into_status_2(tmp_path, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert caught.value.code == 2 and "'easy'" in line and "'standard', 'hard'" in line
     assert os.listdir(tmp_path) == []
+
+
+def test_ctrl_c_while_a_worker_starts_leaves_none_behind(tmp_path):
+    """It would wait for work for ever, and the command for it."""
+    code = """
+import signal, sys
+from multiprocessing.process import BaseProcess
+from torchreid_rgbir.data.synthetic import synthesize
+
+start, numbers = BaseProcess.start, iter(range(1, 99))
+def interrupted(self):
+    start(self)
+    if next(numbers) == 2:
+        signal.raise_signal(signal.SIGINT)
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs are without
+    BaseProcess.start = interrupted
+    try:
+        synthesize("sysu_mm01", sys.argv[1], 20, 3, size=(16, 32), workers=2)
+    except KeyboardInterrupt:
+        print("interrupted")
+"""
+    (tmp_path / "script.py").write_text(code)
+    words = [sys.executable, tmp_path / "script.py", tmp_path / "set"]
+    run = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert run.stdout == "interrupted\n" and not run.returncode, run.stderr
+    assert not (tmp_path / "set").exists()

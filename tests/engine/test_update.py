@@ -114,6 +114,20 @@ def test_an_overflow_of_scaled_gradients_is_the_scalers_to_answer():
     torch.testing.assert_close(model[0].weight, expected)
 
 
+def test_a_gradient_that_no_scale_mends_is_told():
+    model = net()
+    update = updated(model)
+    update.scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    before = model[0].weight.detach().clone()
+    for i in range(5):  # at scales of 4, 2, 1, ...
+        step(update, (model[0].weight * 0).sum().sqrt(), i, 9)  # 0, whose gradient is 0 times infinity
+        if i < 2:
+            update.guard.check(0)
+    assert torch.equal(model[0].weight, before)
+    with pytest.raises(ValueError, match="the gradient is nan in epoch 1, batch 3"):
+        update.guard.check(0)
+
+
 @pytest.mark.parametrize("ema", [0.0, 0.8])
 def test_a_saved_state_continues_as_if_nothing_had_happened(ema):
     def make(seed):

@@ -46,7 +46,7 @@ def _offer(parser: argparse.ArgumentParser) -> None:
         "targets": DATASETS,
         "dataset": DATASETS,
         "transforms": AUGMENTATIONS,
-        "opts": config._keys(config.defaults()),
+        "opts": config.keys(config.defaults()),
     }
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):

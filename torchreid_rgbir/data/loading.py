@@ -22,12 +22,12 @@ class Loader(DataLoader):
         atexit.register(end_workers)
 
     def __iter__(self) -> Any:
-        with _held_back(signal.SIGINT):  # workers are forked here
+        with held_back(signal.SIGINT):  # workers are forked here
             return super().__iter__()
 
 
 @contextmanager
-def _held_back(number: signal.Signals) -> Iterator[None]:
+def held_back(number: signal.Signals) -> Iterator[None]:
     """A signal that comes meanwhile strikes afterwards: Python drops an exception that is raised while it forks."""
     if threading.current_thread() is not threading.main_thread():  # which alone may handle signals
         yield

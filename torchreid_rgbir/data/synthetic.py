@@ -14,6 +14,7 @@ from typing import Any
 
 from PIL import Image
 
+from torchreid_rgbir.data.loading import held_back
 from torchreid_rgbir.data.synthetic_layouts import LAYOUTS, Picture, Plan
 from torchreid_rgbir.data.synthetic_pictures import PRESETS
 from torchreid_rgbir.modality import IR, RGB
@@ -189,7 +190,11 @@ def _draw_all(
         context.set_forkserver_preload([__name__])  # the package is imported once, not by every worker
     pool = ProcessPoolExecutor(min(workers, len(chunks)), context, initializer=_ignore_interrupts)
     try:
-        for future in as_completed([pool.submit(_draw, root, chunk, preset, seed, size) for chunk in chunks]):
+        with held_back(
+            signal.SIGINT
+        ):  # a worker that is started but not yet the pool's would be waited for at exit, for ever
+            futures = [pool.submit(_draw, root, chunk, preset, seed, size) for chunk in chunks]
+        for future in as_completed(futures):
             advance(future.result())
     except BrokenProcessPool as error:
         raise ChildProcessError(

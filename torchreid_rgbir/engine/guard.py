@@ -44,7 +44,12 @@ class NonFiniteGuard:
             _fuse(optimizer)
 
     def step(
-        self, losses: dict[str, Tensor], batch: int, impaths: Sequence[str], due: bool = True, scaled: bool = False
+        self,
+        losses: dict[str, Tensor],
+        batch: int,
+        impaths: Sequence[str],
+        due: bool = True,
+        scale: Tensor | None = None,
     ) -> Tensor:
         """The optimizer's step, if everything is finite in every process.
 
@@ -53,7 +58,8 @@ class NonFiniteGuard:
             batch: its number in the epoch, from 0.
             impaths: its images.
             due: False where gradients only add up, and the step comes with a later batch.
-            scaled: gradients come from a scaled loss: that they overflow is the scaler's to answer, and does not count.
+            scale: what a gradient scaler multiplied the loss by, a scalar on the device. While it is over 1, a gradient that is
+                not finite is the scaler's to answer, by a lower scale, and does not count.
 
         Returns:
             Whether the batch is finite, a scalar on the device.
@@ -61,13 +67,13 @@ class NonFiniteGuard:
         gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
         values = torch.stack([*losses.values(), torch.nn.utils.get_total_norm(gradients)]).detach()
         finite = distributed.everywhere(values.isfinite().all())
-        names = [*losses] if scaled else [*losses, "the gradient"]
-        if self._spoilt is not None:  # the gradient that a batch before has spoilt is that one's, not this one's
-            values = torch.cat([values[:-1], values[-1:].masked_fill(self._spoilt, 0)])
+        # Whose the gradient is not: a batch before has spoilt it, or the scale has.
+        for other in (self._spoilt, None if scale is None else scale > 1):
+            if other is not None:
+                values = torch.cat([values[:-1], values[-1:].masked_fill(other, 0)])
         self._spoilt = None if due else ~finite
-        counted = values[: len(names)]
-        self._seen.append((batch, impaths, names, counted))
-        self._num_bad = self._num_bad + (~distributed.everywhere(counted.isfinite().all())).int()
+        self._seen.append((batch, impaths, [*losses, "the gradient"], values))
+        self._num_bad = self._num_bad + (~distributed.everywhere(values.isfinite().all())).int()
         stop = ~finite | (self._num_bad > self.allowed)
         if not due:
             pass

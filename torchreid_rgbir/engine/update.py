@@ -110,7 +110,8 @@ class Update:
         self.scaler.scale(losses["loss"] / min(self.accumulate, num_batches - first)).backward()
         if due:
             self.scaler.unscale_(optimizer)
-        finite = self.guard.step(losses, batch, impaths, due, scaled=self.scaler.is_enabled())
+        scale = self.scaler.scale(torch.ones((), device=losses["loss"].device)) if self.scaler.is_enabled() else None
+        finite = self.guard.step(losses, batch, impaths, due, scale)
         if due:
             self.scaler.update()
             optimizer.zero_grad()
