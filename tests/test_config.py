@@ -48,7 +48,7 @@ def test_every_key_is_read():
     source = "\n".join(
         path.read_text() for path in PACKAGE.rglob("*.py") if path.name not in ("config.py", "defaults.py")
     )
-    unread = [key for key in config._keys(config.defaults()) if not re.search(rf"cfg\.{re.escape(key)}\b", source)]
+    unread = [key for key in config.keys(config.defaults()) if not re.search(rf"cfg\.{re.escape(key)}\b", source)]
     assert unread == ["data.type"]  # torchreid's; anything but image is refused
 
 
@@ -214,7 +214,7 @@ def test_the_setting_for_torchreids_own_script_is_the_same(tmp_path):
 
     theirs, ours = get_default_config(), config.load("mso_sysu")
     theirs.merge_from_file(str(config.find("torchreid_mso_sysu")))
-    shared = [key for key in config._keys(theirs) if key in config._keys(ours)]
+    shared = [key for key in config.keys(theirs) if key in config.keys(ours)]
     assert len(shared) > 40
     differ = {key for key in shared if config.get(theirs, key) != config.get(ours, key)}
     # An empty target is the source; 64 or 100 images at a time; torchreid's triplet loss plays no part.

@@ -55,7 +55,7 @@ def test_every_configuration_key_exists():
     keys = {word for word in WORDS if re.fullmatch(r"(model|data|sampler|train|loss|test)(\.[a-z_0-9]+)+", word)}
     keys -= {word for word in WORDS if word.endswith(".py")}
     assert len(keys) > 15
-    assert keys <= set(config._keys(config.defaults()))
+    assert keys <= set(config.keys(config.defaults()))
 
 
 def test_every_file_exists():
@@ -68,7 +68,7 @@ def test_every_file_exists():
 
 
 def test_every_key_of_the_losses_is_on_the_page():
-    keys = [key for key in config._keys(config.defaults()) if key.startswith(("loss.mso.", "loss.pef.", "loss.cmcc."))]
+    keys = [key for key in config.keys(config.defaults()) if key.startswith(("loss.mso.", "loss.pef.", "loss.cmcc."))]
     assert keys
     assert [key for key in keys if f"`{key}`" not in PAGE] == []
 

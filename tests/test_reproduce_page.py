@@ -51,7 +51,7 @@ def test_every_configuration_key_exists():
     keys = {word for word in words if re.fullmatch(r"(model|data|sampler|train|loss|test)\.[a-z_0-9.]+", word)}
     keys -= {"train.log", "test.py"}
     assert len(keys) > 20
-    assert keys <= set(config._keys(config.defaults()))
+    assert keys <= set(config.keys(config.defaults()))
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.method} {row.dataset} {row.setting}")

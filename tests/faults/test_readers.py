@@ -17,7 +17,7 @@ from torchreid_rgbir.engine import checkpoint
 from torchreid_rgbir.metrics.features import load_features
 from torchreid_rgbir.metrics.matfile import read_variable
 
-KEYS = config._keys(config.defaults())
+KEYS = config.keys(config.defaults())
 WORDS = [
     "[",
     "]",

@@ -198,7 +198,9 @@ def test_mistakes(gallery, where, clustered):
 
 
 @pytest.mark.parametrize("store", ["lance"])
-def test_the_index_finds_what_exact_search_finds(gallery, where, clustered):
+@pytest.mark.parametrize("rows_of_a_graph", [1000, 60])
+def test_the_index_finds_what_exact_search_finds(gallery, where, clustered, rows_of_a_graph, monkeypatch):
+    monkeypatch.setattr("torchreid_rgbir.retrieval.lance.PARTITION_ROWS", rows_of_a_graph)
     features, rows = clustered
     with pytest.raises(ValueError, match="gallery compact --index"):
         gallery.search(features[:1], exact=False)
