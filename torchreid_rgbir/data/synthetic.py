@@ -190,9 +190,8 @@ def _draw_all(
         context.set_forkserver_preload([__name__])  # the package is imported once, not by every worker
     pool = ProcessPoolExecutor(min(workers, len(chunks)), context, initializer=_ignore_interrupts)
     try:
-        with held_back(
-            signal.SIGINT
-        ):  # a worker that is started but not yet the pool's would be waited for at exit, for ever
+        # A worker that is started but not yet the pool's would be waited for at exit, for ever.
+        with held_back(signal.SIGINT):
             futures = [pool.submit(_draw, root, chunk, preset, seed, size) for chunk in chunks]
         for future in as_completed(futures):
             advance(future.result())
