@@ -42,14 +42,16 @@ def processes() -> Iterator[None]:
     if not asked_for() or dist.is_initialized():
         yield
         return
+    device = None
     if torch.cuda.is_available():
         local, here = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
         if local >= here:
             raise ValueError(
                 f"torchrun starts more processes than this machine has GPUs ({here}): lower --nproc_per_node to {here}"
             )
-        torch.cuda.set_device(local)
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
+        device = torch.device("cuda", local)
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device else "gloo", timeout=PATIENCE, device_id=device)
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(sys.stdout if rank() == 0 else nowhere):
         yield
     dist.barrier()  # the first process may still be writing what the others are about to read

@@ -76,8 +76,9 @@ def test_the_losses_and_weights_are_those_of_the_cpu(device, tiny_cfg, on_the_cp
         torch.testing.assert_close(ours.cpu(), theirs, rtol=1e-2, atol=1e-3)
 
 
-def test_a_step_waits_for_nothing(device, tiny_cfg):
-    amp = "bf16" if device.type == "cuda" else "off"  # a CPU may take seconds a step in bf16
+@pytest.mark.parametrize("amp", ["bf16", "fp16"])
+def test_a_step_waits_for_nothing(device, tiny_cfg, amp):
+    amp = amp if device.type == "cuda" else "off"  # a CPU may take seconds a step in half precision
     engine = started(tiny_cfg, "train.amp", amp, "train.accumulate", "2", "train.ema", "0.9")
     data = next(iter(engine.train_loader))
     for engine.batch_idx in range(2):  # what is made once may wait

@@ -1,18 +1,21 @@
 """The cross-modal data set: torchreid's ImageDataset whose items know their modality."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
-from torch import Tensor
+from torch.utils.data import default_collate
 
 from torchreid_rgbir import host
 from torchreid_rgbir.metrics import Rerank, TestFeatures, standard
 from torchreid_rgbir.modality import IR, RGB
+
+if TYPE_CHECKING:  # it reads images as this module does
+    from torchreid_rgbir.data.cache import DecodedImages
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "PPM")  # whatever the suffix; some others start programs
@@ -50,7 +53,7 @@ class CrossModalImageDataset(host.data.ImageDataset):
     version = ""  # of the data themselves, where scores on one are not comparable with scores on another
     train: list[Item]
     num_train_pids: int
-    cache: Mapping[str, Tensor] | None = None  # decoded images by path, in the place of reading and transforming them
+    cache: "DecodedImages | None" = None  # in the place of reading and transforming images
     left_out: dict[str, str] = {}  # images that cannot be read, by path, with `data.skip_broken`
 
     def __init__(self, train: Sequence[Item], query: Sequence[Item], gallery: Sequence[Item], **kwargs):
@@ -99,6 +102,14 @@ class CrossModalImageDataset(host.data.ImageDataset):
         if self.transform is not None:
             img = self._transform_image(self.transform, self.k_tfm, img)
         return {"img": img, **item._asdict()}
+
+    def __getitems__(self, indices: Sequence[int]) -> list[dict] | dict:
+        """What torch's loaders ask for: the batch's samples, or, from the cache, the batch itself."""
+        if self.cache is None:
+            return [self[index] for index in indices]
+        items = [Item(*self.data[index]) for index in indices]
+        images = self.cache.batch([item.impath for item in items])
+        return {"img": images, **default_collate([item._asdict() for item in items])}
 
     def __add__(self, other: "CrossModalImageDataset") -> "CrossModalImageDataset":
         """The union of two training sets; query and gallery stay this one's, as in torchreid.

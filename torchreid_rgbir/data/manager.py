@@ -139,8 +139,13 @@ class CrossModalDataManager(host.data.ImageDataManager):
                 )
 
 
-def collate(samples: list[dict]) -> dict:
-    """torch's, but images (3, H, W) are put together as they lie in memory, channels last: nothing is reordered on the way to the device."""
+def collate(samples: list[dict] | dict) -> dict:
+    """torch's, but images (3, H, W) are put together as they lie in memory, channels last: nothing is reordered on the way to the device.
+
+    A whole batch, as the cache reads it, passes.
+    """
+    if isinstance(samples, dict):
+        return samples
     batch = default_collate([{**sample, "img": sample["img"].permute(1, 2, 0)} for sample in samples])
     batch["img"] = batch["img"].permute(0, 3, 1, 2)  # (B, 3, H, W)
     return batch

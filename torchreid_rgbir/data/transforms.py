@@ -247,4 +247,7 @@ def _mask(chosen: NDArray[np.bool_], images: Tensor) -> Tensor:
 
 
 def _to(drawn: NDArray, images: Tensor) -> Tensor:
-    return torch.from_numpy(drawn).to(images.device, non_blocking=True)
+    values = torch.from_numpy(drawn)
+    if images.is_cuda:  # a copy of memory that is not pinned may wait for the device
+        values = values.pin_memory()
+    return values.to(images.device, non_blocking=True)

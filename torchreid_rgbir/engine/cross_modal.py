@@ -128,7 +128,7 @@ class CrossModalEngine(ResumableEngine):
                     seconds = (time.monotonic() - start) / (done - first)
                     left = seconds * (self.num_batches - done + (self.max_epoch - self.epoch - 1) * self.num_batches)
                     logger.info(
-                        "epoch %d/%d batch %d/%d  %s  lr %.3g  %.2f s/batch  eta %s",
+                        "epoch %d/%d batch %d/%d  %s  lr %.3g  %.3g s/batch  eta %s",
                         *(self.epoch + 1, self.max_epoch, done, self.num_batches, text, self.get_current_lr(), seconds),
                         datetime.timedelta(seconds=round(left)),
                     )

@@ -1,12 +1,14 @@
 """From the loss to new weights: mixed precision, gradient accumulation, averaged weights. Nothing in it waits for the device."""
 
+import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from torchreid_rgbir.engine.guard import NonFiniteGuard
 
@@ -50,6 +52,42 @@ def compile_works(device: torch.device) -> bool:
     return True
 
 
+class Averaged:
+    """A model of averaged weights and statistics. torch's AveragedModel is the same, but makes each update wait for the device.
+
+    Args:
+        model: copied.
+        decay: the share of the old average in the new one, over 0 and below 1.
+
+    Attributes:
+        module: the copy, in evaluation mode.
+        num_averaged: updates so far; the first takes the weights as they are.
+    """
+
+    def __init__(self, model: nn.Module, decay: float):
+        self.module = deepcopy(model).eval()
+        self.num_averaged = 0
+        self._average = get_ema_multi_avg_fn(decay)
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Takes in the model's weights as they are now."""
+        pairs = list(zip(_tensors(self.module), _tensors(model), strict=True))
+        averaged = [pair for pair in pairs if self.num_averaged and pair[0].is_floating_point()]
+        copied = [pair for pair in pairs if not (self.num_averaged and pair[0].is_floating_point())]
+        if averaged:
+            old, new = zip(*averaged, strict=True)
+            self._average(old, new, self.num_averaged)
+        if copied:  # besides the first time, counts of batches
+            old, new = zip(*copied, strict=True)
+            torch._foreach_copy_(old, new)
+        self.num_averaged += 1
+
+
+def _tensors(model: nn.Module) -> Iterable[Tensor]:
+    return itertools.chain(model.parameters(), model.buffers())
+
+
 class Update:
     """Takes a batch's losses and, every `accumulate` batches, the optimizer's step.
 
@@ -77,9 +115,7 @@ class Update:
         self.dtype = precision(amp, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
         self.accumulate = accumulate
-        self.ema: AveragedModel | None = None
-        if ema:
-            self.ema = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True).eval()
+        self.ema = Averaged(model, ema) if ema else None
 
     @property
     def tested(self) -> Any:
@@ -116,7 +152,7 @@ class Update:
             self.scaler.update()
             optimizer.zero_grad()
             if self.ema is not None:
-                self.ema.update_parameters(self.model)
+                self.ema.update(self.model)
         return finite
 
     def state_dict(self) -> dict[str, Any]:
@@ -125,7 +161,7 @@ class Update:
             return {"scaler": self.scaler.state_dict()}
         return {
             "scaler": self.scaler.state_dict(),
-            "num_averaged": int(self.ema.n_averaged),
+            "num_averaged": self.ema.num_averaged,
             "trained": self.model.state_dict(),
         }
 
@@ -135,6 +171,6 @@ class Update:
             self.scaler.load_state_dict(state["scaler"])
         if self.ema is not None:
             self.ema.module.load_state_dict(self.model.state_dict())
-            self.ema.n_averaged.fill_(state.get("num_averaged", 0))
+            self.ema.num_averaged = state.get("num_averaged", 0)
         if "trained" in state:
             self.model.load_state_dict(state["trained"])

@@ -79,8 +79,7 @@ class DualResNet(nn.Module):
         Raises:
             ValueError: `num_rgb` does not fit the batch.
         """
-        layer0_maps = self._layer0_maps(images, num_rgb)
-        featuremaps = self._shared(layer0_maps)
+        layer0_maps, featuremaps = self._backbone(images, num_rgb)
         if return_featuremaps:
             return featuremaps
         features = self.bottleneck(self.gem(featuremaps))  # (B, D)
@@ -102,7 +101,7 @@ class DualResNet(nn.Module):
         Returns:
             pooled (B, D), what GeM gives, and features (B, D), what evaluation returns.
         """
-        pooled = self.gem(self._shared(self._layer0_maps(images, num_rgb)))
+        pooled = self.gem(self._backbone(images, num_rgb)[1])
         return pooled, self.bottleneck(pooled)
 
     def stream(self, modality: int) -> "Stream":
@@ -111,8 +110,13 @@ class DualResNet(nn.Module):
 
     def compile_backbone(self) -> None:
         """Compiles Layers 0-4 by torch.compile at their next call, in place: names, weights and checkpoints stay as they are."""
-        for layer in (*self.layer0.values(), self.layer1, self.layer2, self.layer3, self.layer4):
-            layer.compile()
+        # As one: layers of one class share their code, for which torch would soon compile sizes left open, then nothing any more.
+        self._backbone = torch.compile(self._backbone)  # type: ignore[method-assign]
+
+    def _backbone(self, images: Tensor, num_rgb: int | None) -> tuple[Tensor, Tensor]:
+        """Layer0's maps (B, 64, H / 4, W / 4) and Layer4's (B, D, h, w)."""
+        maps = self._layer0_maps(images, num_rgb)
+        return maps, self.layer4(self.layer3(self.layer2(self.layer1(maps))))
 
     def _layer0_maps(self, images: Tensor, num_rgb: int | None) -> Tensor:
         num_images = images.shape[0]
@@ -127,9 +131,6 @@ class DualResNet(nn.Module):
         if num_rgb == 0:
             return ir(images)
         return torch.cat([rgb(images[:num_rgb]), ir(images[num_rgb:])])
-
-    def _shared(self, layer0_maps: Tensor) -> Tensor:
-        return self.layer4(self.layer3(self.layer2(self.layer1(layer0_maps))))
 
 
 class Stream(nn.Module):
