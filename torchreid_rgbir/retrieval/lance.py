@@ -36,7 +36,7 @@ EMPTY_JSON = "{}"
 # is asked, since asking half of them loses a seventh of the nearest images: so there are few.
 PARTITION_ROWS = 4_000_000  # a graph is made in memory, with its codes some 700 bytes an image
 ALL_PARTITIONS = 2**16
-GRAPH_DEGREE, CONSTRUCTION_CANDIDATES, SEARCH_CANDIDATES = 20, 150, 150
+GRAPH_DEGREE, CONSTRUCTION_CANDIDATES, SEARCH_CANDIDATES = 20, 150, 100
 FILTERED_CANDIDATES = 300  # a filter hides most of what the graph leads to
 REFINE = 2  # of so many times k candidates the stored features decide, not their 8-bit codes
 
