@@ -5,6 +5,7 @@ import multiprocessing
 import signal
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,17 +14,34 @@ from torch.utils.data import DataLoader, Dataset
 
 
 class Loader(DataLoader):
-    """A DataLoader that leaves signals to the main process, and the global random state alone."""
+    """A DataLoader that leaves signals to the main process, and the global random state alone.
 
-    def __init__(self, dataset: Dataset, **options: Any):
+    Args:
+        dataset, **options: torch's.
+        ahead: without workers, load the next batch in a thread, while this one is used.
+    """
+
+    def __init__(self, dataset: Dataset, ahead: bool = False, **options: Any):
         generator = torch.Generator().manual_seed(0)
         super().__init__(dataset, worker_init_fn=_ignore_signals, generator=generator, **options)
+        self.ahead = ahead
         atexit.unregister(end_workers)
         atexit.register(end_workers)
 
     def __iter__(self) -> Any:
         with held_back(signal.SIGINT):  # workers are forked here
-            return super().__iter__()
+            batches = super().__iter__()
+        return _ahead(batches) if self.ahead else batches
+
+
+def _ahead(batches: Iterator) -> Iterator:
+    # A thread begins on the first GPU, whatever its process uses, and would take memory there to pin a batch.
+    device = (torch.cuda.current_device(),) if torch.cuda.is_initialized() else ()
+    with ThreadPoolExecutor(1, initializer=torch.cuda.set_device if device else None, initargs=device) as thread:
+        coming = thread.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = thread.submit(next, batches, None)
+            yield batch
 
 
 @contextmanager

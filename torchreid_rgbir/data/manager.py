@@ -128,6 +128,7 @@ class CrossModalDataManager(host.data.ImageDataManager):
             workers = 0  # they would only copy the images once more
         options: dict[str, Any] = {
             "num_workers": workers,
+            "ahead": cache != "none",
             "pin_memory": self.use_gpu,
             "collate_fn": collate,
         }

@@ -109,7 +109,10 @@ class DualResNet(nn.Module):
         return Stream(self, modality)
 
     def compile_backbone(self) -> None:
-        """Compiles Layers 0-4 by torch.compile at their next call, in place: names, weights and checkpoints stay as they are."""
+        """Compiles Layers 0-4 by torch.compile at their next call, in place: names, weights and checkpoints stay as they are.
+
+        A copy made afterwards would run this model's layers: copy before.
+        """
         # As one: layers of one class share their code, for which torch would soon compile sizes left open, then nothing any more.
         self._backbone = torch.compile(self._backbone)  # type: ignore[method-assign]
 
