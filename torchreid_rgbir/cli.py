@@ -13,6 +13,7 @@ from typing import NoReturn
 import torch
 
 from torchreid_rgbir import __version__, terminal
+from torchreid_rgbir.memory import keep_freed_memory
 from torchreid_rgbir.provenance import versions
 
 logger = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, 1 where a command reports a finding or fails for a reason of its own, 2 for a user's mistake, 130 after Ctrl-C.
     """
+    keep_freed_memory()
     chosen = program().parse_args(sys.argv[1:] if argv is None else list(argv))
     name = f"torchreid-rgbir {chosen.command}"
     args = argparse.Namespace(quiet=chosen.quiet, verbose=chosen.verbose, debug=chosen.debug)

@@ -35,9 +35,13 @@ class Loader(DataLoader):
 
 
 def _ahead(batches: Iterator) -> Iterator:
-    # A thread begins on the first GPU, whatever its process uses, and would take memory there to pin a batch.
-    device = (torch.cuda.current_device(),) if torch.cuda.is_initialized() else ()
-    with ThreadPoolExecutor(1, initializer=torch.cuda.set_device if device else None, initargs=device) as thread:
+    device = torch.cuda.current_device() if torch.cuda.is_initialized() else None
+
+    def begin() -> None:
+        if device is not None:  # else a thread pins memory by way of the first GPU, whichever its process uses
+            torch.cuda.set_device(device)
+
+    with ThreadPoolExecutor(1, initializer=begin) as thread:
         coming = thread.submit(next, batches, None)
         while (batch := coming.result()) is not None:
             coming = thread.submit(next, batches, None)

@@ -1,0 +1,53 @@
+"""Freed memory stays with the process: counted in page faults of a process of its own."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from torchreid_rgbir import memory
+
+CODE = """
+import resource, sys
+import torch
+from torchreid_rgbir.memory import keep_freed_memory
+if "keep" in sys.argv:
+    keep_freed_memory()
+faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(2):
+    torch.ones(2**24)  # 64 MiB, more than glibc keeps of its own accord
+before = faults()
+for _ in range(4):
+    torch.ones(2**24)
+print(faults() - before)
+"""
+PAGES = 4 * 2**26 // 4096
+
+
+def num_faults(*argv, **variables):
+    without = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    run = subprocess.run(
+        [sys.executable, "-c", CODE, *argv], env={**without, **variables}, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    return int(run.stdout)
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "confstr") or "glibc" not in (os.confstr("CS_GNU_LIBC_VERSION") or ""), reason="glibc's"
+)
+def test_memory_is_asked_for_once():
+    assert num_faults() > PAGES / 2
+    assert num_faults("keep") < PAGES / 20
+    assert num_faults("keep", MALLOC_PERTURB_="0") > PAGES / 2  # a user's own setting stands
+
+
+def test_another_c_library_is_left_alone(monkeypatch):
+    for name in [name for name in os.environ if name.startswith("MALLOC_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: object())
+    memory.keep_freed_memory()
+    monkeypatch.setattr(memory.sys, "platform", "darwin")
+    monkeypatch.setattr(memory.ctypes, "CDLL", None)  # is not called
+    memory.keep_freed_memory()
