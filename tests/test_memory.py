@@ -15,14 +15,14 @@ from torchreid_rgbir.memory import keep_freed_memory
 if "keep" in sys.argv:
     keep_freed_memory()
 faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(2):
+for _ in range(4):
     torch.ones(2**24)  # 64 MiB, more than glibc keeps of its own accord
 before = faults()
-for _ in range(4):
+for _ in range(16):  # one or two may still lie elsewhere, where something small took their place
     torch.ones(2**24)
 print(faults() - before)
 """
-PAGES = 4 * 2**26 // 4096
+PAGES = 16 * 2**26 // 4096
 
 
 def num_faults(*argv, **variables):
@@ -39,7 +39,7 @@ def num_faults(*argv, **variables):
 )
 def test_memory_is_asked_for_once():
     assert num_faults() > PAGES / 2
-    assert num_faults("keep") < PAGES / 20
+    assert num_faults("keep") < PAGES / 4
     assert num_faults("keep", MALLOC_PERTURB_="0") > PAGES / 2  # a user's own setting stands
 
 

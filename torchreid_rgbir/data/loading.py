@@ -72,9 +72,11 @@ def _ignore_signals(worker: int) -> None:
 
 def end_workers() -> None:
     """Ends the workers that an error left behind: at exit multiprocessing asks them by SIGTERM, which they ignore, and waits for ever."""
-    for child in multiprocessing.active_children():
-        if child.daemon:
-            child.kill()
+    children = [child for child in multiprocessing.active_children() if child.daemon]
+    if children:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler calls a worker that is killed an error
+    for child in children:
+        child.kill()
 
 
 @contextmanager
