@@ -72,6 +72,7 @@ setup(
     },
     entry_points={"console_scripts": ["torchreid-rgbir = torchreid_rgbir_start:main"]},
     classifiers=[
+        "Operating System :: POSIX :: Linux",
         "Programming Language :: Python :: 3",
         *(f"Programming Language :: Python :: 3.{minor}" for minor in (10, 11, 12, 13)),
         "Topic :: Scientific/Engineering :: Image Recognition",

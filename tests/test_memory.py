@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -26,7 +27,9 @@ PAGES = 16 * 2**26 // 4096
 
 
 def num_faults(*argv, **variables):
-    without = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    without = {
+        name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES" and not name.startswith("MALLOC_")
+    }
     run = subprocess.run(
         [sys.executable, "-c", CODE, *argv], env={**without, **variables}, capture_output=True, text=True
     )
@@ -43,9 +46,28 @@ def test_memory_is_asked_for_once():
     assert num_faults("keep", MALLOC_PERTURB_="0") > PAGES / 2  # a user's own setting stands
 
 
-def test_another_c_library_is_left_alone(monkeypatch):
-    for name in [name for name in os.environ if name.startswith("MALLOC_")]:
+@pytest.fixture
+def no_settings(monkeypatch):
+    for name in [name for name in os.environ if name.startswith("MALLOC_") or name == "GLIBC_TUNABLES"]:
         monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize(
+    ("accepted", "thresholds"), [(1, [memory.MMAP_THRESHOLD, memory.TRIM_THRESHOLD]), (0, [memory.MMAP_THRESHOLD])]
+)
+def test_a_library_that_refuses_keeps_both_of_its_thresholds(monkeypatch, no_settings, accepted, thresholds):
+    set_to = []
+    monkeypatch.setattr(memory.sys, "platform", "linux")
+    library = SimpleNamespace(mallopt=lambda threshold, value: set_to.append(threshold) or accepted)
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: library)
+    memory.keep_freed_memory()
+    assert set_to == thresholds
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.trim_threshold=1000000")
+    memory.keep_freed_memory()
+    assert set_to == thresholds
+
+
+def test_another_c_library_is_left_alone(monkeypatch, no_settings):
     monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: object())
     memory.keep_freed_memory()
     monkeypatch.setattr(memory.sys, "platform", "darwin")

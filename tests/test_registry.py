@@ -89,7 +89,10 @@ def test_a_data_set_and_a_model_of_ones_own_are_torchreids_too(tmp_path):
 @pytest.mark.parametrize(
     ("register", "message"),
     [
-        (lambda: register_loss("wrt", len), "there already is a loss wrt"),
+        *(
+            (lambda name=name: register_loss(name, len), f"there already is a loss {name}:")
+            for name in ("id", "wrt", "pef", "cmcc", "wrt_sq", "tri", "hctri")
+        ),
         (lambda: [register_loss("mine", len), register_loss("mine", max)], "there already is a loss mine"),
         (lambda: register_loss("my loss", len), "loss 'my loss': name it with lower-case letters"),
         (lambda: register_loss("Mine", len), "loss 'Mine': name it with lower-case letters"),

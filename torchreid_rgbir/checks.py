@@ -9,6 +9,7 @@ from yacs.config import CfgNode
 from torchreid_rgbir import config, distributed, host
 from torchreid_rgbir.defaults import CHOICES, POSITIVE, RANGES
 from torchreid_rgbir.download import is_remote
+from torchreid_rgbir.losses.vgg import SMALLEST
 from torchreid_rgbir.models import MODELS
 
 STEP_KEYS = (
@@ -40,9 +41,9 @@ def check(cfg: CfgNode) -> None:
                 f"{key} is {config.get(cfg, key)}: it must be {low} {'or more' if high == math.inf else f'to {high}'}"
             )
     small = min(cfg.data.height, cfg.data.width)
-    if small < 32 and cfg.loss.name == "mso" and cfg.loss.mso.weight_pef:
+    if small < SMALLEST and cfg.loss.name == "mso" and cfg.loss.mso.weight_pef:
         raise ValueError(
-            f"images of {cfg.data.height}x{cfg.data.width} are too small for VGG in the perceptual edge loss: 32 at least"
+            f"images of {cfg.data.height}x{cfg.data.width} are too small for VGG in the perceptual edge loss: {SMALLEST} at least"
         )
     for key in ("data.norm_mean", "data.norm_std"):
         values = config.get(cfg, key)

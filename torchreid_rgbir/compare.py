@@ -72,8 +72,9 @@ def compare(cfg: CfgNode, methods: Sequence[str], seeds: Sequence[int], out: Pat
         What `out`/compare.json holds.
 
     Raises:
-        ValueError: an unknown method, a method or seed named twice, or none, or `out` holds runs of another configuration;
+        ValueError: an unknown method, a method or seed named twice, or none, several targets, or `out` holds runs of another configuration;
             before any training.
+        NotADirectoryError: `out` is a file.
     """
     for name, values in (("method", methods), ("seed", seeds)):
         if not values or len(set(values)) < len(values):

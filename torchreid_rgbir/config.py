@@ -20,7 +20,7 @@ def load(file: str = "") -> CN:
     """The defaults, changed by a yaml file.
 
     Args:
-        file: a path, or the name of a shipped configuration ("quickstart", "mso_sysu"); "" for none.
+        file: a path, or the name of a shipped configuration, such as "mso_sysu"; "" for none.
 
     Raises:
         FileNotFoundError: no such file.

@@ -9,14 +9,15 @@ LARGEST = 2**31 - 1  # bytes, what an int holds
 
 
 def keep_freed_memory() -> None:
-    """Lets glibc keep up to 2 GiB of what is freed; elsewhere, or where one of its MALLOC_ variables is set, nothing is changed.
+    """Lets glibc keep up to 2 GiB of what is freed; another library, or one that is set up by MALLOC_ variables or GLIBC_TUNABLES, is left alone.
 
     A training step on a CPU frees gigabytes and asks for the same again. Handed back in between, every page of them is a page fault and is cleared
     once more: docs/performance.md has what that costs.
     """
-    if sys.platform != "linux" or any(name.startswith("MALLOC_") for name in os.environ):
+    given = [name for name in os.environ if name.startswith("MALLOC_") or name == "GLIBC_TUNABLES"]
+    if sys.platform != "linux" or given:
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
-    if mallopt is not None:
-        for threshold in (TRIM_THRESHOLD, MMAP_THRESHOLD):  # one alone would fix the other at its small default
-            mallopt(threshold, LARGEST)
+    # Either alone would fix the other at its small default, and an older glibc refuses so high a threshold of mmap.
+    if mallopt is not None and mallopt(MMAP_THRESHOLD, LARGEST):
+        mallopt(TRIM_THRESHOLD, LARGEST)

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy
+import PIL
+import scipy
 import torch
 import torchvision
 from yacs.config import CfgNode
@@ -27,6 +29,8 @@ def versions() -> dict[str, str]:
         "torch": str(torch.__version__),  # a TorchVersion is not plain text
         "torchvision": torchvision.__version__,
         "numpy": numpy.__version__,
+        "scipy": scipy.__version__,
+        "pillow": PIL.__version__,
         "python": platform.python_version(),
     }
 

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import inspect
 import sys
 import traceback
 from collections.abc import Callable
@@ -9,10 +10,12 @@ from pathlib import Path
 
 from torchreid_rgbir import host
 from torchreid_rgbir.data.cross_modal import CrossModalImageDataset
+from torchreid_rgbir.losses.mso import MSOLoss
 from torchreid_rgbir.losses.own import LOSSES, OwnLoss
 from torchreid_rgbir.models import MODELS, DualResNet
 
-TAKEN = ("id", "wrt", "pef", "cmcc", "wrt_sq", "tri", "hctri")  # the losses that come with the package
+# The losses that come with the package.
+TAKEN = {name.removeprefix("weight_") for name in inspect.signature(MSOLoss).parameters if name.startswith("weight_")}
 
 
 def register_dataset(name: str, dataset: type[CrossModalImageDataset]) -> None:

@@ -175,6 +175,14 @@ def test_too_little_room_is_found_before_decoding(impaths, tmp_path, monkeypatch
     assert count_reads == [] and files(tmp_path) == []
 
 
+@pytest.mark.skipif(not cache.MEMORY.is_dir(), reason="no file system in memory")
+def test_too_little_memory(impaths, tmp_path, monkeypatch, fails):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(cache.shutil, "disk_usage", lambda path: usage(2000, 1000, 1000))
+    with fails(OSError, "data.cache ram", "choose data.cache disk, or data.cache none"):
+        opened(impaths, tmp_path, kind="ram")
+
+
 def test_a_folder_that_cannot_be_written(impaths, tmp_path, fails):
     (tmp_path / "file").write_text("")
     with fails(OSError, tmp_path / "file" / "cache", "set data.cache_dir"):

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--config-file",
         default="",
         metavar="FILE",
-        help="a .yaml file, or the name of a shipped one: mso_sysu, quickstart",
+        help="a .yaml file, or the name of a shipped one, such as mso_sysu; docs/recipes.md has all of them",
     )
     parser.add_argument("-s", "--sources", nargs="+", metavar="NAME", help="training data sets")
     parser.add_argument("-t", "--targets", nargs="+", metavar="NAME", help="test data sets; the sources when left out")

@@ -113,9 +113,9 @@ def cache_images(
         except OSError as error:
             if isinstance(error, FileNotFoundError) or error.errno is None:  # not of the cache
                 raise
+            advice = "choose data.cache disk" if kind == "ram" else "set data.cache_dir to a folder with room"
             raise OSError(
-                f"data.cache {kind} cannot be written to {path.parent} ({error.strerror}): "
-                "set data.cache_dir to a folder with room, or data.cache none"
+                f"data.cache {kind} cannot be written to {path.parent} ({error.strerror}): {advice}, or data.cache none"
             ) from None
     logger.debug("decoded images: %s", path)
     for other in path.parent.glob(f"{family}-*.uint8"):

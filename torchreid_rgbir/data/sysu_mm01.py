@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, Item, find_folder, list_images
+from torchreid_rgbir.data.image_list import relabelled
 from torchreid_rgbir.metrics import Rerank, TestFeatures, sysu_mm01
 from torchreid_rgbir.metrics.sysu_mm01 import CAMERAS
 from torchreid_rgbir.modality import IR, RGB
@@ -35,12 +36,10 @@ class SYSUMM01(CrossModalImageDataset):
                 f"{self.dataset_dir / 'exp'}: identity {min(shared)} is in training and in test: get the official lists"
             )
 
-        train = self._items(sorted({*train_ids, *val_ids}))
-        label = {pid: i for i, pid in enumerate(sorted({item.pid for item in train}))}
         test = self._items(sorted({*test_ids}))
         self.test_paths = [item.impath for item in test]
         super().__init__(
-            train=[item._replace(pid=label[item.pid]) for item in train],
+            train=relabelled(self._items(sorted({*train_ids, *val_ids}))),
             query=[item for item in test if item.modality == IR],
             gallery=[item for item in test if item.modality == RGB],
             **kwargs,

@@ -50,6 +50,7 @@ def export(weights: str | Path, out: str | Path, images: Sequence[str | Path] = 
     Raises:
         FileNotFoundError: no checkpoint, or no image where they should be.
         ValueError: no checkpoint of ours, a file that is no image, a missing extra, or features that differ.
+        NotADirectoryError: `out` is a file.
     """
     require("export", "onnx", "onnxscript", "onnxruntime", "safetensors")
     from safetensors.torch import save

@@ -1,6 +1,6 @@
 """The sum of MSO's losses (ACM MM 2021): L = L_id + L_wrt + L_pef + L_cmcc, every weight 1; other recipes weigh other parts.
 
-To add a loss: a module of its own beside this one, a weight here, and its line in `forward`.
+To add a loss: a module of its own beside this one, a weight here, its line in `forward`, and its keys in `defaults.py`; CONTRIBUTING.md has the list.
 """
 
 from collections.abc import Mapping

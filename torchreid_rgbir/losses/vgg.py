@@ -18,6 +18,7 @@ BOUNDS = {
     "conv2": (5, 9, 16, 23, 30),  # relu2_2, relu3_3, relu4_3, relu5_3
 }
 WEIGHTS = ("imagenet", "random")
+SMALLEST = 32  # pixels of an image that leave one of them at the last stage: Layer0 keeps a quarter, three poolings an eighth of that
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the pictures VGG was trained on
 
 

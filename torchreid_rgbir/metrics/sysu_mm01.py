@@ -47,7 +47,7 @@ def evaluate(
         features: (N, D) floats, every test image of both modalities in any order.
         pids: (N,) identities.
         camids: (N,) cameras 1 to 6.
-        image_numbers: (N,) 1-based place of each image in the sorted list of its camera/id folder.
+        image_numbers: (N,) 1-based place of each image in the sorted list of its camera/id folder. May be None with "agw".
         permutations: rand_perm_cam.mat: its path, its variable as scipy reads it, or `read_permutations`'s tables. None with "agw".
         search: "all" (gallery of cameras 1, 2, 4, 5) or "indoor" (1, 2).
         shots: gallery images per identity and camera, 1 or 10.
@@ -57,6 +57,7 @@ def evaluate(
         The setting's dict as in results.json; measures are fractions.
 
     Raises:
+        FileNotFoundError: no such file of permutations.
         ValueError: bad input, or no query has a match.
     """
     camids = np.asarray(camids)
@@ -90,6 +91,7 @@ def report(
         The settings' dicts as in results.json; measures are fractions.
 
     Raises:
+        FileNotFoundError: no such file of permutations.
         ValueError: bad input, or a setting in which no query has a match.
     """
     searches = list(SEARCHES[modality_of(query)])

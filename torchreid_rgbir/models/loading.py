@@ -13,7 +13,7 @@ def load_model(path: str | Path) -> tuple[DualResNet, dict]:
         path: the checkpoint.
 
     Returns:
-        The model on the CPU, in evaluation mode, and what the checkpoint says of itself (`train.about`).
+        The model on the CPU, in evaluation mode, and what the checkpoint says of itself (`build.about`), its configuration among it.
 
     Raises:
         FileNotFoundError: no such file.

@@ -1,7 +1,8 @@
 """A gallery: references that last. One interface over two stores: LanceDB on a disk or object storage, a Milvus cluster beyond one machine."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from numpy.typing import NDArray
@@ -29,6 +30,20 @@ class About:
     dim: int
     modality: str
     threshold: float | None = None
+
+    def as_text(self) -> dict[str, str]:
+        """As stores keep it; what is None is left out."""
+        return {key: str(value) for key, value in asdict(self).items() if value is not None}
+
+    @classmethod
+    def from_text(cls, kept: Mapping[str, str]) -> "About":
+        """From what a store kept, among other things.
+
+        Raises:
+            KeyError: a store that nobody here has made.
+        """
+        threshold = float(kept["threshold"]) if "threshold" in kept else None
+        return cls(kept["fingerprint"], int(kept["dim"]), kept["modality"], threshold)
 
 
 class Gallery(ABC):
@@ -112,6 +127,19 @@ class Gallery(ABC):
         if len(rows):
             self._add(unit(features), rows)
 
+    def remove(self, where: Where) -> int:
+        """Removes the images that the filter lets through, in one commit.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            ValueError: a filter that excludes nothing, which would remove everything.
+        """
+        if not where:
+            raise ValueError("nothing says which images to remove: give a path or a filter")
+        return self._remove(where)
+
     @classmethod
     @abstractmethod
     def open_at(cls, where: str) -> "Gallery": ...
@@ -128,15 +156,7 @@ class Gallery(ABC):
     def _add(self, features: NDArray, rows: Rows) -> None: ...
 
     @abstractmethod
-    def remove(self, where: Where) -> int:
-        """Removes the images that the filter lets through, in one commit.
-
-        Returns:
-            How many there were.
-
-        Raises:
-            ValueError: a filter that excludes nothing, which would remove everything.
-        """
+    def _remove(self, where: Where) -> int: ...
 
     @abstractmethod
     def rows(self, where: Where = Where()) -> Rows:  # noqa: B008

@@ -1,6 +1,5 @@
 """A gallery in LanceDB: one table, on a disk or object storage; every change is a versioned commit of the library."""
 
-import dataclasses
 import os
 import shutil
 import warnings
@@ -64,10 +63,9 @@ class LanceGallery(Gallery):
 
     @classmethod
     def create_at(cls, where: str, about: About) -> "LanceGallery":
-        described = {key: str(value) for key, value in dataclasses.asdict(about).items() if value is not None}
         schema = pa.schema(
             [
-                pa.field("feature", pa.list_(pa.float32(), about.dim), metadata=described),
+                pa.field("feature", pa.list_(pa.float32(), about.dim), metadata=about.as_text()),
                 ("path", pa.string()),
                 ("category", pa.string()),
                 ("camera", pa.int64()),
@@ -108,9 +106,7 @@ class LanceGallery(Gallery):
             merge.execute(table)
             self._renew()
 
-    def remove(self, where: Where) -> int:
-        if not where:
-            raise ValueError("nothing says which images to remove: give a path or a filter")
+    def _remove(self, where: Where) -> int:
         with _working(self.where):
             removed = self._table.delete(_sql(where)).num_deleted_rows
             self._renew()
@@ -214,8 +210,7 @@ class LanceGallery(Gallery):
             key.decode(): value.decode() for key, value in (self._table.schema.field(0).metadata or {}).items()
         }
         try:
-            threshold = float(described["threshold"]) if "threshold" in described else None
-            self.about = About(described["fingerprint"], int(described["dim"]), described["modality"], threshold)
+            self.about = About.from_text(described)
         except KeyError as error:
             raise _NotOurs(
                 f"{self.where} is no gallery of ours ({error} is missing): make one with gallery add"

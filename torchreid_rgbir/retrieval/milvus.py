@@ -1,6 +1,5 @@
 """A gallery on a Milvus server or cluster, for galleries that outgrow one machine: one collection, searched by the server's HNSW index."""
 
-import dataclasses
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -60,14 +59,17 @@ class MilvusGallery(Gallery):
         index = MilvusClient.prepare_index_params()
         parameters = {"M": GRAPH_DEGREE, "efConstruction": CONSTRUCTION_CANDIDATES}
         index.add_index("feature", index_type="HNSW", metric_type="IP", params=parameters)
-        described = {key: str(value) for key, value in dataclasses.asdict(about).items() if value is not None}
         with _answering(where):
             if client.has_collection(collection):
                 raise FileExistsError(
                     f"{where} holds a gallery {collection} already: choose another name, or add to it"
                 )
             client.create_collection(
-                collection, schema=schema, index_params=index, properties=described, consistency_level="Strong"
+                collection,
+                schema=schema,
+                index_params=index,
+                properties=about.as_text(),
+                consistency_level="Strong",
             )
         return cls(where, client, collection)
 
@@ -93,9 +95,7 @@ class MilvusGallery(Gallery):
             for start in range(0, len(entries), BATCH_ROWS):
                 self._client.upsert(self._collection, entries[start : start + BATCH_ROWS])
 
-    def remove(self, where: Where) -> int:
-        if not where:
-            raise ValueError("nothing says which images to remove: give a path or a filter")
+    def _remove(self, where: Where) -> int:
         before = len(self)
         with _answering(self.where):
             self._client.delete(self._collection, filter=_expression(where))
@@ -146,8 +146,7 @@ class MilvusGallery(Gallery):
         with _answering(self.where):
             found = self._client.describe_collection(self._collection).get("properties", {})
         try:
-            threshold = float(found["threshold"]) if "threshold" in found else None
-            self.about = About(found["fingerprint"], int(found["dim"]), found["modality"], threshold)
+            self.about = About.from_text(found)
         except KeyError as error:
             raise ValueError(f"{self.where} is no gallery of ours ({error} is missing): choose another name") from None
 

@@ -11,7 +11,7 @@ from torchreid_rgbir import config, host
 from torchreid_rgbir.build import build_engine, build_model
 from torchreid_rgbir.download import fetch, is_remote
 from torchreid_rgbir.engine import CrossModalEngine, checkpoint
-from torchreid_rgbir.losses.vgg import VGGStages
+from torchreid_rgbir.losses.vgg import SMALLEST, VGGStages
 from torchreid_rgbir.metrics import report as tables
 from torchreid_rgbir.modality import IR, NAMES, RGB
 from torchreid_rgbir.models import DualResNet
@@ -28,7 +28,6 @@ from torchreid_rgbir.visual.stages import draw_stages
 
 OF_TEST_SET = ("ranked", "embedding", "separation")
 OF_IMAGES = ("stages", "activation")
-VGG_SIZE = 32  # pixels that its five stages want
 KINDS = (*OF_TEST_SET, *OF_IMAGES, "curves")
 
 
@@ -56,7 +55,7 @@ def visualize(
         The files written.
 
     Raises:
-        ValueError, FileNotFoundError: a user's mistake; nothing was written.
+        ValueError, FileNotFoundError, NotADirectoryError: a user's mistake; nothing was written.
     """
     _check(only, images, report)
     if Path(out).expanduser().is_file():
@@ -68,9 +67,9 @@ def visualize(
     kinds = tuple(dict.fromkeys(only))
     if not kinds:
         # VGG's weights are not fetched for a model that was trained without them.
-        sees_edges = cfg.loss.name == "mso" and cfg.loss.mso.weight_pef > 0 and small >= VGG_SIZE
+        sees_edges = cfg.loss.name == "mso" and cfg.loss.mso.weight_pef > 0 and small >= SMALLEST
         kinds = tuple(kind for kind in KINDS if kind != "stages" or sees_edges or untrained)
-    if "stages" in kinds and small < VGG_SIZE:
+    if "stages" in kinds and small < SMALLEST:
         raise ValueError(f"stages shows VGG's maps, and images {small} pixels small have none: leave it out")
     if untrained and "stages" not in kinds:
         raise ValueError("--untrained is for the picture stages: add it to --only, or leave --untrained out")
@@ -121,11 +120,10 @@ def configuration(about: dict, weights: str | Path, root: str) -> CfgNode:
     Raises:
         ValueError: the run had a key that is unknown, of a loss that no file registered.
     """
-    cfg = config.defaults()
     try:
-        cfg.merge_from_other_cfg(CfgNode.load_cfg(about["config"]))
-    except KeyError as error:
-        raise ValueError(f"{weights}: {error.args[0]}; --import FILE.py, the file that registered it") from None
+        cfg = _of_run(about)
+    except ValueError as error:
+        raise ValueError(f"{weights}: {error}") from None
     cfg.model.load_weights, cfg.model.resume, cfg.test.evaluate = str(weights), "", True
     cfg.data.root = root or cfg.data.root
     return cfg
@@ -138,16 +136,24 @@ def before_training(about: dict) -> DualResNet:
         about: what the checkpoint says of itself.
 
     Raises:
-        ValueError, FileNotFoundError: weights that are no longer to be had.
+        ValueError, FileNotFoundError: weights that are no longer to be had, or a loss that no file registered.
     """
-    cfg = config.defaults()
-    cfg.merge_from_other_cfg(CfgNode.load_cfg(about["config"]))
+    cfg = _of_run(about)
     start = cfg.model.load_weights
     host.utils.set_random_seed(cfg.train.seed)
     model: Any = build_model(cfg, about["model"]["num_classes"], pretrained=not start)
     if start:
         checkpoint.load_weights(model, fetch(start) if is_remote(start) else start, cfg.model.allow_partial)
     return model.eval()
+
+
+def _of_run(about: dict) -> CfgNode:
+    cfg = config.defaults()
+    try:
+        cfg.merge_from_other_cfg(CfgNode.load_cfg(about["config"]))
+    except KeyError as error:
+        raise ValueError(f"{error.args[0]}; --import FILE.py, the file that registered it") from None
+    return cfg
 
 
 def scored(cfg: CfgNode) -> tuple[CrossModalEngine, str]:
