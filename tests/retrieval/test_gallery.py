@@ -200,13 +200,15 @@ def test_mistakes(gallery, where, clustered):
 @pytest.mark.parametrize("store", ["lance"])
 @pytest.mark.parametrize("rows_of_a_graph", [1000, 60])
 def test_the_index_finds_what_exact_search_finds(gallery, where, clustered, rows_of_a_graph, monkeypatch):
-    monkeypatch.setattr("torchreid_rgbir.retrieval.lance.PARTITION_ROWS", rows_of_a_graph)
+    monkeypatch.setattr("torchreid_rgbir.retrieval.lance_index.PARTITION_ROWS", rows_of_a_graph)
     features, rows = clustered
     with pytest.raises(ValueError, match="gallery compact --index"):
         gallery.search(features[:1], exact=False)
     gallery.compact(index=True)
-    opened = Gallery.open(where)
+    opened, before = Gallery.open(where), Gallery.open(where)
     opened.add(features[:2] + 0.01, Rows.of(["late 0", "late 1"], ["late", "late"]))
+    (seen,), (unseen,) = (gallery.search(features[:1], 2, exact=False) for gallery in (opened, before))
+    assert "late 0" in {match.path for match in seen} and "late 0" not in {match.path for match in unseen}
     for filtered in (Where(), Where(cameras=[2]), Where(since=START + timedelta(hours=150))):
         exact, asked = (opened.search(features[:50], 4, filtered, exact=exact) for exact in (True, False))
         same = [len({m.path for m in a} & {m.path for m in b}) for a, b in zip(exact, asked, strict=True)]

@@ -24,20 +24,13 @@ os.environ.setdefault("LANCE_INCLUDE_VECTOR_CENTROIDS", "false")
 require("gallery", "lancedb")
 import lancedb  # noqa: E402
 import pyarrow as pa  # noqa: E402
-from lancedb.index import Bitmap, BTree, HnswSq  # noqa: E402
+
+from torchreid_rgbir.retrieval.lance_index import IndexReader, make_index  # noqa: E402
 
 EXACT_ROWS = 1_000_000  # up to here a search compares with every image (2 GB of features at D = 512)
 BATCH_ROWS = 8192  # read at a time
 COLUMNS = ("path", "category", "camera", "time", "extra")
 EMPTY_JSON = "{}"
-
-# Of IVF_HNSW_SQ, measured by `torchreid-rgbir benchmark --only search` (docs/scale.md). A partition is a graph of its own, and every one
-# is asked, since asking half of them loses a seventh of the nearest images: so there are few.
-PARTITION_ROWS = 4_000_000  # a graph is made in memory, with its codes some 700 bytes an image
-ALL_PARTITIONS = 2**16
-GRAPH_DEGREE, CONSTRUCTION_CANDIDATES, SEARCH_CANDIDATES = 20, 150, 100
-FILTERED_CANDIDATES = 300  # a filter hides most of what the graph leads to
-REFINE = 2  # of so many times k candidates the stored features decide, not their 8-bit codes
 
 
 class LanceGallery(Gallery):
@@ -47,6 +40,7 @@ class LanceGallery(Gallery):
         self.where = where
         self._table = table
         self._held: References | None = None
+        self._reader: IndexReader | None = None
         self._renew()
 
     @classmethod
@@ -148,18 +142,11 @@ class LanceGallery(Gallery):
         if not self._indexed:
             raise ValueError(f"{self.where} has no index: make it with `torchreid-rgbir gallery compact --index`")
         check_queries(queries, k, self.about.dim)
-        return [self._ask_index(query, k, where) for query in unit(queries)]
-
-    def _ask_index(self, query: NDArray, k: int, where: Where) -> list[Match]:
         with _working(self.where):
-            candidates = FILTERED_CANDIDATES if where else SEARCH_CANDIDATES
-            asked = self._table.search(query, vector_column_name="feature").distance_type("cosine").limit(k)
-            asked = asked.nprobes(ALL_PARTITIONS).ef(max(candidates, REFINE * k)).refine_factor(REFINE)
-            if where:
-                asked = asked.where(_sql(where), prefilter=True)
-            found = asked.select([*COLUMNS, "_distance"]).to_arrow()
-        rows, distances = _rows(found), found.column("_distance").to_numpy()
-        return [rows.match(row, 1 - distance) for row, distance in enumerate(distances)]
+            if self._reader is None:
+                self._reader = IndexReader(self.where, LANCE_TABLE, self._table.version)
+            found = self._reader.ask(unit(queries), k, _sql(where), COLUMNS)
+        return [_matches(table) for table in found]
 
     def set_threshold(self, threshold: float) -> None:
         with _working(self.where):
@@ -186,24 +173,13 @@ class LanceGallery(Gallery):
                 cleanup_older_than=timedelta(0) if erase else timedelta(hours=1), delete_unverified=erase
             )
             if index:
-                self._make_index()
+                make_index(self._table)
             self._renew()
-
-    def _make_index(self) -> None:
-        config = HnswSq(
-            distance_type="cosine",
-            num_partitions=-(-len(self) // PARTITION_ROWS),
-            m=GRAPH_DEGREE,
-            ef_construction=CONSTRUCTION_CANDIDATES,
-        )
-        self._table.create_index("feature", config=config)
-        # Without these a filter reads its whole column at every search.
-        for column, kind in (("category", BTree()), ("camera", Bitmap()), ("time", BTree())):
-            self._table.create_index(column, config=kind)
 
     def _renew(self) -> None:
         """Looks at the table again, after a change."""
         self._held = None
+        self._reader = None
         self._num_rows: int = self._table.count_rows()
         self._indexed = any(index.columns == ["feature"] for index in self._table.list_indices())
         described = {
@@ -215,6 +191,11 @@ class LanceGallery(Gallery):
             raise _NotOurs(
                 f"{self.where} is no gallery of ours ({error} is missing): make one with gallery add"
             ) from None
+
+
+def _matches(found: Any) -> list[Match]:
+    rows, distances = _rows(found), found.column("_distance").to_numpy()
+    return [rows.match(row, 1 - distance) for row, distance in enumerate(distances)]
 
 
 def _is_cut_short(folder: Path) -> bool:
