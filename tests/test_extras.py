@@ -24,6 +24,7 @@ EXTRAS = {
 VISUAL = ("activation", "curves", "embedding", "figure", "page", "run", "samples", "separation", "stages")
 NEEDING = {
     "retrieval.lance": "gallery",
+    "retrieval.lance_index": "gallery",
     "retrieval.milvus": "cluster",
     **{f"visual.{name}": "visual" for name in VISUAL},
 }
