@@ -84,7 +84,7 @@ def test_what_is_not_run_is_at_least_right(block: Block):
         compile(block.text, block.place, "exec")
         return
     for words, _ in commands(block.text):
-        program, *flags = words
+        program, *flags = (word for word in words if not re.match(r"[A-Z_]+=", word))  # settings before it
         if "tools/main.py" in words:
             flags = ["train", *words[words.index("tools/main.py") + 1 :]]
         elif program == "make":
