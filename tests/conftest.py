@@ -10,9 +10,9 @@ import torch
 
 from tests import tiny
 from torchreid_rgbir import config, host
-from torchreid_rgbir.data.synthetic import synthesize
-from torchreid_rgbir.losses.own import LOSSES
+from torchreid_rgbir.losses.registry import LOSSES
 from torchreid_rgbir.models import MODELS
+from torchreid_rgbir.synthetic.write import synthesize
 
 HAS_GPU = torch.cuda.is_available()
 VISIBLE = os.environ.get("CUDA_VISIBLE_DEVICES")

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from torchreid_rgbir import config, distributed
-from torchreid_rgbir.build import build_engine
-from torchreid_rgbir.train import train
+from torchreid_rgbir.runs.build import build_engine
+from torchreid_rgbir.runs.train import train
 
 CURVE = """
 import json, sys
@@ -180,7 +180,7 @@ def test_shares_are_everything_in_order(monkeypatch):
             shares = []
             for rank in range(size):
                 monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
-                shares.append(distributed.share(num))
+                shares.append(distributed.rank_slice(num))
             assert [i for share in shares for i in share] == list(range(num))
             assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
@@ -190,6 +190,6 @@ def test_one_process_is_the_same_without_others():
     assert distributed.gather_batch(rows) is rows and torch.equal(
         distributed.gather_rows([rows, rows]), torch.cat([rows, rows])
     )
-    assert distributed.from_first(lambda: 3) == 3
+    assert distributed.broadcast_from_rank0(lambda: 3) == 3
     model = torch.nn.Linear(2, 2)
     assert distributed.parallel(model) is model

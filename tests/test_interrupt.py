@@ -10,8 +10,8 @@ import pytest
 from tests import tiny
 from tests.faults import processes
 from torchreid_rgbir import config
-from torchreid_rgbir.data import cache, unreadable
-from torchreid_rgbir.engine import checkpoint
+from torchreid_rgbir.data import broken_images, cache
+from torchreid_rgbir.files import checkpoint
 from torchreid_rgbir.retrieval.extractor import Extractor
 
 SECONDS = 60  # at most, on a machine that has other things to do
@@ -29,7 +29,7 @@ def run(words, output):
     """A command that leads its own process group, as one of a shell does, and reads images slowly."""
     os.setpgid(0, 0)
     multiprocessing.set_start_method("fork", force=True)  # as in a process that a shell starts
-    for owner, name in ((unreadable, "read_image"), (cache, "read_image"), (Extractor, "_read")):
+    for owner, name in ((broken_images, "read_image"), (cache, "read_image"), (Extractor, "_read")):
         setattr(owner, name, slow(getattr(owner, name)))
     processes._run(words, output, None)
 

@@ -78,7 +78,7 @@ def wheel(tmp_path_factory):
     return next(out.glob("*.whl"))
 
 
-def test_the_wheel_holds_configs_and_licence_and_no_tests(wheel):
+def test_the_wheel_holds_configs_and_license_and_no_tests(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert "torchreid_rgbir/configs/mso_sysu.yaml" in names
     assert "torchreid_rgbir/configs/quickstart.yaml" in names
@@ -97,7 +97,7 @@ def test_an_installed_package_finds_its_configs(wheel, tmp_path):
     assert Path(found) == tmp_path / "torchreid_rgbir" / "configs" / "mso_sysu.yaml"
 
 
-def test_the_wheel_holds_the_licences(wheel):
+def test_the_wheel_holds_the_licenses(wheel):
     archive = zipfile.ZipFile(wheel)
     names = [name for name in archive.namelist() if ".dist-info/" in name]
     for name in ("LICENSE", "THIRD_PARTY_NOTICES.md"):

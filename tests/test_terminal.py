@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from torchreid_rgbir import terminal
-from torchreid_rgbir.run_folder import run_folder
+from torchreid_rgbir.runs.folder import run_folder
 
 logger = logging.getLogger("torchreid_rgbir.anything")
 
@@ -21,7 +21,7 @@ class Screen(io.StringIO):
 
 
 def screen_of(monkeypatch):
-    """Makes standard error a terminal that shows colours; not in a fixture, since pytest's own capture comes after those."""
+    """Makes standard error a terminal that shows colors; not in a fixture, since pytest's own capture comes after those."""
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     stream = Screen()
@@ -52,7 +52,7 @@ def test_a_terminal_that_does_not_know_its_size_has_bars_too():
 def test_no_bar_in_a_pipe_in_a_quiet_command_or_where_none_is_wanted(monkeypatch):
     screen = screen_of(monkeypatch)
     list(terminal.progress(range(3), "drawing", unit="image", shown=False))
-    with terminal.showing(terminal.QUIET):
+    with terminal.log_level(terminal.QUIET):
         list(terminal.progress(range(3), "drawing", unit="image"))
     assert screen.getvalue() == ""
     monkeypatch.setattr(sys, "stderr", io.StringIO())
@@ -61,21 +61,21 @@ def test_no_bar_in_a_pipe_in_a_quiet_command_or_where_none_is_wanted(monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "coloured"),
+    ("variable", "value", "colored"),
     [("NO_COLOR", "", True), ("NO_COLOR", "1", False), ("NO_COLOR", "0", False), ("TERM", "dumb", False)],
 )
-def test_colours(monkeypatch, variable, value, coloured):
+def test_colors(monkeypatch, variable, value, colored):
     screen = screen_of(monkeypatch)
     monkeypatch.setenv(variable, value)
-    assert terminal.paint("no", terminal.RED, screen) == ("\033[31mno\033[0m" if coloured else "no")
-    assert terminal.paint("no", terminal.RED, io.StringIO()) == "no"
+    assert terminal.colorize("no", terminal.RED, screen) == ("\033[31mno\033[0m" if colored else "no")
+    assert terminal.colorize("no", terminal.RED, io.StringIO()) == "no"
 
 
 def test_the_first_line_of_a_result_is_its_title(monkeypatch):
     screen = screen_of(monkeypatch)
-    assert terminal.titled("a\nb\n") == "a\nb\n"  # standard output is none
+    assert terminal.bold_title("a\nb\n") == "a\nb\n"  # standard output is none
     monkeypatch.setattr(sys, "stdout", screen)
-    assert terminal.titled("a\nb\n") == "\033[1ma\033[0m\nb\n"
+    assert terminal.bold_title("a\nb\n") == "\033[1ma\033[0m\nb\n"
 
 
 @pytest.mark.parametrize(
@@ -87,11 +87,11 @@ def test_the_first_line_of_a_result_is_its_title(monkeypatch):
     ],
 )
 def test_each_level_shows_its_lines(level, shown, capsys):
-    with terminal.showing(level):
+    with terminal.log_level(level):
         logger.debug("d")
         logger.info("i")
         logger.warning("w")
-        with terminal.aside():
+        with terminal.stderr_only():
             print("chatter")
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -102,7 +102,7 @@ def test_each_level_shows_its_lines(level, shown, capsys):
 
 def test_a_line_goes_above_a_bar(monkeypatch):
     screen = screen_of(monkeypatch)
-    with terminal.showing(terminal.NORMAL):
+    with terminal.log_level(terminal.NORMAL):
         bar = terminal.progress(range(2), "x", unit="y")
         bar.refresh()
         logger.info("a line")
@@ -112,12 +112,12 @@ def test_a_line_goes_above_a_bar(monkeypatch):
 
 
 @pytest.mark.parametrize("quiet", [False, True])
-def test_the_log_of_a_run_holds_everything_and_no_colour(tmp_path, monkeypatch, quiet):
+def test_the_log_of_a_run_holds_everything_and_no_color(tmp_path, monkeypatch, quiet):
     screen = screen_of(monkeypatch)
     out = Screen()
     monkeypatch.setattr(sys, "stdout", out)
-    with terminal.showing(terminal.QUIET if quiet else terminal.NORMAL):
-        with terminal.aside(sys.stdout), run_folder(tmp_path, "train.log") as folder:
+    with terminal.log_level(terminal.QUIET if quiet else terminal.NORMAL):
+        with terminal.stderr_only(sys.stdout), run_folder(tmp_path, "train.log") as folder:
             folder.open()
             print("printed")
             logger.info("logged")

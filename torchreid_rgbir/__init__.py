@@ -3,8 +3,9 @@
 __version__ = "0.1.0"
 
 from torchreid_rgbir import host
-from torchreid_rgbir.data import LLCM, SYSUMM01, RegDB, RGBIRFolder, RGBIRSynthetic
+from torchreid_rgbir.data import LLCM, SYSUMM01, RegDB, RGBIRFolder
 from torchreid_rgbir.models import MODELS
+from torchreid_rgbir.synthetic import RGBIRSynthetic
 
 DATASETS = {
     "sysu_mm01": SYSUMM01,
@@ -20,7 +21,8 @@ for _name, _dataset in DATASETS.items():
 for _name, _factory in MODELS.items():
     host.register_model(_name, _factory)
 
-from torchreid_rgbir.registry import register_dataset, register_loss, register_model  # noqa: E402  (these two build on all of the above)
-from torchreid_rgbir.stand_in import install  # noqa: E402
+# These build on everything above.
+from torchreid_rgbir.integration.registry import register_dataset, register_loss, register_model  # noqa: E402
+from torchreid_rgbir.integration.torchreid_patch import install  # noqa: E402
 
 __all__ = ["DATASETS", "MODELS", "__version__", "install", "register_dataset", "register_loss", "register_model"]

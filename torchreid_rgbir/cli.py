@@ -13,8 +13,8 @@ from typing import NoReturn
 import torch
 
 from torchreid_rgbir import __version__, terminal
-from torchreid_rgbir.memory import keep_freed_memory
-from torchreid_rgbir.provenance import versions
+from torchreid_rgbir.commands.memory import keep_freed_memory
+from torchreid_rgbir.runs.provenance import versions
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             parser.error("--quiet and --verbose contradict each other: leave one out")
         level = terminal.QUIET if args.quiet else terminal.VERBOSE if args.verbose else terminal.NORMAL
         start = time.monotonic()
-        with terminal.showing(level):
+        with terminal.log_level(level):
             logger.debug("%s on %s", versions(), _device())
             status = command.run(args)
             sys.stdout.flush()  # a pipe that is closed is found here rather than when the process ends
@@ -122,7 +122,7 @@ def _device() -> str:
 
 
 def _line(name: str, text: str) -> str:
-    return f"{name}: {terminal.paint('error:', terminal.RED, sys.stderr)} {text}\n"
+    return f"{name}: {terminal.colorize('error:', terminal.RED, sys.stderr)} {text}\n"
 
 
 def _one_line(error: Exception) -> str:

@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 T = TypeVar("T")
 # While one process decodes every image, or scores; torchrun ends those whose peer has died.
-PATIENCE = timedelta(hours=6)
+TIMEOUT = timedelta(hours=6)
 
 
 def rank() -> int:
@@ -51,7 +51,7 @@ def processes() -> Iterator[None]:
             )
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device else "gloo", timeout=PATIENCE, device_id=device)
+    dist.init_process_group("nccl" if device else "gloo", timeout=TIMEOUT, device_id=device)
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(sys.stdout if rank() == 0 else nowhere):
         yield
     dist.barrier()  # the first process may still be writing what the others are about to read
@@ -70,7 +70,7 @@ def first_on_this_machine() -> Iterator[None]:
         dist.barrier()
 
 
-def from_first(make: Callable[[], T]) -> T:
+def broadcast_from_rank0(make: Callable[[], T]) -> T:
     """What `make` returns in the first process, in every process; it is called there alone."""
     if world_size() == 1:
         return make()
@@ -79,17 +79,17 @@ def from_first(make: Callable[[], T]) -> T:
     return made[0]  # type: ignore[return-value]
 
 
-def share(num: int) -> range:
+def rank_slice(num: int) -> range:
     """This process's part of `num` things in a row: parts are as alike as can be, and those of all processes are all, in order."""
     return range(rank() * num // world_size(), (rank() + 1) * num // world_size())
 
 
-def everywhere(condition: Tensor) -> Tensor:
+def all_ranks(condition: Tensor) -> Tensor:
     """Whether a condition, a boolean scalar, holds in every process; stays on the device."""
     return condition if world_size() == 1 else _summed((~condition).int()) == 0
 
 
-def anywhere(condition: bool) -> bool:
+def any_rank(condition: bool) -> bool:
     """Whether a condition holds in any process; waits for them all."""
     return condition if world_size() == 1 else bool(_summed(torch.tensor(int(condition))) > 0)
 
@@ -174,12 +174,12 @@ def parallel(model: nn.Module) -> nn.Module:
 
 
 def share_buffers(model: nn.Module) -> None:
-    """Gives every process the first one's buffers: batch normalisation keeps the statistics of its own process's images."""
+    """Gives every process the first one's buffers: batch normalization keeps the statistics of its own process's images."""
     if world_size() > 1:
         for buffer in model.buffers():
             dist.broadcast(buffer, 0)
 
 
-def gradients_stay(model: nn.Module, stay: bool) -> contextlib.AbstractContextManager:
+def no_sync_if(model: nn.Module, stay: bool) -> contextlib.AbstractContextManager:
     """Within, gradients are summed up in each process and not exchanged, if `stay`; model: of `parallel`."""
     return model.no_sync() if stay and isinstance(model, DistributedDataParallel) else contextlib.nullcontext()

@@ -1,4 +1,4 @@
-"""What a terminal shows: bars and colours where somebody looks, as much as was asked for, and log lines that leave a bar whole."""
+"""What a terminal shows: bars and colors where somebody looks, as much as was asked for, and log lines that leave a bar whole."""
 
 import argparse
 import logging
@@ -40,7 +40,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 @contextmanager
-def showing(level: int) -> Iterator[None]:
+def log_level(level: int) -> Iterator[None]:
     """Within, standard error gets our log lines from `level` up, and `QUIET` hides bars and what is printed `aside`."""
     global _level
     handler = LogLines(sys.stderr)
@@ -78,7 +78,7 @@ def is_quiet() -> bool:
 
 
 @contextmanager
-def aside(stream: TextIO | None = None) -> Iterator[None]:
+def stderr_only(stream: TextIO | None = None) -> Iterator[None]:
     """What is printed within is not the result: it goes to `stream` (None: standard error), or nowhere where it is to be quiet."""
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere if is_quiet() else stream or sys.stderr):
         yield
@@ -127,19 +127,19 @@ def _size() -> tuple[int | None, int | None]:
     return columns or 80, lines or 24
 
 
-def paint(text: str, style: int, stream: TextIO | Any) -> str:
-    """The text in a colour or in bold, where `stream` is a terminal that shows such and NO_COLOR is not set (https://no-color.org)."""
+def colorize(text: str, style: int, stream: TextIO | Any) -> str:
+    """The text in a color or in bold, where `stream` is a terminal that shows such and NO_COLOR is not set (https://no-color.org)."""
     is_terminal = getattr(
         stream, "isatty", None
     )  # torchreid's Logger, which scripts/main.py puts in place of standard output, has none
-    coloured = is_terminal and is_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return f"\033[{style}m{text}\033[0m" if coloured else text
+    colored = is_terminal and is_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return f"\033[{style}m{text}\033[0m" if colored else text
 
 
-def titled(text: str) -> str:
+def bold_title(text: str) -> str:
     """The text, for standard output, its first line in bold."""
     title, newline, rest = text.partition("\n")
-    return paint(title, BOLD, sys.stdout) + newline + rest
+    return colorize(title, BOLD, sys.stdout) + newline + rest
 
 
 class LogLines(logging.StreamHandler):
@@ -147,7 +147,7 @@ class LogLines(logging.StreamHandler):
 
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
-        return paint("warning:", YELLOW, self.stream) + " " + text if record.levelno >= logging.WARNING else text
+        return colorize("warning:", YELLOW, self.stream) + " " + text if record.levelno >= logging.WARNING else text
 
     def emit(self, record: logging.LogRecord) -> None:
         with tqdm.external_write_mode(self.stream):

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from torchreid_rgbir.benchmark import evaluation
-from torchreid_rgbir.metrics import regdb, sysu_mm01
 from torchreid_rgbir.modality import IR, RGB
+from torchreid_rgbir.protocols import regdb, sysu_mm01
 
 
 def test_sizes_are_those_of_the_official_test_sets():

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from torchreid_rgbir.benchmark.export import onnx_over_eager
-from torchreid_rgbir.engine import checkpoint
 from torchreid_rgbir.export import standalone
+from torchreid_rgbir.files import checkpoint
 from torchreid_rgbir.models import dual_resnet18
 
 

@@ -8,7 +8,8 @@ import pytest
 from scipy.io import savemat
 
 from torchreid_rgbir.cli import main
-from torchreid_rgbir.metrics import Rerank, TestFeatures, llcm, regdb, save_features, standard, sysu_mm01
+from torchreid_rgbir.metrics import Rerank, TestFeatures, save_features
+from torchreid_rgbir.protocols import llcm, regdb, standard, sysu_mm01
 
 
 @pytest.fixture

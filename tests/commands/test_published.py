@@ -5,7 +5,7 @@ import json
 import pytest
 
 from torchreid_rgbir.cli import main
-from torchreid_rgbir.metrics.published import ROWS
+from torchreid_rgbir.runs.published import ROWS
 
 
 @pytest.fixture

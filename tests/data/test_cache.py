@@ -18,7 +18,7 @@ from PIL import Image
 
 from torchreid_rgbir.data import CrossModalDataManager, cache
 from torchreid_rgbir.data.cache import cache_images
-from torchreid_rgbir.data.cross_modal import read_image
+from torchreid_rgbir.data.images import read_image
 from torchreid_rgbir.data.transforms import Decode
 
 

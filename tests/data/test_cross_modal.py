@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from torchreid_rgbir import host
-from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, Item, find_folder, list_images, read_image
-from torchreid_rgbir.metrics import TestFeatures, standard
+from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, Item, find_folder
+from torchreid_rgbir.data.images import list_images, read_image
+from torchreid_rgbir.metrics import TestFeatures
 from torchreid_rgbir.modality import IR, RGB
+from torchreid_rgbir.protocols import standard
 
 
 def items(num_ids, camids, first=0, dsetids=(0,)):
@@ -166,21 +168,21 @@ def test_a_sum_with_a_one_modality_set_says_so(fails):
 
 
 MODES = {
-    "grey.png": ("L", 77, (77, 77, 77)),
+    "gray.png": ("L", 77, (77, 77, 77)),
     "bits.png": ("1", 1, (255, 255, 255)),
-    "grey_alpha.png": ("LA", (77, 3), (77, 77, 77)),
+    "gray_alpha.png": ("LA", (77, 3), (77, 77, 77)),
     "alpha.png": ("RGBA", (10, 20, 30, 0), (10, 20, 30)),
     "rgb.png": ("RGB", (10, 20, 30), (10, 20, 30)),
     "rgb.bmp": ("RGB", (10, 20, 30), (10, 20, 30)),
     "cmyk.jpg": ("CMYK", (0, 0, 0, 0), (255, 255, 255)),
-    "grey.jpg": ("L", 77, (77, 77, 77)),
+    "gray.jpg": ("L", 77, (77, 77, 77)),
 }
 
 
 @pytest.mark.parametrize("name", MODES)
 def test_every_kind_of_image_becomes_rgb(tmp_path, name):
-    mode, colour, expected = MODES[name]
-    Image.new(mode, (5, 7), colour).save(tmp_path / name)
+    mode, color, expected = MODES[name]
+    Image.new(mode, (5, 7), color).save(tmp_path / name)
     assert Image.open(tmp_path / name).mode == mode
     image = read_image(str(tmp_path / name))
     assert image.mode == "RGB" and image.size == (5, 7)

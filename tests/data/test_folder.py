@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from torchreid_rgbir.data.folder import RGBIRFolder, parse_camera
-from torchreid_rgbir.metrics import Rerank, standard
+from torchreid_rgbir.metrics import Rerank
 from torchreid_rgbir.metrics.features import TestFeatures as Features
 from torchreid_rgbir.modality import IR, NAMES, RGB
+from torchreid_rgbir.protocols import standard
 
 FILES = {"rgb": ["c1_a.jpg", "c2_a.png", "c2_b.JPG"], "ir": ["c12_a.jpeg", "x.bmp"]}
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from torchreid_rgbir.data.llcm import LLCM, parse_camera
-from torchreid_rgbir.metrics import Rerank, llcm
+from torchreid_rgbir.metrics import Rerank
 from torchreid_rgbir.metrics.features import TestFeatures as Features
-from torchreid_rgbir.metrics.galleries import draw_agw
 from torchreid_rgbir.modality import IR, RGB
+from torchreid_rgbir.protocols import llcm
+from torchreid_rgbir.protocols.galleries import draw_agw
 
 
 def load(root, **options):

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from torchreid_rgbir.data.regdb import RegDB
-from torchreid_rgbir.metrics import Rerank, regdb
+from torchreid_rgbir.metrics import Rerank
 from torchreid_rgbir.metrics.features import TestFeatures as Features
 from torchreid_rgbir.modality import IR, RGB
+from torchreid_rgbir.protocols import regdb
 
 
 def load(root, **options):
@@ -37,7 +38,7 @@ def test_split_1_is_not_split_10(tmp_path, write_regdb):
     assert not one & ten  # in the hand-written set, odd and even splits train on opposite halves
 
 
-def test_labels_are_relabelled_in_their_order(tmp_path, write_regdb):
+def test_labels_are_relabeled_in_their_order(tmp_path, write_regdb):
     folder = write_regdb(tmp_path, num_ids=6, num_images=1)
     for name in ("visible", "thermal"):
         path = folder / "idx" / f"train_{name}_1.txt"

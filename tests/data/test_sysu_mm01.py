@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from torchreid_rgbir.data.sysu_mm01 import SYSUMM01, read_ids
-from torchreid_rgbir.metrics import Rerank, sysu_mm01
+from torchreid_rgbir.metrics import Rerank
 from torchreid_rgbir.metrics.features import TestFeatures as Features
-from torchreid_rgbir.metrics.galleries import draw_agw
 from torchreid_rgbir.modality import IR, RGB
+from torchreid_rgbir.protocols import sysu_mm01
+from torchreid_rgbir.protocols.galleries import draw_agw
 
 
 def load(root, **options):
@@ -23,7 +24,7 @@ def test_counts_labels_and_numbers(tmp_path, write_sysu):
     folder = write_sysu(tmp_path, train=(3, 7), val=(5,), test=(2, 9), num_images=2)
     dataset = load(tmp_path)
     assert len(dataset.train) == 3 * 6 * 2 and len(dataset.query) == 2 * 2 * 2 and len(dataset.gallery) == 2 * 4 * 2
-    # Training and validation identities together, relabelled in the order of their numbers.
+    # Training and validation identities together, relabeled in the order of their numbers.
     for item in dataset.train:
         assert item.pid == {3: 0, 5: 1, 7: 2}[int(item.impath.split("/")[-2])]
     for item in (*dataset.train, *dataset.query, *dataset.gallery):

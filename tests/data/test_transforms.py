@@ -46,20 +46,20 @@ def offsets(picture, output):
 
 
 def enlarged(picture):
-    """torchreid's 1.125 times larger picture by bilinear interpolation at pixel centres, a loop over pixels."""
+    """torchreid's 1.125 times larger picture by bilinear interpolation at pixel centers, a loop over pixels."""
     height, width = picture.shape[1:]
     tall, wide = round(height * 1.125), round(width * 1.125)
     result = torch.zeros(3, tall, wide)
 
-    def neighbours(place, size, larger):
+    def neighbors(place, size, larger):
         position = min(max((place + 0.5) * size / larger - 0.5, 0), size - 1)
         low = math.floor(position)
         return low, min(low + 1, size - 1), position - low
 
     for y in range(tall):
         for x in range(wide):
-            top, bottom, down = neighbours(y, height, tall)
-            left, right, across = neighbours(x, width, wide)
+            top, bottom, down = neighbors(y, height, tall)
+            left, right, across = neighbors(x, width, wide)
             above = picture[:, top, left] * (1 - across) + picture[:, top, right] * across
             below = picture[:, bottom, left] * (1 - across) + picture[:, bottom, right] * across
             result[:, y, x] = above * (1 - down) + below * down
@@ -114,15 +114,15 @@ def test_random_crop_is_the_per_image_reference():
     assert {top for top, _ in found} == {left for _, left in found} == {0, 1, 2}  # 18 - 16
 
 
-def test_channel_augment_makes_half_of_the_images_grey():
+def test_channel_augment_makes_half_of_the_images_gray():
     images = pictures(600)
     output = apply("channel_augment", images)
     unit = images.float() / 255
     assert output.shape == images.shape and output.dtype == torch.float32
-    kinds = {"colour": 0, 0: 0, 1: 0, 2: 0, "mix": 0}
+    kinds = {"color": 0, 0: 0, 1: 0, 2: 0, "mix": 0}
     for image, result in zip(unit, output, strict=True):
         if torch.equal(result, image):
-            kinds["colour"] += 1
+            kinds["color"] += 1
             continue
         assert torch.equal(result[0], result[1]) and torch.equal(result[0], result[2])
         same = [channel for channel in range(3) if torch.allclose(result[0], image[channel], atol=1e-6)]
@@ -130,13 +130,13 @@ def test_channel_augment_makes_half_of_the_images_grey():
         if not same:  # weights of its own, which add up to one
             weights = torch.linalg.lstsq(image.flatten(1).T.double(), result[0].flatten().double()).solution
             assert weights.min() > 0 and weights.sum().item() == pytest.approx(1, abs=1e-4)
-    assert 250 < kinds["colour"] < 350
+    assert 250 < kinds["color"] < 350
     assert all(45 < kinds[kind] < 105 for kind in (0, 1, 2, "mix"))
 
 
-def test_a_grey_image_stays_as_it_is_under_channel_augment():
-    grey = pictures(20)[:, :1].expand(-1, 3, -1, -1).contiguous()
-    torch.testing.assert_close(apply("channel_augment", grey), grey.float() / 255)
+def test_a_gray_image_stays_as_it_is_under_channel_augment():
+    gray = pictures(20)[:, :1].expand(-1, 3, -1, -1).contiguous()
+    torch.testing.assert_close(apply("channel_augment", gray), gray.float() / 255)
 
 
 def torchreids_box(draws, height, width):
@@ -175,7 +175,7 @@ def test_erasing_is_the_loop_over_images_and_channels(name, boxes):
     assert alike == 80 if boxes == 1 else alike < 30
 
 
-def test_an_erased_pixel_is_torchreids_after_normalisation():
+def test_an_erased_pixel_is_torchreids_after_normalization():
     """torchreid's RandomErasing runs after Normalize and writes the mean."""
     from torchreid_rgbir import host
 
@@ -252,9 +252,9 @@ def test_modalities_can_be_augmented_differently():
     )
     erased = (output[20:] != to_unit(both[20:])).any(1)
     assert erased.any() and not erased.all()  # by boxes, and flipped as without
-    grey = (output[:20] == output[:20, :1]).flatten(1).all(1)
-    assert 0 < grey.sum() < 20
-    assert torch.equal(output[:20][~grey], to_unit(both[:20])[~grey])
+    gray = (output[:20] == output[:20, :1]).flatten(1).all(1)
+    assert 0 < gray.sum() < 20
+    assert torch.equal(output[:20][~gray], to_unit(both[:20])[~gray])
     alone = BatchTransforms([], MEAN, STD, ir=["random_flip"]).augment(images, 20, 0, 0)
     assert torch.equal(alone[:20], images[:20]) and torch.equal(alone[20:], both[20:])
     mixed = BatchTransforms([], MEAN, STD, ir=["random_erase"]).augment(images, 20, 0, 0)

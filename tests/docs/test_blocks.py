@@ -22,9 +22,9 @@ from tests.pages import PAGES, REPOSITORY, Block, blocks_of, commands, prose_of,
 from torchreid_rgbir import cli, config, host
 from torchreid_rgbir.commands import synthesize as synthesize_command
 from torchreid_rgbir.data import SYSUMM01
-from torchreid_rgbir.data.synthetic import synthesize
-from torchreid_rgbir.data.synthetic_pictures import PRESETS
 from torchreid_rgbir.models import MODELS
+from torchreid_rgbir.synthetic.render import PRESETS
+from torchreid_rgbir.synthetic.write import synthesize
 
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 NOT_RUN = [block for block in BLOCKS if block.not_run]

@@ -8,11 +8,11 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from torchreid_rgbir import config
-from torchreid_rgbir.build import build_engine
-from torchreid_rgbir.data.synthetic_layouts import _permutation_file
 from torchreid_rgbir.engine.schedule import warmup_cosine
 from torchreid_rgbir.modality import IR, RGB
-from torchreid_rgbir.train import train
+from torchreid_rgbir.runs.build import build_engine
+from torchreid_rgbir.runs.train import train
+from torchreid_rgbir.synthetic.layouts import _permutation_file
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def engine(tiny_cfg):
     return build_engine(tiny_cfg)
 
 
-def test_the_losses_see_the_augmented_images_un_normalised(engine, monkeypatch):
+def test_the_losses_see_the_augmented_images_un_normalized(engine, monkeypatch):
     seen = {}
     forward, criterion = engine.model.forward, engine.criterion.forward
     monkeypatch.setattr(engine.model, "forward", lambda images, n: seen.update(model=images, n=n) or forward(images, n))

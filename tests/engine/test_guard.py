@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from tests.runs import assert_equal
+from tests.whole_runs import assert_equal
 from torchreid_rgbir import config, host
-from torchreid_rgbir.engine import CrossModalEngine, checkpoint, collapse
+from torchreid_rgbir.engine import CrossModalEngine, collapse
 from torchreid_rgbir.engine.guard import NonFiniteError, NonFiniteGuard
-from torchreid_rgbir.train import train
+from torchreid_rgbir.files import checkpoint
+from torchreid_rgbir.runs.train import train
 
 OPTIMS = ["adam", "amsgrad", "sgd", "rmsprop", "radam"]
 IMAGES = [f"{i}.jpg" for i in range(6)]
@@ -146,7 +147,7 @@ def test_measures_by_hand():
     features = torch.eye(4).repeat_interleave(2, 0)  # 2 modalities x 2 identities x 2 images
     found = collapse.measures(features, 2)
     assert found["spread"].item() == pytest.approx(0.75)  # all at right angles to each other: 1 - 1 / 4
-    assert found["nearest_ids"].item() == pytest.approx(1.0)  # centres (e0 + e2) / 2 and (e1 + e3) / 2
+    assert found["nearest_ids"].item() == pytest.approx(1.0)  # centers (e0 + e2) / 2 and (e1 + e3) / 2
     assert collapse.measures(torch.ones(8, 4), 2)["spread"].item() == pytest.approx(0, abs=1e-6)
 
 
@@ -154,7 +155,7 @@ def test_measures_by_hand():
     ("means", "told"),
     [
         ({"spread": 1e-6}, "all but equal"),
-        ({"nearest_ids": 1e-5}, "centres all but coincide"),
+        ({"nearest_ids": 1e-5}, "centers all but coincide"),
         ({"loss_wrt": 0.6932}, "stuck at log 2"),
         ({"spread": 0.5, "nearest_ids": 0.3, "loss_wrt": 0.65}, ""),
         ({}, ""),

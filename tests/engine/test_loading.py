@@ -9,12 +9,13 @@ import time
 
 import pytest
 
-from tests.runs import assert_same_run
+from tests.whole_runs import assert_same_run
 from torchreid_rgbir import config
 from torchreid_rgbir.cli import main
 from torchreid_rgbir.data.loading import worker_errors
-from torchreid_rgbir.engine import CrossModalEngine, checkpoint
-from torchreid_rgbir.train import train
+from torchreid_rgbir.engine import CrossModalEngine
+from torchreid_rgbir.files import checkpoint
+from torchreid_rgbir.runs.train import train
 
 
 def at_step(monkeypatch, call, do):

@@ -10,13 +10,14 @@ import pytest
 import torch
 
 from tests import tiny
-from tests.runs import assert_equal, assert_same_run, send_at
+from tests.whole_runs import assert_equal, assert_same_run, send_at
 from torchreid_rgbir import config, host
 from torchreid_rgbir.cli import main
-from torchreid_rgbir.engine import CrossModalEngine, checkpoint
-from torchreid_rgbir.engine.checkpoint_folder import numbered
+from torchreid_rgbir.engine import CrossModalEngine
+from torchreid_rgbir.files import checkpoint
+from torchreid_rgbir.files.checkpoint_folder import numbered
 from torchreid_rgbir.models import MODELS
-from torchreid_rgbir.train import train
+from torchreid_rgbir.runs.train import train
 
 
 @pytest.fixture

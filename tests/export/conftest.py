@@ -2,13 +2,13 @@ import pytest
 import torch
 
 from torchreid_rgbir.cli import main
-from torchreid_rgbir.engine import checkpoint
+from torchreid_rgbir.files import checkpoint
 from torchreid_rgbir.models import dual_resnet18
 
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory, sysu_root):
-    """A checkpoint as `train` writes it, of a network whose streams and normalisations differ from their initial state."""
+    """A checkpoint as `train` writes it, of a network whose streams and normalizations differ from their initial state."""
     torch.manual_seed(0)
     model = dual_resnet18(5, pretrained=False, last_stride=2)
     model(torch.rand(8, 3, 64, 32), 3)  # training mode: moves the running means of both streams

@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 
 from torchreid_rgbir.cli import main
-from torchreid_rgbir.data.cross_modal import list_images, read_image
+from torchreid_rgbir.data.images import list_images, read_image
 from torchreid_rgbir.data.transforms import BatchTransforms, Decode
-from torchreid_rgbir.engine import checkpoint
 from torchreid_rgbir.export import export, folder, standalone
+from torchreid_rgbir.files import checkpoint
 from torchreid_rgbir.modality import NAMES
 from torchreid_rgbir.models import MODELS
 from torchreid_rgbir.models.loading import load_model
@@ -32,7 +32,7 @@ def photos(sysu_root, tmp_path_factory):
 
 
 def features_of(weights, photos, modality):
-    """Decoded, normalised and embedded as the engine's test does it."""
+    """Decoded, normalized and embedded as the engine's test does it."""
     model, about = load_model(weights)
     decode = Decode(about["images"]["height"], about["images"]["width"])
     normalize = BatchTransforms([], about["images"]["norm_mean"], about["images"]["norm_std"]).normalize

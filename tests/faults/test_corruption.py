@@ -14,7 +14,7 @@ from tests import tiny
 from tests.faults.processes import finish, start
 from torchreid_rgbir.metrics.features import save_features
 from torchreid_rgbir.models import MODELS
-from torchreid_rgbir.train import train
+from torchreid_rgbir.runs.train import train
 
 SEED = 11
 ONE_EPOCH = ["train.max_epoch", "1", "sampler.batches_per_epoch", "1"]

@@ -11,7 +11,7 @@ import pytest
 
 from tests import tiny
 from tests.faults.processes import PHASES, finish, start
-from tests.runs import assert_same_run
+from tests.whole_runs import assert_same_run
 
 SEED = 7
 

@@ -10,12 +10,13 @@ import scipy.io
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from torchreid_rgbir import checks, config
+from torchreid_rgbir import config
+from torchreid_rgbir.config import checks
 from torchreid_rgbir.data.image_list import read_image_list
 from torchreid_rgbir.data.sysu_mm01 import read_ids
-from torchreid_rgbir.engine import checkpoint
+from torchreid_rgbir.files import checkpoint
 from torchreid_rgbir.metrics.features import load_features
-from torchreid_rgbir.metrics.matfile import read_variable
+from torchreid_rgbir.protocols.matfile import read_variable
 
 KEYS = config.keys(config.defaults())
 WORDS = [

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from tests.runs import send_at
+from tests.whole_runs import send_at
 from torchreid_rgbir import config, host
-from torchreid_rgbir.build import build_engine
 from torchreid_rgbir.engine import random_state
 from torchreid_rgbir.retrieval import Extractor
-from torchreid_rgbir.train import train
+from torchreid_rgbir.runs.build import build_engine
+from torchreid_rgbir.runs.train import train
 
 
 def started(cfg, *words):

@@ -38,7 +38,7 @@ def test_equals_the_formula(form, scale):
 
 
 # Identity a: RGB images at (0, 0) and (0, 2), IR at (2, 1) twice; identity b: RGB at (5, 5), IR at (5, 1).
-# Centres of a: (0, 1) and (2, 1), 2 apart, together (1, 1); of b: 4 apart, together (5, 3). They are sqrt(20) apart.
+# Centers of a: (0, 1) and (2, 1), 2 apart, together (1, 1); of b: 4 apart, together (5, 3). They are sqrt(20) apart.
 TWO = torch.tensor([[0, 0], [0, 2], [5, 5], [5, 5], [2, 1], [2, 1], [5, 1], [5, 1]], dtype=torch.float64)
 
 
@@ -50,14 +50,14 @@ def test_two_identities_by_hand():
 
 
 def test_the_minimum_is_over_all_pairs():
-    # Four identities on a line, both modalities at the same place but for 1 across: centres at 0, 10, 13, 30, so m is 3.
+    # Four identities on a line, both modalities at the same place but for 1 across: centers at 0, 10, 13, 30, so m is 3.
     places = torch.tensor([[0.0, 0], [10, 0], [13, 0], [30, 0]], dtype=torch.float64)
     features = torch.cat([places, places + torch.tensor([0.0, 1.0], dtype=torch.float64)])
     assert contrastive_center(features, 4, "ratio").item() == pytest.approx(1 / 3, rel=1e-6)
     assert contrastive_center(features, 4).item() == pytest.approx(math.log(1 + math.exp(1 - 3)))
 
 
-def test_equal_centres_give_log_2_and_a_finite_gradient():
+def test_equal_centers_give_log_2_and_a_finite_gradient():
     for form, value in (("soft_margin", math.log(2)), ("ratio", 0.0)):
         features = torch.ones(8, 3, requires_grad=True)
         loss = contrastive_center(features, 2, form)
@@ -78,7 +78,7 @@ def test_order_of_images_identities_and_modalities_does_not_matter():
     torch.testing.assert_close(contrastive_center(moved, 4), contrastive_center(features, 4))
 
 
-def test_module_normalises_when_asked():
+def test_module_normalizes_when_asked():
     features = batch(4, scale=20)
     unit = features / features.norm(dim=1, keepdim=True)
     assert ContrastiveCenterLoss()(features, 4).item() == pytest.approx(naive(unit, 4, "soft_margin"))

@@ -81,7 +81,7 @@ def test_order_of_images_identities_and_modalities_does_not_matter():
     torch.testing.assert_close(hetero_center_triplet(moved, 4), hetero_center_triplet(features, 4))
 
 
-def test_module_normalises():
+def test_module_normalizes():
     features = batch(4, scale=20)
     unit = features / features.norm(dim=1, keepdim=True)
     assert HeteroCenterTripletLoss(0.5)(features, 4).item() == pytest.approx(naive(unit, 4, 0.5))

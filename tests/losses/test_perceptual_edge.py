@@ -27,10 +27,10 @@ def naive_entry(entry, one, normalize):
     """One image's map (C, h, w) as VGG's first used convolution gets it, every channel spelled out."""
     if entry == "conv2":
         return (scaled(one) if normalize else one).repeat(64 // len(one), 1, 1)
-    grey = sum(one) / len(one)
+    gray = sum(one) / len(one)
     if normalize:
-        grey = scaled(grey)
-    return torch.stack([(grey - m) / s for m, s in zip((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), strict=True)])
+        gray = scaled(gray)
+    return torch.stack([(gray - m) / s for m, s in zip((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), strict=True)])
 
 
 def naive(entry, maps, edges, vgg, normalize=True):

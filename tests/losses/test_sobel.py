@@ -9,7 +9,7 @@ from torchreid_rgbir.losses import edge_map
 def naive(image, size):
     """One image (3, H, W), pixel by pixel; H and W are multiples of the result's."""
     _, height, width = image.shape
-    grey = [
+    gray = [
         [
             0.299 * image[0, y, x].item() + 0.587 * image[1, y, x].item() + 0.114 * image[2, y, x].item()
             for x in range(width)
@@ -18,7 +18,7 @@ def naive(image, size):
     ]
 
     def at(y, x):
-        return grey[min(max(y, 0), height - 1)][min(max(x, 0), width - 1)]
+        return gray[min(max(y, 0), height - 1)][min(max(x, 0), width - 1)]
 
     edges = torch.zeros(height, width, dtype=torch.float64)
     for y in range(height):

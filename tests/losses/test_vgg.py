@@ -49,13 +49,13 @@ def test_one_channel_is_its_repetition(entry, channels):
         torch.testing.assert_close(folded, unfolded, rtol=1e-5, atol=1e-5)
 
 
-def test_image_entry_is_the_normalised_grey_picture():
+def test_image_entry_is_the_normalized_gray_picture():
     vgg = random("image")
     picture = vgg.enter(maps_of(3))
-    grey = picture * torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1) + torch.tensor([0.485, 0.456, 0.406]).view(
+    gray = picture * torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1) + torch.tensor([0.485, 0.456, 0.406]).view(
         1, 3, 1, 1
     )
-    for image, maps in zip(grey, maps_of(3), strict=True):
+    for image, maps in zip(gray, maps_of(3), strict=True):
         mean = sum(maps) / len(maps)
         expected = (mean - mean.min()) / (mean.max() - mean.min())
         for channel in image:

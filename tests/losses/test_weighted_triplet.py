@@ -100,7 +100,7 @@ def test_order_of_the_batch_does_not_matter():
     torch.testing.assert_close(weighted_triplet(features[order], pids[order]), weighted_triplet(features, pids))
 
 
-def test_module_normalises():
+def test_module_normalizes():
     features, pids = batch(4)
     unit = features / features.norm(dim=1, keepdim=True)
     assert WeightedTripletLoss()(features * 30, pids).item() == pytest.approx(naive(unit, pids))

@@ -86,8 +86,8 @@ def test_what_the_authors_do_not_define_has_another_name():
         ({}, "bn features; measures"),
         ({"flip": False, "normalize_feature": False}, "bn features; measures"),
         ({"flip": True}, "bn features, flip test; measures"),
-        ({"normalize_feature": True}, "bn features, L2-normalised; measures"),
-        ({"flip": True, "normalize_feature": True, "feature": "pooled"}, "pooled features, flip test, L2-normalised; "),
+        ({"normalize_feature": True}, "bn features, L2-normalized; measures"),
+        ({"flip": True, "normalize_feature": True, "feature": "pooled"}, "pooled features, flip test, L2-normalized; "),
     ],
 )
 def test_the_caption_says_how_the_features_were_made(flags, says):

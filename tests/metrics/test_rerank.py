@@ -7,8 +7,8 @@ from torchreid_rgbir.metrics import distances, re_rank
 
 def people(seed: int, num_query: int = 40, num_gallery: int = 70, dim: int = 16) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
-    centres = rng.standard_normal((12, dim))
-    draw = lambda n: (centres[rng.integers(12, size=n)] + 0.6 * rng.standard_normal((n, dim))).astype(np.float32)  # noqa: E731
+    centers = rng.standard_normal((12, dim))
+    draw = lambda n: (centers[rng.integers(12, size=n)] + 0.6 * rng.standard_normal((n, dim))).astype(np.float32)  # noqa: E731
     return draw(num_query), draw(num_gallery)
 
 
@@ -36,7 +36,7 @@ def test_blocks_do_not_show(monkeypatch):
     np.testing.assert_allclose(re_rank(query, gallery), whole, atol=1e-5)
 
 
-def test_neighbourhoods_larger_than_the_set():
+def test_neighborhoods_larger_than_the_set():
     query, gallery = people(seed=4, num_query=3, num_gallery=4)
     assert np.isfinite(re_rank(query, gallery, k1=20, k2=6)).all()
 

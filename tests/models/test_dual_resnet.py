@@ -249,8 +249,8 @@ def test_last_stride_of_a_deeper_backbone(name):
     assert model(images_of(2), return_featuremaps=True).shape == (2, 2048, 2, 1) and model.last_stride == 2
 
 
-def test_ibn_a_normalises_half_of_the_channels_image_by_image():
-    """In Layers 1-3, the first normalisation of each block: the paper's figure; the stem and Layer4 are ResNet-50's."""
+def test_ibn_a_normalizes_half_of_the_channels_image_by_image():
+    """In Layers 1-3, the first normalization of each block: the paper's figure; the stem and Layer4 are ResNet-50's."""
     torch.manual_seed(0)
     model = MODELS["dual_resnet50_ibn_a"](3, pretrained=False).eval()
     for layer in (model.layer1, model.layer2, model.layer3):

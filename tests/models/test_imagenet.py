@@ -67,7 +67,7 @@ def test_ibn_a_starts_from_its_authors_file(cache):
 
     torch.manual_seed(0)
     published = resnet50_ibn_a().state_dict()
-    names = models.resnet50().state_dict().keys()  # the file's, but for the halves of the first normalisations
+    names = models.resnet50().state_dict().keys()  # the file's, but for the halves of the first normalizations
     assert {name for name in published if ".bn1.IN." not in name and ".bn1.BN." not in name} <= names
     assert {f"layer1.0.bn1.{half}.weight" for half in ("IN", "BN")} <= published.keys()
     torch.save(dict(published), cache / url.rpartition("/")[2])

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from torchreid_rgbir.models.loading import load_model
-from torchreid_rgbir.train import train
+from torchreid_rgbir.runs.train import train
 
 
 def test_a_checkpoint_alone_gives_the_model_that_was_trained(tiny_cfg, tmp_path):

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from torchreid_rgbir import config
-from torchreid_rgbir.data.synthetic import synthesize
-from torchreid_rgbir.engine import checkpoint
+from torchreid_rgbir.files import checkpoint
 from torchreid_rgbir.models import MODELS
-from torchreid_rgbir.retrieval import Extractor, Rows
+from torchreid_rgbir.retrieval import Extractor, ReferenceTable
+from torchreid_rgbir.synthetic.write import synthesize
 
 
 @pytest.fixture(scope="session")
@@ -48,10 +48,10 @@ def clustered():
     """(features (N, 32), rows): 40 categories of 5 images, three cameras, half of the times unknown."""
     rng = np.random.default_rng(0)
     numbers = np.arange(200)
-    centres = rng.standard_normal((40, 32))
-    features = (centres[numbers // 5] + 0.5 * rng.standard_normal((200, 32))).astype(np.float32)
+    centers = rng.standard_normal((40, 32))
+    features = (centers[numbers // 5] + 0.5 * rng.standard_normal((200, 32))).astype(np.float32)
     start = datetime(2026, 5, 1, tzinfo=timezone.utc)
-    rows = Rows.of(
+    rows = ReferenceTable.of(
         [f"images/it's {i}.jpg" for i in numbers],
         [f'category "{i // 5}"' for i in numbers],
         (numbers % 3 + 1).tolist(),

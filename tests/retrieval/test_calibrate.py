@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from torchreid_rgbir.retrieval import References, Rows, calibrate
+from torchreid_rgbir.retrieval import References, ReferenceTable, calibrate
 from torchreid_rgbir.retrieval.search import unit
 
 
@@ -13,7 +13,7 @@ def at(*degrees):
     return np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
 
 
-REFERENCES = References(Rows.of(["a", "b", "c"], ["anna", "bert", "carl"]), at(0, 90, 180))
+REFERENCES = References(ReferenceTable.of(["a", "b", "c"], ["anna", "bert", "carl"]), at(0, 90, 180))
 
 
 def cosine(degrees):
@@ -46,7 +46,7 @@ def test_images_of_nobody_among_the_references():
 def test_the_lowest_threshold_that_keeps_the_rate(rate):
     rng = np.random.default_rng(0)
     features, labels = rng.standard_normal((300, 8)).astype(np.float32), rng.integers(12, size=300).astype(str)
-    references = References(Rows.of([str(i) for i in range(200)], list(labels[:200])), unit(features[:200]))
+    references = References(ReferenceTable.of([str(i) for i in range(200)], list(labels[:200])), unit(features[:200]))
     images, categories = features[200:], labels[200:]
     found = calibrate(images, categories, references, rate)
     cosines = unit(images) @ references.features.T
@@ -70,6 +70,6 @@ def test_mistakes():
             calibrate(images, categories, REFERENCES, rate)
     with pytest.raises(ValueError, match="3 images cannot measure a false-match rate of 0.01: give at least 100"):
         calibrate(images, categories, REFERENCES, 0.01)
-    alone = References(Rows.of(["a"], ["anna"]), at(0))
+    alone = References(ReferenceTable.of(["a"], ["anna"]), at(0))
     with pytest.raises(ValueError, match="every reference is of category anna"):
         calibrate(images, categories, alone, 0.5)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from torchreid_rgbir.cli import main
-from torchreid_rgbir.data.cross_modal import list_images
+from torchreid_rgbir.data.images import list_images
 from torchreid_rgbir.metrics import load_features
 
 
@@ -72,7 +72,7 @@ def test_extract_writes_what_evaluate_reads(tmp_path, words, extractor, photos, 
 
 def test_identify_prints_writes_and_draws(tmp_path, words, photos, capsys):
     out, picture = tmp_path / "answers.json", tmp_path / "answers.png"
-    flags = ["--topk", "3", "--labelled", "--json", str(out), "--save-picture", str(picture)]
+    flags = ["--topk", "3", "--labeled", "--json", str(out), "--save-picture", str(picture)]
     assert main(["identify", *words["model"], *words["reference"], *words["image"], *flags]) == 0
     answers = json.loads(out.read_text())["images"]
     paths = sorted(str(path) for path in (photos / "ir").rglob("*.jpg"))
@@ -103,7 +103,7 @@ def test_a_threshold_makes_images_unknown(tmp_path, words, capsys):
 
 
 def test_the_same_modality_works_and_is_said_to_be_outside(words, photos, capsys):
-    images = ["--image", str(photos / "rgb"), "--modality", "rgb", "--labelled", "--topk", "1"]
+    images = ["--image", str(photos / "rgb"), "--modality", "rgb", "--labeled", "--topk", "1"]
     assert main(["identify", *words["model"], *words["reference"], *images]) == 0
     captured = capsys.readouterr()
     assert "best category right: 32 of 32" in captured.out  # each is its own best reference
@@ -231,7 +231,7 @@ def test_a_flag_that_is_not_given(words, lacking, capsys):
 
 
 def test_a_gallery_of_another_model(tmp_path, gallery, words, weights, photos, capsys):
-    from torchreid_rgbir.engine import checkpoint
+    from torchreid_rgbir.files import checkpoint
 
     state = checkpoint.load(weights)
     state["state_dict"]["layer1.0.conv1.weight"] *= 1.01

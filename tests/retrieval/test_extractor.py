@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from torchreid_rgbir.data.cross_modal import list_images, read_image
-from torchreid_rgbir.engine import checkpoint
+from torchreid_rgbir.data.images import list_images, read_image
+from torchreid_rgbir.files import checkpoint
 from torchreid_rgbir.models import MODELS
 from torchreid_rgbir.retrieval import Extractor
 from torchreid_rgbir.retrieval.extractor import image_list
@@ -21,7 +21,7 @@ def paths(photos):
 
 
 def naive(weights, paths, modality):
-    """One image at a time, from the checkpoint's contents by hand: resize, scale, normalise, that stream's features."""
+    """One image at a time, from the checkpoint's contents by hand: resize, scale, normalize, that stream's features."""
     state = torch.load(weights, weights_only=True)
     model = MODELS["dual_resnet18"](7, pretrained=False, last_stride=2)
     model.load_state_dict(state["state_dict"])
@@ -52,8 +52,8 @@ def test_every_kind_of_image_gives_the_same(extractor, photos, paths):
     pictures = [read_image(path) for path in paths]
     for images in (photos / "ir", str(photos / "ir"), pictures, [np.asarray(picture) for picture in pictures]):
         np.testing.assert_array_equal(extractor(images, "ir"), expected)
-    grey = np.asarray(pictures[0].convert("L"))
-    both = extractor([grey, Image.fromarray(grey), np.repeat(grey[:, :, None], 3, 2)], "ir")
+    gray = np.asarray(pictures[0].convert("L"))
+    both = extractor([gray, Image.fromarray(gray), np.repeat(gray[:, :, None], 3, 2)], "ir")
     np.testing.assert_allclose(both, both[:1].repeat(3, 0), atol=1e-6)
     for one in (paths[0], pictures[0], np.asarray(pictures[0])):
         assert extractor(one, "ir").shape == (1, 512)
@@ -62,9 +62,9 @@ def test_every_kind_of_image_gives_the_same(extractor, photos, paths):
 def test_a_thermal_cameras_16_bits_are_scaled_not_clipped(extractor, tmp_path):
     deep = np.linspace(0, 65535, 64 * 32).reshape(64, 32).astype(np.uint16)
     Image.fromarray(deep).save(tmp_path / "deep.png")
-    grey = extractor((deep // 257).astype(np.uint8), "ir")
-    np.testing.assert_array_equal(extractor(Image.open(tmp_path / "deep.png"), "ir"), grey)
-    np.testing.assert_array_equal(extractor(tmp_path / "deep.png", "ir"), grey)
+    gray = extractor((deep // 257).astype(np.uint8), "ir")
+    np.testing.assert_array_equal(extractor(Image.open(tmp_path / "deep.png"), "ir"), gray)
+    np.testing.assert_array_equal(extractor(tmp_path / "deep.png", "ir"), gray)
 
 
 def test_hidden_folders_hold_no_images(extractor, photos, tmp_path):

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from torchreid_rgbir.retrieval import Gallery, Rows, Where
+from torchreid_rgbir.retrieval import Filter, Gallery, ReferenceTable
 
 START = datetime(2026, 5, 1, tzinfo=timezone.utc)
 FINGERPRINT = "0123456789abcdef" * 2
@@ -100,15 +100,15 @@ def test_what_goes_in_comes_out(gallery, where, clustered):
 @pytest.mark.parametrize(
     ("filtered", "keep"),
     [
-        (Where(), lambda i: True),
-        (Where(cameras=[2]), lambda i: i % 3 == 1),
-        (Where(categories=['category "3"', 'category "17"', "nobody's"]), lambda i: i // 5 in (3, 17)),
+        (Filter(), lambda i: True),
+        (Filter(cameras=[2]), lambda i: i % 3 == 1),
+        (Filter(categories=['category "3"', 'category "17"', "nobody's"]), lambda i: i // 5 in (3, 17)),
         (
-            Where(cameras=[1, 3], since=START + timedelta(hours=20), until=START + timedelta(hours=101)),
+            Filter(cameras=[1, 3], since=START + timedelta(hours=20), until=START + timedelta(hours=101)),
             lambda i: i % 3 != 1 and i % 2 and 20 <= i <= 101,
         ),
         (
-            Where(paths=["images/it's 4.jpg", "images/it's 5.jpg", "images/it's 77.jpg"], cameras=[3]),
+            Filter(paths=["images/it's 4.jpg", "images/it's 5.jpg", "images/it's 77.jpg"], cameras=[3]),
             lambda i: i in (5, 77),
         ),
     ],
@@ -135,14 +135,14 @@ def test_a_match_tells_all_of_its_image(gallery, clustered):
 @EVERY_STORE
 def test_removed_images_are_gone(gallery, where, clustered):
     features, rows = clustered
-    assert gallery.remove(Where(paths=["images/it's 7.jpg", "nowhere.jpg"])) == 1
-    assert gallery.remove(Where(cameras=[2], until=START + timedelta(hours=50))) == 9 - 1  # 1, 7, 13, ... 49 without 7
+    assert gallery.remove(Filter(paths=["images/it's 7.jpg", "nowhere.jpg"])) == 1
+    assert gallery.remove(Filter(cameras=[2], until=START + timedelta(hours=50))) == 9 - 1  # 1, 7, 13, ... 49 without 7
     gone = {7, *range(1, 50, 6)}
     for seen in (gallery, Gallery.open(where)):
         assert len(seen) == 200 - len(gone)
         agree(seen.search(features[:9], 5), brute_force(features, rows, features[:9], 5, lambda i: i not in gone))
     with pytest.raises(ValueError, match="nothing says which images to remove"):
-        gallery.remove(Where())
+        gallery.remove(Filter())
 
 
 @EVERY_STORE
@@ -158,7 +158,7 @@ def test_more_than_there_are(gallery, clustered):
     features, _ = clustered
     [found] = gallery.search(features[:1], 1000)
     assert len(found) == len({match.path for match in found}) == 200
-    assert gallery.search(features[:2], 5, Where(cameras=[9])) == [[], []]
+    assert gallery.search(features[:2], 5, Filter(cameras=[9])) == [[], []]
 
 
 @EVERY_STORE
@@ -206,10 +206,10 @@ def test_the_index_finds_what_exact_search_finds(gallery, where, clustered, rows
         gallery.search(features[:1], exact=False)
     gallery.compact(index=True)
     opened, before = Gallery.open(where), Gallery.open(where)
-    opened.add(features[:2] + 0.01, Rows.of(["late 0", "late 1"], ["late", "late"]))
+    opened.add(features[:2] + 0.01, ReferenceTable.of(["late 0", "late 1"], ["late", "late"]))
     (seen,), (unseen,) = (gallery.search(features[:1], 2, exact=False) for gallery in (opened, before))
     assert "late 0" in {match.path for match in seen} and "late 0" not in {match.path for match in unseen}
-    for filtered in (Where(), Where(cameras=[2]), Where(since=START + timedelta(hours=150))):
+    for filtered in (Filter(), Filter(cameras=[2]), Filter(since=START + timedelta(hours=150))):
         exact, asked = (opened.search(features[:50], 4, filtered, exact=exact) for exact in (True, False))
         same = [len({m.path for m in a} & {m.path for m in b}) for a, b in zip(exact, asked, strict=True)]
         assert np.mean(same) > 3.8
@@ -225,7 +225,7 @@ def test_erased_features_are_off_the_disk(gallery, where, clustered, index):
     if index:
         gallery.compact(index=True)
     assert files_with(where, kept)
-    gallery.remove(Where(paths=[rows.paths[3]]))  # one of 120 in its file, which the library's own compaction leaves
+    gallery.remove(Filter(paths=[rows.paths[3]]))  # one of 120 in its file, which the library's own compaction leaves
     gallery.compact(erase=True)
     assert not files_with(where, kept)
     opened = Gallery.open(where)
@@ -259,7 +259,7 @@ def test_a_reader_sees_a_whole_gallery_old_or_new(where, clustered):
     assert process.exitcode == 0
     assert sizes == sorted(sizes) and len(set(sizes)) > 2
     before = len(reader)
-    Gallery.open(where).remove(Where(cameras=[1]))
+    Gallery.open(where).remove(Filter(cameras=[1]))
     assert len(reader) == len(reader.search(features[:1], 300)[0]) == before  # until it refreshes
 
 

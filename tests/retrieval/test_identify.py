@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from torchreid_rgbir import config
-from torchreid_rgbir.build import build_engine
 from torchreid_rgbir.commands.arguments import moment
-from torchreid_rgbir.data.synthetic import synthesize
-from torchreid_rgbir.engine import checkpoint
-from torchreid_rgbir.retrieval import Extractor, Gallery, References, Rows, Where, identify, read_listing
+from torchreid_rgbir.files import checkpoint
+from torchreid_rgbir.retrieval import Extractor, Filter, Gallery, References, ReferenceTable, identify, read_image_table
 from torchreid_rgbir.retrieval.identify import open_references
 from torchreid_rgbir.retrieval.search import unit
+from torchreid_rgbir.runs.build import build_engine
+from torchreid_rgbir.synthetic.write import synthesize
 
 
 @pytest.fixture
@@ -48,11 +48,11 @@ def test_below_the_threshold_is_unknown(references, clustered):
 
 def test_a_filter_goes_before_the_ranking(references, clustered):
     features, _ = clustered
-    [answer] = identify(features[:1], references, topk=5, where=Where(cameras=[2]))
+    [answer] = identify(features[:1], references, topk=5, where=Filter(cameras=[2]))
     assert len(answer.matches) == 5
     assert {match.camera for match in answer.matches} == {2}
     with pytest.raises(ValueError, match="no reference is left"):
-        identify(features[:1], references, where=Where(cameras=[9]))
+        identify(features[:1], references, where=Filter(cameras=[9]))
 
 
 def test_one_category_needs_a_threshold(clustered):
@@ -94,7 +94,7 @@ def test_top1_accuracy_is_the_evaluators_rank1(tested, store, tmp_path):
         gallery = Gallery.create(tmp_path / "gallery", extractor.fingerprint, 512, "rgb")
         gallery.add(references.features, references.rows)
         references = open_references(str(tmp_path / "gallery"), extractor, None)
-    images = read_listing(test / "ir")
+    images = read_image_table(test / "ir")
     answers = identify(extractor(list(images.paths), "ir"), references)
     right = [
         answer.matches[0].category == category for answer, category in zip(answers, images.categories, strict=True)
@@ -140,4 +140,4 @@ def test_references_of_another_size(clustered, references):
     with pytest.raises(ValueError, match="no time zone"):
         from datetime import datetime
 
-        Rows.of(["a"], ["b"], times=[datetime(2026, 1, 1)])
+        ReferenceTable.of(["a"], ["b"], times=[datetime(2026, 1, 1)])

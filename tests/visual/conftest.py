@@ -5,7 +5,7 @@ import torch
 from torchreid_rgbir import config
 from torchreid_rgbir.metrics.features import TestFeatures
 from torchreid_rgbir.models import dual_resnet18
-from torchreid_rgbir.train import train
+from torchreid_rgbir.runs.train import train
 
 for module in ("matplotlib", "sklearn", "jinja2"):
     pytest.importorskip(module)

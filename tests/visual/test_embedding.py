@@ -30,8 +30,8 @@ def test_the_picture_shows_each_identity(features):
     assert picture.size == (WIDTH, WIDTH)
     pixels = np.asarray(picture).reshape(-1, 3)
     saturated = pixels[np.ptp(pixels.astype(int), axis=1) > 40]
-    colours, counts = np.unique(saturated, axis=0, return_counts=True)
-    assert len(colours[counts > 50]) >= 4
+    colors, counts = np.unique(saturated, axis=0, return_counts=True)
+    assert len(colors[counts > 50]) >= 4
 
 
 def test_what_cannot_be_drawn_is_said(features):

@@ -19,7 +19,7 @@ def loss(request):
 def samples_of(modality):
     images = torch.full((2, 3, 64, 32), 40, dtype=torch.uint8)
     images[0, :, 20:40, 10:20] = 220  # a bright block, and an image without any edge but one line
-    images[0, 2, 5:10, 5:25] = 255  # blue, which is dim in grey and bright to a network that divides it by little
+    images[0, 2, 5:10, 5:25] = 255  # blue, which is dim in gray and bright to a network that divides it by little
     images[1, :, 30:] = 90
     return Samples(modality, images, (images / 255 - 0.5) / torch.tensor([0.5, 0.3, 0.05]).view(1, 3, 1, 1))
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from statistics import median
 
 from torchreid_rgbir import config
-from torchreid_rgbir.build import build_engine
-from torchreid_rgbir.data.synthetic import synthesize
+from torchreid_rgbir.runs.build import build_engine
+from torchreid_rgbir.synthetic.write import synthesize
 
 WARMUP = 20  # steps that are not counted: buffers are made, caches fill
 

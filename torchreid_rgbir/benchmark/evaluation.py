@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchreid_rgbir.benchmark.timing import interleave, medians, pair_ratios, spread
-from torchreid_rgbir.metrics import TestFeatures, regdb, sysu_mm01
-from torchreid_rgbir.metrics.galleries import NUM_TRIALS
-from torchreid_rgbir.metrics.permutations import Permutations
+from torchreid_rgbir.metrics import TestFeatures
 from torchreid_rgbir.modality import IR, RGB
+from torchreid_rgbir.protocols import regdb, sysu_mm01
+from torchreid_rgbir.protocols.galleries import NUM_TRIALS
+from torchreid_rgbir.protocols.permutations import Permutations
 
 DistancesOf = Callable[[int], NDArray]  # a query's number -> its distances (G,)
 
@@ -154,8 +155,8 @@ def naive_regdb(data: TestFeatures, distances: Callable[[NDArray, NDArray], Dist
 
 
 def _features(rng: np.random.Generator, pids: NDArray, dim: int) -> NDArray[np.float32]:
-    centres = rng.standard_normal((int(pids.max()) + 1, dim), np.float32)
-    return centres[pids] + 3 * rng.standard_normal((len(pids), dim), np.float32)
+    centers = rng.standard_normal((int(pids.max()) + 1, dim), np.float32)
+    return centers[pids] + 3 * rng.standard_normal((len(pids), dim), np.float32)
 
 
 def _drawn(

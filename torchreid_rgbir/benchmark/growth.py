@@ -9,8 +9,9 @@ import torch
 from torchreid_rgbir.benchmark.step import PER_ID, OurStep
 from torchreid_rgbir.benchmark.timing import interleave, medians, pair_ratios, spread
 from torchreid_rgbir.losses import MSOLoss
-from torchreid_rgbir.metrics import TestFeatures, standard
+from torchreid_rgbir.metrics import TestFeatures
 from torchreid_rgbir.modality import IR, RGB
+from torchreid_rgbir.protocols import standard
 
 SIZES = ((144, 72), (288, 144), (384, 192))
 BATCHES = (16, 32)

@@ -1,4 +1,4 @@
-"""Images a second from files to a normalised batch: torchreid's data manager beside ours, without a cache and with each kind of it."""
+"""Images a second from files to a normalized batch: torchreid's data manager beside ours, without a cache and with each kind of it."""
 
 import contextlib
 import io
@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from torchreid_rgbir import host
 from torchreid_rgbir.benchmark.timing import interleave, medians, pair_ratios, spread
 from torchreid_rgbir.data import CrossModalDataManager
-from torchreid_rgbir.data.synthetic import synthesize
+from torchreid_rgbir.synthetic.write import synthesize
 
 FILE_SIZE = (192, 384)  # width and height of the JPEG files
 

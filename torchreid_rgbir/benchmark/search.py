@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchreid_rgbir.benchmark.timing import interleave, medians, pair_ratios, spread
-from torchreid_rgbir.retrieval import Gallery, Rows, Where
+from torchreid_rgbir.retrieval import Filter, Gallery, ReferenceTable
 
 DIM, K = 512, 10
 IMAGES_PER_CATEGORY = 50
-NOISE = 0.8  # length of an image's part beside its category's centre of length 1: images of a category have cosine 0.61
+NOISE = 0.8  # length of an image's part beside its category's center of length 1: images of a category have cosine 0.61
 NUM_CAMERAS = 6
-ONE_CAMERA = Where(cameras=[1])
+ONE_CAMERA = Filter(cameras=[1])
 COMMIT_ROWS = 50_000
 # A turn takes so long that its start hardly counts: threads of the other side's library wait busily for more work for a while.
 NUM_ALONE = 100
@@ -42,50 +42,50 @@ def search(rounds: int = 3, num_exact: int = 100_000, num_indexed: int = 1_000_0
     return result
 
 
-def centres_of(num: int) -> NDArray[np.float32]:
-    """(C, 512): the random centres, of length 1, of `num` images' categories."""
+def centers_of(num: int) -> NDArray[np.float32]:
+    """(C, 512): the random centers, of length 1, of `num` images' categories."""
     num_categories = max(1, num // IMAGES_PER_CATEGORY)
     return _unit(np.random.default_rng(0).standard_normal((num_categories, DIM), np.float32))
 
 
-def draw(centres: NDArray[np.float32], num: int, rng: np.random.Generator) -> tuple[NDArray, NDArray[np.float32]]:
-    """Categories (num,) and features (num, 512) around their centres."""
-    categories = rng.integers(len(centres), size=num)
-    return categories, _unit(centres[categories] + NOISE / DIM**0.5 * rng.standard_normal((num, DIM), np.float32))
+def draw(centers: NDArray[np.float32], num: int, rng: np.random.Generator) -> tuple[NDArray, NDArray[np.float32]]:
+    """Categories (num,) and features (num, 512) around their centers."""
+    categories = rng.integers(len(centers), size=num)
+    return categories, _unit(centers[categories] + NOISE / DIM**0.5 * rng.standard_normal((num, DIM), np.float32))
 
 
 def fill(where: Path, num: int) -> None:
     """Makes a gallery of `num` images."""
-    gallery, centres, rng = Gallery.create(where, "0" * 32, DIM, "rgb"), centres_of(num), np.random.default_rng(1)
+    gallery, centers, rng = Gallery.create(where, "0" * 32, DIM, "rgb"), centers_of(num), np.random.default_rng(1)
     for start in range(0, num, COMMIT_ROWS):
-        categories, features = draw(centres, min(COMMIT_ROWS, num - start), rng)
+        categories, features = draw(centers, min(COMMIT_ROWS, num - start), rng)
         paths = [f"{category}/{start + i}.jpg" for i, category in enumerate(categories)]
         cameras = rng.integers(1, NUM_CAMERAS + 1, len(paths)).tolist()
-        gallery.add(features, Rows.of(paths, [str(category) for category in categories], cameras))
+        gallery.add(features, ReferenceTable.of(paths, [str(category) for category in categories], cameras))
 
 
 def _exact(where: Path, rounds: int, num: int) -> dict:
     fill(where, num)
-    _, queries = draw(centres_of(num), 64, np.random.default_rng(2))
+    _, queries = draw(centers_of(num), 64, np.random.default_rng(2))
     gallery = Gallery.open(where)
 
     def opened() -> None:
         Gallery.open(where).search(queries[:1], K)
 
-    def in_batches(filtered: Where) -> None:
+    def in_batches(filtered: Filter) -> None:
         for _ in range(2):
             gallery.search(queries, K, filtered)
 
-    def alone(filtered: Where) -> None:
+    def alone(filtered: Filter) -> None:
         for query in queries:
             gallery.search(query[None], K, filtered)
 
     seconds = interleave(
         {
             "open": opened,
-            "batches": lambda: in_batches(Where()),
+            "batches": lambda: in_batches(Filter()),
             "batches_filtered": lambda: in_batches(ONE_CAMERA),
-            "alone": lambda: alone(Where()),
+            "alone": lambda: alone(Filter()),
             "alone_filtered": lambda: alone(ONE_CAMERA),
         },
         rounds,
@@ -98,7 +98,7 @@ def _indexed(where: Path, rounds: int, num: int, num_queries: int) -> dict:
     filling = interleave({"add": lambda: fill(where, num)}, 1, warmup=0)
     gallery = Gallery.open(where)
     indexing = interleave({"index": lambda: gallery.compact(index=True)}, 1, warmup=0)
-    result = compare(gallery, rounds, draw(centres_of(num), num_queries, np.random.default_rng(2))[1])
+    result = compare(gallery, rounds, draw(centers_of(num), num_queries, np.random.default_rng(2))[1])
     timed = result["medians"] | medians({**filling, **indexing})
     index = sum(path.stat().st_size for path in where.rglob("_indices/**/*") if path.is_file())
     return result | {
@@ -109,9 +109,9 @@ def _indexed(where: Path, rounds: int, num: int, num_queries: int) -> dict:
 
 def compare(gallery: Gallery, rounds: int, queries: NDArray[np.float32]) -> dict:
     """Exact search against the index of one gallery: figures named as in `search`, medians in seconds a query."""
-    kinds = {"": Where(), "_filtered": ONE_CAMERA}
+    kinds = {"": Filter(), "_filtered": ONE_CAMERA}
 
-    def alone(filtered: Where, exact: bool) -> None:
+    def alone(filtered: Filter, exact: bool) -> None:
         for query in queries[:NUM_ALONE]:
             gallery.search(query[None], K, filtered, exact=exact)
 

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from torchreid_rgbir import host
 from torchreid_rgbir.benchmark.timing import interleave, medians, pair_ratios, spread
 from torchreid_rgbir.engine.guard import NonFiniteGuard
-from torchreid_rgbir.engine.update import Update
+from torchreid_rgbir.engine.optimizer_step import Update
 from torchreid_rgbir.losses import MSOLoss, PerceptualEdgeLoss, contrastive_center, edge_map, weighted_triplet
-from torchreid_rgbir.losses.precision import unit_length
 from torchreid_rgbir.losses.vgg import VGGStages
 from torchreid_rgbir.models import MODELS
 from torchreid_rgbir.models.dual_resnet import set_stride
+from torchreid_rgbir.models.precision import unit_length
 
 NUM_CLASSES = 395  # SYSU-MM01's training identities
 PER_ID = 4  # images per identity and modality, K
@@ -184,19 +184,19 @@ class OurStep:
         self.model.to(self.images.device, memory_format=memory_format)  # type: ignore[call-overload]
         guard = NonFiniteGuard(self.model, torch.optim.Adam(self.model.parameters()))
         self.update = Update(self.model, guard, self.images.device, amp)
-        self.normalised = ((self.images - 0.45) / 0.225).contiguous(memory_format=memory_format)
+        self.normalized = ((self.images - 0.45) / 0.225).contiguous(memory_format=memory_format)
 
     def __call__(self, criterion: MSOLoss) -> None:
         num_rgb = len(self.images) // 2
         with self.update.autocast():
-            logits, features, maps = self.model(self.normalised, num_rgb)
+            logits, features, maps = self.model(self.normalized, num_rgb)
         losses = criterion(logits, features, maps, self.pids, self.images, num_rgb, self.num_ids)
         self.update(losses, batch=0, num_batches=1, impaths=[])
 
     @torch.no_grad()
     def forward(self) -> None:
         self.model.eval()
-        self.model(self.normalised)
+        self.model(self.normalized)
         self.model.train()
 
 

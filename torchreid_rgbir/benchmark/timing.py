@@ -16,7 +16,7 @@ def interleave(candidates: Mapping[str, Callable[[], object]], rounds: int, warm
         warmup: runs of each before, not timed.
 
     Returns:
-        Name -> seconds of its runs, in order; the i-th runs of all candidates are neighbours in time.
+        Name -> seconds of its runs, in order; the i-th runs of all candidates are neighbors in time.
 
     Raises:
         ValueError: no round or no candidate.

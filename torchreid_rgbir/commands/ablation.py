@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from torchreid_rgbir import terminal
-from torchreid_rgbir.ablation import QUESTIONS, ablation
+from torchreid_rgbir.runs.ablation import QUESTIONS, ablation
 
 EXAMPLE = "torchreid-rgbir ablation --only parts --seeds 1 2 3 --out log/ablation"
 
@@ -26,8 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     out = Path(args.out).expanduser()
-    with terminal.aside():
+    with terminal.stderr_only():
         text = ablation(out, args.seeds, list(dict.fromkeys(args.only)))
-    print(terminal.titled(text))
+    print(terminal.bold_title(text))
     print(f"as files: {out / 'ablation.md'}, {out / 'ablation.png'}")
     return int(" failed: " in text)

@@ -3,9 +3,9 @@
 import argparse
 from datetime import datetime
 
-from torchreid_rgbir.registry import import_file
+from torchreid_rgbir.integration.registry import import_file
 from torchreid_rgbir.retrieval.extractor import Extractor
-from torchreid_rgbir.retrieval.rows import Where
+from torchreid_rgbir.retrieval.reference_table import Filter
 
 
 def add_import_argument(parser: argparse.ArgumentParser) -> None:
@@ -42,8 +42,8 @@ def add_where_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--until", type=moment, metavar="TIME", help="this time or earlier")
 
 
-def where(args: argparse.Namespace) -> Where:
-    return Where(args.category, args.camera, args.since, args.until)
+def where(args: argparse.Namespace) -> Filter:
+    return Filter(args.category, args.camera, args.since, args.until)
 
 
 def moment(text: str) -> datetime:

@@ -15,7 +15,7 @@ from torchreid_rgbir.benchmark.loader import loader
 from torchreid_rgbir.benchmark.step import step
 from torchreid_rgbir.extras import require
 from torchreid_rgbir.metrics import report
-from torchreid_rgbir.provenance import versions
+from torchreid_rgbir.runs.provenance import versions
 
 logger = logging.getLogger(__name__)
 

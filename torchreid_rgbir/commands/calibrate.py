@@ -7,9 +7,9 @@ from torchreid_rgbir.modality import NAMES
 from torchreid_rgbir.retrieval.calibrate import calibrate, num_allowed
 from torchreid_rgbir.retrieval.gallery import Gallery
 from torchreid_rgbir.retrieval.identify import open_references
-from torchreid_rgbir.retrieval.listing import read_listing
+from torchreid_rgbir.retrieval.image_table import read_image_table
 
-EXAMPLE = "torchreid-rgbir calibrate --weights model-best.pth.tar --reference gallery --images labelled/ir --modality ir --rate 0.01"
+EXAMPLE = "torchreid-rgbir calibrate --weights model-best.pth.tar --reference gallery --images labeled/ir --modality ir --rate 0.01"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--images",
         required=True,
         metavar="X",
-        help="labelled images that are none of the references: CATEGORY/*.jpg or .csv",
+        help="labeled images that are none of the references: CATEGORY/*.jpg or .csv",
     )
     parser.add_argument("--modality", required=True, choices=NAMES, help="what these are")
     parser.add_argument(
@@ -31,12 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    labelled = read_listing(args.images)
-    num_allowed(args.rate, len(labelled))  # before anything is extracted
+    labeled = read_image_table(args.images)
+    num_allowed(args.rate, len(labeled))  # before anything is extracted
     extractor = load_extractor(args)
     references = open_references(args.reference, extractor, args.reference_modality, args.batch_size)
-    features = extractor(list(labelled.paths), args.modality, args.batch_size)
-    found = calibrate(features, labelled.categories, references, args.rate)
+    features = extractor(list(labeled.paths), args.modality, args.batch_size)
+    found = calibrate(features, labeled.categories, references, args.rate)
     print(f"threshold {found.threshold:.9g}, from {found.num_images} images against {len(references)} references:")
     print(f"  strangers given a name   {100 * found.false_match_rate:.2f} %")
     print(f"  known ones named rightly {100 * found.identified:.2f} %")

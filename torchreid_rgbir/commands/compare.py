@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torchreid_rgbir import terminal
 from torchreid_rgbir.commands import train
-from torchreid_rgbir.compare import METHODS, compare, markdown
+from torchreid_rgbir.runs.compare import METHODS, compare, markdown
 from torchreid_rgbir.visual.comparison import draw_comparison
 
 EXAMPLE = (
@@ -30,9 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     out = Path(args.out).expanduser()
-    with terminal.aside():
+    with terminal.stderr_only():
         found = compare(train.configuration(args), args.methods, args.seeds, out)
-    print(terminal.titled(markdown(found)))
+    print(terminal.bold_title(markdown(found)))
     print(f"as files: {out / 'compare.md'}, {out / 'compare.json'}")
     if any("mean" in row for row in found["methods"]):
         print(f"plot: {draw_comparison(found, out / 'compare.png')}")

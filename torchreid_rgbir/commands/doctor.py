@@ -4,8 +4,8 @@ import argparse
 
 from torchreid_rgbir import terminal
 from torchreid_rgbir.commands.arguments import add_import_argument
-from torchreid_rgbir.data.archive import unpacked
-from torchreid_rgbir.data.doctor import LAYOUTS, Diagnosis, diagnose
+from torchreid_rgbir.doctor.diagnose import LAYOUTS, Diagnosis, diagnose
+from torchreid_rgbir.files.archive import unpacked
 
 EXAMPLE = "torchreid-rgbir doctor --dataset sysu_mm01 --root reid-data"
 
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     diagnosis = diagnose(args.dataset, unpacked(args.root), progress=True)
-    print(terminal.titled(render(diagnosis)))
+    print(terminal.bold_title(render(diagnosis)))
     return 0 if diagnosis.healthy else 1
 
 

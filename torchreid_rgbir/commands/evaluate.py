@@ -10,10 +10,11 @@ import scipy
 import torchreid_rgbir
 from torchreid_rgbir import terminal
 from torchreid_rgbir.metrics import distance as distance_module
-from torchreid_rgbir.metrics import llcm, regdb, report, standard, sysu_mm01
+from torchreid_rgbir.metrics import report
 from torchreid_rgbir.metrics.features import load_features
 from torchreid_rgbir.metrics.rerank import Rerank
 from torchreid_rgbir.modality import NAMES
+from torchreid_rgbir.protocols import llcm, regdb, standard, sysu_mm01
 
 EXAMPLE = "torchreid-rgbir evaluate features.npz --protocol sysu_mm01 --permutations SYSU-MM01/exp/rand_perm_cam.mat --json results.json"
 
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         distance=args.distance,
         rerank=_rerank(args.rerank),
     )
-    print(terminal.titled(report.terminal_table(results)))
+    print(terminal.bold_title(report.terminal_table(results)))
     if args.json:
         report.write_results(args.json, results)
     if args.markdown:

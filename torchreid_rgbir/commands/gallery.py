@@ -9,8 +9,8 @@ from pathlib import Path
 from torchreid_rgbir import terminal
 from torchreid_rgbir.commands.arguments import add_model_arguments, add_where_arguments, load_extractor, where
 from torchreid_rgbir.modality import NAMES
+from torchreid_rgbir.retrieval.build_gallery import build_gallery
 from torchreid_rgbir.retrieval.extractor import image_list
-from torchreid_rgbir.retrieval.fill import fill
 from torchreid_rgbir.retrieval.gallery import Gallery
 
 logger = logging.getLogger(__name__)
@@ -74,7 +74,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _add(args: argparse.Namespace) -> int:
-    gallery, added, skipped = fill(args.gallery, load_extractor(args), args.images, args.modality, args.batch_size)
+    gallery, added, skipped = build_gallery(
+        args.gallery, load_extractor(args), args.images, args.modality, args.batch_size
+    )
     print(
         f"added {added} images, {skipped} were there already: {len(gallery)} {args.modality} images in {args.gallery}"
     )

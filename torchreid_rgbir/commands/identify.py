@@ -12,7 +12,7 @@ from torchreid_rgbir.modality import NAMES
 from torchreid_rgbir.retrieval.extractor import image_list
 from torchreid_rgbir.retrieval.gallery import Gallery
 from torchreid_rgbir.retrieval.identify import Answer, identify, open_references
-from torchreid_rgbir.visual.answers import draw_answers
+from torchreid_rgbir.visual.identify_grid import draw_identify_grid
 from torchreid_rgbir.visual.ranked import save_picture
 
 EXAMPLE = "torchreid-rgbir identify --weights model-best.pth.tar --reference photos/rgb --reference-modality rgb --image night.jpg --modality ir"
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='best scores below it are "unknown" (default: a gallery\'s, if calibrated)',
     )
     parser.add_argument(
-        "--labelled",
+        "--labeled",
         action="store_true",
         help="the images lie in folders named by their category: say how many were right",
     )
@@ -68,13 +68,13 @@ def run(args: argparse.Namespace) -> int:
     answers = identify(features, references, args.topk, threshold, where(args))
     for path, answer in zip(paths, answers, strict=True):
         print(render(path, answer, threshold))
-    if args.labelled:
+    if args.labeled:
         right = sum(is_right(path, answer) for path, answer in zip(paths, answers, strict=True))
         print(f"best category right: {right} of {len(paths)} images, {right / len(paths):.4f}")
     if args.json:
         report.write_results(args.json, as_json(paths, answers))
     if args.save_picture:
-        save_picture(draw_answers(list(zip(paths, answers, strict=True))), args.save_picture)
+        save_picture(draw_identify_grid(list(zip(paths, answers, strict=True))), args.save_picture)
     return 0
 
 

@@ -7,9 +7,9 @@ galleries alone.
 
 import argparse
 
-from torchreid_rgbir.metrics.published import ROWS
 from torchreid_rgbir.metrics.report import COLUMNS, setting_name
-from torchreid_rgbir.metrics.reproduction import Comparison, compare, read_results
+from torchreid_rgbir.runs.published import ROWS
+from torchreid_rgbir.runs.reproduction import Comparison, compare, read_results
 
 EXAMPLE = "torchreid-rgbir published log/agw_sysu/results.json --method AGW"
 

@@ -3,7 +3,7 @@
 import argparse
 
 from torchreid_rgbir import terminal
-from torchreid_rgbir.quickstart import quickstart
+from torchreid_rgbir.runs.quickstart import quickstart
 
 EXAMPLE = "torchreid-rgbir quickstart --out log/quickstart"
 
@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    with terminal.aside():
+    with terminal.stderr_only():
         table = quickstart(args.out, args.seed)
     print(table)
     return 0

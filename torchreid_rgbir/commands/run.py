@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from torchreid_rgbir.commands.arguments import add_import_argument
-from torchreid_rgbir.stand_in import install
+from torchreid_rgbir.integration.torchreid_patch import install
 
 EXAMPLE = "torchreid-rgbir run --set loss.pef.entry conv2 scripts/main.py -s sysu_mm01 --root reid-data model.name dual_resnet50 loss.name mso"
 
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
             f"{script} is missing: give the path of a script, such as deep-person-reid/scripts/main.py"
         )
     install([word for pair in args.set for word in pair])
-    # As `python SCRIPT` has them: torchreid's main.py imports a neighbour.
+    # As `python SCRIPT` has them: torchreid's main.py imports a neighbor.
     sys.argv = [str(script), *args.flags]
     sys.path.insert(0, str(script.resolve().parent))
     runpy.run_path(str(script), run_name="__main__")

@@ -5,7 +5,7 @@ import argparse
 from torchreid_rgbir import terminal
 from torchreid_rgbir.commands import train
 from torchreid_rgbir.metrics import report
-from torchreid_rgbir.splits import run_splits
+from torchreid_rgbir.runs.splits import run_splits
 
 EXAMPLE = "torchreid-rgbir splits --config-file mso_sysu -s regdb --root reid-data data.save_dir log/regdb"
 
@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    with terminal.aside():
+    with terminal.stderr_only():
         results = run_splits(train.configuration(args), args.splits)
-    print(terminal.titled(report.terminal_table(results)))
+    print(terminal.bold_title(report.terminal_table(results)))
     return 0

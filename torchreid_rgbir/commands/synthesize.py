@@ -3,9 +3,9 @@
 import argparse
 import shlex
 
-from torchreid_rgbir.data.synthetic import synthesize
-from torchreid_rgbir.data.synthetic_layouts import LAYOUTS
-from torchreid_rgbir.data.synthetic_pictures import PRESETS
+from torchreid_rgbir.synthetic.layouts import LAYOUTS
+from torchreid_rgbir.synthetic.render import PRESETS
+from torchreid_rgbir.synthetic.write import synthesize
 
 EXAMPLE = "torchreid-rgbir synthesize --layout sysu_mm01 --out data/SYSU-MM01 --ids 100"
 

@@ -8,7 +8,7 @@ import sys
 from torchreid_rgbir import config, terminal
 from torchreid_rgbir.commands.arguments import add_import_argument
 from torchreid_rgbir.metrics import report
-from torchreid_rgbir.train import train
+from torchreid_rgbir.runs.train import train
 
 logger = logging.getLogger(__name__)
 
@@ -64,9 +64,9 @@ def run(args: argparse.Namespace) -> int:
 
 def train_and_show(cfg) -> int:
     """Trains and tests; the log on standard output ends in the results, which a quiet command prints alone."""
-    with terminal.aside(sys.stdout):
+    with terminal.stderr_only(sys.stdout):
         engine = train(cfg)
     if terminal.is_quiet() and os.environ.get("RANK", "0") == "0":  # torchrun's other processes print nothing
         for results in engine.results.values():
-            print(terminal.titled(report.terminal_table(results)))
+            print(terminal.bold_title(report.terminal_table(results)))
     return 0

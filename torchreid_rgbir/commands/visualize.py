@@ -34,10 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     require("visual", "matplotlib", "sklearn", "jinja2")
-    from torchreid_rgbir.visual.run import visualize
+    from torchreid_rgbir.runs.visualize import visualize
 
     images = {modality: files for modality, files in ((RGB, args.rgb), (IR, args.ir)) if files}
-    with terminal.aside():
+    with terminal.stderr_only():
         paths = visualize(args.weights, args.out, args.root, args.only, images, args.report, args.untrained)
     for path in paths:
         print(f"written: {path}")

@@ -6,7 +6,6 @@ from torchreid_rgbir.data.llcm import LLCM
 from torchreid_rgbir.data.manager import CrossModalDataManager
 from torchreid_rgbir.data.regdb import RegDB
 from torchreid_rgbir.data.sampler import CrossModalSampler
-from torchreid_rgbir.data.synthetic_benchmark import RGBIRSynthetic
 from torchreid_rgbir.data.sysu_mm01 import SYSUMM01
 
 __all__ = [
@@ -17,6 +16,5 @@ __all__ = [
     "CrossModalSampler",
     "Item",
     "RGBIRFolder",
-    "RGBIRSynthetic",
     "RegDB",
 ]

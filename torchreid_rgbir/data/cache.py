@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from torchreid_rgbir.data.cross_modal import read_image
+from torchreid_rgbir.data.images import read_image
 from torchreid_rgbir.data.loading import Loader, worker_errors
 from torchreid_rgbir.data.transforms import Decode
 from torchreid_rgbir.terminal import progress

@@ -1,26 +1,19 @@
 """The cross-modal data set: torchreid's ImageDataset whose items know their modality."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 from torch.utils.data import default_collate
 
 from torchreid_rgbir import host
-from torchreid_rgbir.metrics import Rerank, TestFeatures, standard
+from torchreid_rgbir.data.cache import DecodedImages
+from torchreid_rgbir.data.images import read_image
+from torchreid_rgbir.metrics import Rerank, TestFeatures
 from torchreid_rgbir.modality import IR, RGB
-
-if TYPE_CHECKING:  # it reads images as this module does
-    from torchreid_rgbir.data.cache import DecodedImages
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
-FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "PPM")  # whatever the suffix; some others start programs
-MAX_PIXELS = 2**26  # no crop of a person is as large; a small file may claim to be
-MEND = "replace it or leave it out (a training does with data.skip_broken True)"
+from torchreid_rgbir.protocols import standard
 
 
 class Item(NamedTuple):
@@ -40,7 +33,7 @@ class CrossModalImageDataset(host.data.ImageDataset):
     `query` holds all test images of one modality and `gallery` all of the other: a protocol draws its trials from their features.
 
     Args:
-        train, query, gallery: lists of Item; training pids are relabelled 0..N-1, test pids are the data set's own.
+        train, query, gallery: lists of Item; training pids are relabeled 0..N-1, test pids are the data set's own.
         **kwargs: torchreid's (transform, k_tfm, mode, combineall, verbose, ...).
 
     Raises:
@@ -53,7 +46,7 @@ class CrossModalImageDataset(host.data.ImageDataset):
     version = ""  # of the data themselves, where scores on one are not comparable with scores on another
     train: list[Item]
     num_train_pids: int
-    cache: "DecodedImages | None" = None  # in the place of reading and transforming images
+    cache: DecodedImages | None = None  # in the place of reading and transforming images
     left_out: dict[str, str] = {}  # images that cannot be read, by path, with `data.skip_broken`
 
     def __init__(self, train: Sequence[Item], query: Sequence[Item], gallery: Sequence[Item], **kwargs):
@@ -161,42 +154,6 @@ class CrossModalImageDataset(host.data.ImageDataset):
             )
 
 
-def read_image(path: str) -> Image.Image:
-    """Reads an image as 8-bit RGB, whatever it is stored as: grey is repeated to three channels, 16 bits are scaled to 8, alpha is dropped.
-
-    Raises:
-        ValueError: the file is no readable image (torchreid's own reader tries it for ever).
-        FileNotFoundError: there is no such file.
-    """
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ValueError(f"it claims to have {image.width} x {image.height} pixels")
-            return to_8_bits(image).convert("RGB")
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} is missing: it was there when the data set was listed") from None
-    except Exception as error:  # a damaged file trips Pillow's readers in as many ways as they have lines
-        raise ValueError(f"{path} cannot be read ({_reason(path, error)}): {MEND}") from None
-
-
-def _reason(path: str, error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "it has 0 bytes" if os.path.getsize(path) == 0 else "it is not an image"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def to_8_bits(image: Image.Image) -> Image.Image:
-    """The same picture with 8 bits a channel, without a palette."""
-    # Pillow's own conversion clips a 16-bit picture, as thermal cameras write them, to white.
-    if image.mode.startswith("I"):
-        return Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
-    if image.mode in ("P", "PA"):
-        return image.convert("RGBA")  # a palette may have transparent colours
-    return image
-
-
 def find_folder(root: str, name: str, needed: Sequence[str]) -> Path:
     """The data set's folder: `root` itself, or `name` in it.
 
@@ -218,20 +175,3 @@ def find_folder(root: str, name: str, needed: Sequence[str]) -> Path:
             f"{folder / missing[0]} is missing: set data.root (--root) to the folder of {name}, which holds {', '.join(needed)}"
         )
     return folder
-
-
-def list_images(folder: Path) -> list[str]:
-    """The image files of a folder, sorted by name, hidden ones left out; an empty list where there is no such folder."""
-    if not folder.is_dir():
-        return []
-    # A link to nothing is listed, so that reading it says so; a folder or a pipe, which would be waited for, is not.
-    return sorted(
-        entry.path
-        for entry in os.scandir(folder)
-        if is_image_name(entry.name) and (entry.is_file() or not os.path.exists(entry.path))
-    )
-
-
-def is_image_name(name: str) -> bool:
-    """Whether a file is called like an image. A Mac leaves files such as ._0001.jpg, which are none and would shift every image's number."""
-    return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")

@@ -3,7 +3,8 @@
 import re
 from pathlib import Path
 
-from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, Item, list_images
+from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, Item
+from torchreid_rgbir.data.images import list_images
 from torchreid_rgbir.modality import IR, NAMES, RGB
 
 _CAMERA = re.compile(r"c(\d+)_")

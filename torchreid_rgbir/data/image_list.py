@@ -54,7 +54,7 @@ def numbered(items: Iterable[Item]) -> list[Item]:
     return done
 
 
-def relabelled(items: Iterable[Item]) -> list[Item]:
+def relabeled(items: Iterable[Item]) -> list[Item]:
     """Replaces identity numbers by 0..N-1, in the order of the numbers."""
     items = list(items)
     label = {pid: i for i, pid in enumerate(sorted({item.pid for item in items}))}

@@ -3,12 +3,13 @@
 import os
 import re
 
-from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, Item, find_folder, list_images
-from torchreid_rgbir.data.image_list import numbered, read_image_list, relabelled
+from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, Item, find_folder
+from torchreid_rgbir.data.image_list import numbered, read_image_list, relabeled
+from torchreid_rgbir.data.images import list_images
 from torchreid_rgbir.data.sysu_mm01 import read_ids
-from torchreid_rgbir.metrics import llcm
-from torchreid_rgbir.metrics.llcm import CAMERAS, NAMES
 from torchreid_rgbir.modality import IR, RGB
+from torchreid_rgbir.protocols import llcm
+from torchreid_rgbir.protocols.llcm import CAMERAS, NAMES
 
 _FOLDER_CAMERA = re.compile(r"(?:^|/)cam(\d+)/")
 _FILE_CAMERA = re.compile(r"_c(\d+)_[^/]*$")  # the official training images, vis/0001/0001_c05_s12_f34_vis.jpg
@@ -34,7 +35,7 @@ class LLCM(CrossModalImageDataset):
         self.dataset_dir = find_folder(root, self.folder, needed)
         test_ids = sorted({*read_ids(self.dataset_dir / "idx" / "test_id.txt")})
         train = self._train_items()
-        # Labels may be relabelled identity numbers; the folder of an image is named after the identity itself.
+        # Labels may be relabeled identity numbers; the folder of an image is named after the identity itself.
         shared = {os.path.basename(os.path.dirname(item.impath)) for item in train} & {f"{pid:04d}" for pid in test_ids}
         if shared:
             raise ValueError(
@@ -51,7 +52,7 @@ class LLCM(CrossModalImageDataset):
             )
         ]
         super().__init__(
-            train=relabelled(train),
+            train=relabeled(train),
             query=[item for item in test if item.modality == IR],
             gallery=[item for item in test if item.modality == RGB],
             **kwargs,

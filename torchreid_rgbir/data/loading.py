@@ -25,11 +25,11 @@ class Loader(DataLoader):
         generator = torch.Generator().manual_seed(0)
         super().__init__(dataset, worker_init_fn=_ignore_signals, generator=generator, **options)
         self.ahead = ahead
-        atexit.unregister(end_workers)
-        atexit.register(end_workers)
+        atexit.unregister(kill_workers)
+        atexit.register(kill_workers)
 
     def __iter__(self) -> Any:
-        with held_back(signal.SIGINT):  # workers are forked here
+        with deferred_signal(signal.SIGINT):  # workers are forked here
             batches = super().__iter__()
         return _ahead(batches) if self.ahead else batches
 
@@ -49,7 +49,7 @@ def _ahead(batches: Iterator) -> Iterator:
 
 
 @contextmanager
-def held_back(number: signal.Signals) -> Iterator[None]:
+def deferred_signal(number: signal.Signals) -> Iterator[None]:
     """A signal that comes meanwhile strikes afterwards: Python drops an exception that is raised while it forks."""
     if threading.current_thread() is not threading.main_thread():  # which alone may handle signals
         yield
@@ -70,7 +70,7 @@ def _ignore_signals(worker: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def end_workers() -> None:
+def kill_workers() -> None:
     """Ends the workers that an error left behind: at exit multiprocessing asks them by SIGTERM, which they ignore, and waits for ever."""
     children = [child for child in multiprocessing.active_children() if child.daemon]
     if children:

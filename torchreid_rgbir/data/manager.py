@@ -8,12 +8,12 @@ from zlib import crc32
 from torch.utils.data import default_collate
 
 from torchreid_rgbir import distributed, host
+from torchreid_rgbir.data.broken_images import exclude_broken_images
 from torchreid_rgbir.data.cache import cache_images
 from torchreid_rgbir.data.cross_modal import CrossModalImageDataset
 from torchreid_rgbir.data.loading import Loader
 from torchreid_rgbir.data.sampler import CrossModalSampler
 from torchreid_rgbir.data.transforms import BatchTransforms, Decode
-from torchreid_rgbir.data.unreadable import leave_out_unreadable
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -21,7 +21,7 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 class CrossModalDataManager(host.data.ImageDataManager):
     """Train and test loaders of cross-modal data sets.
 
-    `train_loader` yields batches of uint8 images in the layout of `CrossModalSampler`; `transforms` augments and normalises them on the device.
+    `train_loader` yields batches of uint8 images in the layout of `CrossModalSampler`; `transforms` augments and normalizes them on the device.
 
     Args:
         root, sources, targets, height, width, split_id, combineall, batch_size_train, batch_size_test, workers, use_gpu: torchreid's.
@@ -104,7 +104,7 @@ class CrossModalDataManager(host.data.ImageDataManager):
         tests: list[Any] = [loader.dataset for loaders in self.test_loader.values() for loader in loaders.values()]
         for dataset in (trainset, *tests):
             dataset.transform = Decode(height, width)
-        self.left_out = leave_out_unreadable([trainset, *tests]) if skip_broken else {}
+        self.left_out = exclude_broken_images([trainset, *tests]) if skip_broken else {}
 
         self.sampler = CrossModalSampler(
             [item.pid for item in trainset.train],
@@ -155,7 +155,7 @@ def collate(samples: list[dict] | dict) -> dict:
 def _share(num: int, batch_size: int) -> list[list[int]]:
     """This process's batches of `num` images in order, the same ones that a process alone would make."""
     batches = [list(range(start, min(start + batch_size, num))) for start in range(0, num, batch_size)]
-    return [batches[i] for i in distributed.share(len(batches))]
+    return [batches[i] for i in distributed.rank_slice(len(batches))]
 
 
 def is_cross_modal(name: str) -> bool:

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, Item, find_folder
-from torchreid_rgbir.data.image_list import numbered, read_image_list, relabelled
-from torchreid_rgbir.metrics import Rerank, TestFeatures, regdb
-from torchreid_rgbir.metrics.regdb import NAMES, NUM_SPLITS
+from torchreid_rgbir.data.image_list import numbered, read_image_list, relabeled
+from torchreid_rgbir.metrics import Rerank, TestFeatures
 from torchreid_rgbir.modality import IR, RGB
+from torchreid_rgbir.protocols import regdb
+from torchreid_rgbir.protocols.regdb import NAMES, NUM_SPLITS
 
 CAMERAS = {RGB: 1, IR: 2}
 
@@ -47,7 +48,7 @@ class RegDB(CrossModalImageDataset):
                 f"{min(shared)} is in training and in test of split {self.split}: get the official lists of {self.folder}"
             )
         super().__init__(
-            train=relabelled(train),
+            train=relabeled(train),
             query=[item for item in test if item.modality == IR],
             gallery=[item for item in test if item.modality == RGB],
             **kwargs,

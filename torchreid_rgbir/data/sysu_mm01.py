@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, Item, find_folder, list_images
-from torchreid_rgbir.data.image_list import relabelled
-from torchreid_rgbir.metrics import Rerank, TestFeatures, sysu_mm01
-from torchreid_rgbir.metrics.sysu_mm01 import CAMERAS
+from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, Item, find_folder
+from torchreid_rgbir.data.image_list import relabeled
+from torchreid_rgbir.data.images import list_images
+from torchreid_rgbir.metrics import Rerank, TestFeatures
 from torchreid_rgbir.modality import IR, RGB
+from torchreid_rgbir.protocols import sysu_mm01
+from torchreid_rgbir.protocols.sysu_mm01 import CAMERAS
 
 
 class SYSUMM01(CrossModalImageDataset):
@@ -39,7 +41,7 @@ class SYSUMM01(CrossModalImageDataset):
         test = self._items(sorted({*test_ids}))
         self.test_paths = [item.impath for item in test]
         super().__init__(
-            train=relabelled(self._items(sorted({*train_ids, *val_ids}))),
+            train=relabeled(self._items(sorted({*train_ids, *val_ids}))),
             query=[item for item in test if item.modality == IR],
             gallery=[item for item in test if item.modality == RGB],
             **kwargs,

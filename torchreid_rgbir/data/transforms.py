@@ -1,4 +1,4 @@
-"""Batched augmentation: pictures leave the workers as uint8 and are cropped, flipped and normalised on the device, a whole batch at a time.
+"""Batched augmentation: pictures leave the workers as uint8 and are cropped, flipped and normalized on the device, a whole batch at a time.
 
 Names are those of torchreid's `--transforms`; a name that torchreid has keeps torchreid's meaning. `pad_crop` is the crop of the two-stream methods
 (AGW's public recipe), `channel_augment` and `channel_erase` are the augmentations of CAJ (Ye et al., ICCV 2021).
@@ -88,7 +88,7 @@ class BatchTransforms:
                 the same, and so do two processes in the place of one.
 
         Returns:
-            (B, 3, H, W) un-normalised: uint8, or float32 in [0, 1] where an augmentation makes it so.
+            (B, 3, H, W) un-normalized: uint8, or float32 in [0, 1] where an augmentation makes it so.
         """
         self._follow(images)
         rng = np.random.default_rng([self.seed, epoch, batch])
@@ -117,7 +117,7 @@ class BatchTransforms:
         return rng.random((self.world_size, num, num_columns))[self.rank]
 
     def _apply(self, names: Sequence[str], images: Tensor, draws: Draws) -> Tensor:
-        fill = self.mean * self.std + self.mean  # torchreid erases with the mean too, but after normalisation
+        fill = self.mean * self.std + self.mean  # torchreid erases with the mean too, but after normalization
         first = 0
         for name, (augmentation, num_draws) in AUGMENTATIONS.items():
             if name in names and len(images):
@@ -162,7 +162,7 @@ def random_crop(images: Tensor, draws: Draws, fill: Tensor) -> Tensor:
 
 
 def channel_augment(images: Tensor, draws: Draws, fill: Tensor) -> Tensor:
-    """Half of the images become grey: one random channel, or a random mix of them, repeated to three; of RGB images alone.
+    """Half of the images become gray: one random channel, or a random mix of them, repeated to three; of RGB images alone.
 
     After CAJ (Ye et al., ICCV 2021), where each of the four is drawn alike and the fourth is the luma; the mix is even over all weights of sum 1.
     """
@@ -171,8 +171,8 @@ def channel_augment(images: Tensor, draws: Draws, fill: Tensor) -> Tensor:
     choice = _whole(draws[:, 1], 3)
     weights = np.where((choice < 3)[:, None], np.eye(4, 3)[choice], mixes)  # (B, 3)
     images = to_unit(images)
-    grey = (images * _to(weights.astype(np.float32), images)[:, :, None, None]).sum(1, keepdim=True)  # (B, 1, H, W)
-    return torch.where(_mask(draws[:, 0] < 0.5, images), grey, images)
+    gray = (images * _to(weights.astype(np.float32), images)[:, :, None, None]).sum(1, keepdim=True)  # (B, 1, H, W)
+    return torch.where(_mask(draws[:, 0] < 0.5, images), gray, images)
 
 
 def random_erase(images: Tensor, draws: Draws, fill: Tensor) -> Tensor:

@@ -3,6 +3,6 @@
 from torchreid_rgbir.engine.baseline import BaselineEngine
 from torchreid_rgbir.engine.cross_modal import CrossModalEngine
 from torchreid_rgbir.engine.schedule import build_lr_scheduler
-from torchreid_rgbir.engine.testing import Testing
+from torchreid_rgbir.engine.testing import EvalOptions
 
-__all__ = ["BaselineEngine", "CrossModalEngine", "Testing", "build_lr_scheduler"]
+__all__ = ["BaselineEngine", "CrossModalEngine", "EvalOptions", "build_lr_scheduler"]

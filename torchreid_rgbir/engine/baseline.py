@@ -11,7 +11,7 @@ from torchreid_rgbir import host
 from torchreid_rgbir.data.manager import CrossModalDataManager
 from torchreid_rgbir.engine.cross_modal import CrossModalEngine
 from torchreid_rgbir.engine.guard import NonFiniteError
-from torchreid_rgbir.engine.testing import Testing
+from torchreid_rgbir.engine.testing import EvalOptions
 from torchreid_rgbir.modality import RGB
 
 LOSSES = {"softmax": host.engine.ImageSoftmaxEngine, "triplet": host.engine.ImageTripletEngine}
@@ -38,10 +38,10 @@ class BaselineEngine(CrossModalEngine):
         margin: float = 0.3,
         weight_t: float = 1.0,
         weight_x: float = 1.0,
-        testing: Testing | None = None,
+        testing: EvalOptions | None = None,
         **kwargs: Any,
     ):
-        testing = dataclasses.replace(testing or Testing(), feature="eval")
+        testing = dataclasses.replace(testing or EvalOptions(), feature="eval")
         super().__init__(datamanager, model, optimizer, testing=testing, **kwargs)
         self.loss = loss
         self.weight_t, self.weight_x = weight_t, weight_x
@@ -73,7 +73,7 @@ class BaselineEngine(CrossModalEngine):
         return {name: torch.tensor(value) for name, value in summary.items()}
 
     def extract_features(self, input: Tensor, modality: int = RGB) -> Tensor:
-        """Normalised images (B, 3, H, W) of either modality to features (B, D)."""
+        """Normalized images (B, 3, H, W) of either modality to features (B, D)."""
         input = input.contiguous()
         features = self.model(input)
         return features + self.model(input.flip(3)) if self.testing.flip else features

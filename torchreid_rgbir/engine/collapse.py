@@ -6,7 +6,7 @@ import math
 import torch
 from torch import Tensor
 
-from torchreid_rgbir.losses.precision import unit_length
+from torchreid_rgbir.models.precision import unit_length
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ def measures(features: Tensor, num_ids: int) -> dict[str, Tensor]:
 
     Returns:
         'spread': mean squared distance of the unit-length features to their mean, in [0, 1]; 'nearest_ids': the smallest distance of two
-        identities' centres, which the contrastive-center loss compares with (and its form `ratio` divides by), in [0, 2].
+        identities' centers, which the contrastive-center loss compares with (and its form `ratio` divides by), in [0, 2].
     """
     unit = unit_length(features)
     centers = unit.view(2, num_ids, -1, unit.shape[1]).mean(dim=(0, 2))  # (P, D)
@@ -45,7 +45,7 @@ def warn(means: dict[str, float], epoch: int) -> None:
     if means.get("spread", 1.0) < MIN_SPREAD:
         signs.append(f"the features of a batch are all but equal (spread {means['spread']:.1e})")
     if means.get("nearest_ids", 1.0) < MIN_NEAREST:
-        signs.append(f"two identities' centres all but coincide (distance {means['nearest_ids']:.1e})")
+        signs.append(f"two identities' centers all but coincide (distance {means['nearest_ids']:.1e})")
     if abs(means.get("loss_wrt", 0.0) - LOG_2) < 1e-3:
         signs.append("loss_wrt is stuck at log 2, as of images that are all alike")
     for sign in signs:

@@ -21,15 +21,16 @@ from torchreid_rgbir.data.cross_modal import Item
 from torchreid_rgbir.data.manager import CrossModalDataManager
 from torchreid_rgbir.data.transforms import to_unit
 from torchreid_rgbir.engine import collapse
+from torchreid_rgbir.engine.optimizer_step import Update, compile_works
 from torchreid_rgbir.engine.resumable import ResumableEngine
-from torchreid_rgbir.engine.testing import Testing
-from torchreid_rgbir.engine.update import Update, compile_works
+from torchreid_rgbir.engine.testing import EvalOptions
 from torchreid_rgbir.losses import MSOLoss
 from torchreid_rgbir.metrics import report
 from torchreid_rgbir.metrics.features import TestFeatures
 from torchreid_rgbir.modality import RGB
+from torchreid_rgbir.protocols.ranked_lists import ranked_lists
 from torchreid_rgbir.terminal import progress
-from torchreid_rgbir.visual.ranked import draw_ranked, ranked_lists, save_picture
+from torchreid_rgbir.visual.ranked import draw_ranked, save_picture
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ class CrossModalEngine(ResumableEngine):
         criterion: MSOLoss | None = None,
         scheduler: LRScheduler | None = None,
         use_gpu: bool = True,
-        testing: Testing | None = None,
+        testing: EvalOptions | None = None,
         amp: str = "off",
         accumulate: int = 1,
         ema: float = 0.0,
@@ -69,7 +70,7 @@ class CrossModalEngine(ResumableEngine):
         if compiled and compile_works(self.device):
             for network in {self.model, self.tested}:
                 network.compile_backbone()
-        self.testing = testing or Testing()
+        self.testing = testing or EvalOptions()
         for loaders in self.test_loader.values():
             loaders["query"].dataset.check_protocol(self.testing.query, self.testing.sampling)
         self.features: dict[str, TestFeatures] = {}  # data set -> of its last test
@@ -137,7 +138,7 @@ class CrossModalEngine(ResumableEngine):
                 continue
             if distributed.world_size() == 1:
                 self.stop.check()
-            elif (done % print_freq == 0 or done == self.num_batches) and distributed.anywhere(
+            elif (done % print_freq == 0 or done == self.num_batches) and distributed.any_rank(
                 self.stop.signal is not None
             ):
                 self.stop.now()
@@ -178,7 +179,7 @@ class CrossModalEngine(ResumableEngine):
         images = transforms.augment(images, num_rgb, self.epoch, self.batch_idx)
 
         place = self.batch_idx, len(self.train_loader)
-        with distributed.gradients_stay(self.parallel, not self.update.is_due(*place)):
+        with distributed.no_sync_if(self.parallel, not self.update.is_due(*place)):
             with self.update.autocast():
                 logits, features, maps = self.parallel(transforms.normalize(images), num_rgb)
             losses = self.criterion(logits, features, maps, pids, to_unit(images), num_rgb, num_ids)
@@ -192,7 +193,7 @@ class CrossModalEngine(ResumableEngine):
         return {name: value.detach() for name, value in losses.items()} | collapse.measures(whole, sampler.num_ids)
 
     def extract_features(self, input: Tensor, modality: int = RGB) -> Tensor:
-        """Normalised images (B, 3, H, W) of one modality to features (B, D)."""
+        """Normalized images (B, 3, H, W) of one modality to features (B, D)."""
         return self.testing.embed(self.tested, input, modality)
 
     @torch.no_grad()
@@ -243,7 +244,7 @@ class CrossModalEngine(ResumableEngine):
         dataset: Any = query_loader.dataset
         testing = self.testing
         rerank_now = testing.rerank if is_last else None
-        settings = distributed.from_first(
+        settings = distributed.broadcast_from_rank0(
             lambda: dataset.score(features, testing.query, dist_metric, testing.sampling, rerank_now)
         )
         results = report.results(

@@ -66,14 +66,14 @@ class NonFiniteGuard:
         """
         gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
         values = torch.stack([*losses.values(), torch.nn.utils.get_total_norm(gradients)]).detach()
-        finite = distributed.everywhere(values.isfinite().all())
+        finite = distributed.all_ranks(values.isfinite().all())
         # Whose the gradient is not: a batch before has spoilt it, or the scale has.
         for other in (self._spoilt, None if scale is None else scale > 1):
             if other is not None:
                 values = torch.cat([values[:-1], values[-1:].masked_fill(other, 0)])
         self._spoilt = None if due else ~finite
         self._seen.append((batch, impaths, [*losses, "the gradient"], values))
-        self._num_bad = self._num_bad + (~distributed.everywhere(values.isfinite().all())).int()
+        self._num_bad = self._num_bad + (~distributed.all_ranks(values.isfinite().all())).int()
         stop = ~finite | (self._num_bad > self.allowed)
         if not due:
             pass

@@ -15,11 +15,12 @@ from torch.utils.tensorboard import SummaryWriter
 from torchreid_rgbir import distributed, host
 from torchreid_rgbir.data.loading import worker_errors
 from torchreid_rgbir.data.manager import CrossModalDataManager
-from torchreid_rgbir.engine import checkpoint, random_state
-from torchreid_rgbir.engine.checkpoint_folder import CheckpointFolder
+from torchreid_rgbir.engine import random_state
 from torchreid_rgbir.engine.guard import NonFiniteGuard
 from torchreid_rgbir.engine.means import RunningMeans
 from torchreid_rgbir.engine.stop import Stop, Stopped
+from torchreid_rgbir.files import checkpoint
+from torchreid_rgbir.files.checkpoint_folder import CheckpointFolder
 
 logger = logging.getLogger(__name__)
 

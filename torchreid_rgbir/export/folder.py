@@ -14,9 +14,9 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
-from torchreid_rgbir.data.cross_modal import IMAGE_SUFFIXES, read_image
+from torchreid_rgbir.data.broken_images import find_broken_images
+from torchreid_rgbir.data.images import IMAGE_SUFFIXES, read_image
 from torchreid_rgbir.data.transforms import BatchTransforms, Decode
-from torchreid_rgbir.data.unreadable import find_unreadable
 from torchreid_rgbir.export import standalone
 from torchreid_rgbir.extras import require
 from torchreid_rgbir.modality import NAMES
@@ -34,7 +34,7 @@ NUM_FILES = 8  # looked at of a folder
 def export(weights: str | Path, out: str | Path, images: Sequence[str | Path] = ()) -> dict[str, float]:
     """Writes rgb.onnx, ir.onnx, model.safetensors, model.json and the loader.
 
-    Each graph takes `images` (batch, 3, H, W), normalised, and gives `features` (batch, D) after batch normalisation.
+    Each graph takes `images` (batch, 3, H, W), normalized, and gives `features` (batch, D) after batch normalization.
     Nothing appears in `out` unless both ONNX Runtime's and the loader's own features agree with PyTorch's. A backbone that the loader cannot build
     is written as graphs alone, without model.safetensors.
 
@@ -110,7 +110,7 @@ def find_images(paths: Sequence[str | Path]) -> list[str]:
 def _training_images(about: dict) -> list[str]:
     images = _images_below(Path(yaml.safe_load(about["config"])["data"]["root"]).expanduser())
     some = list(islice(images, 4 * NUM_FILES))
-    broken = find_unreadable(some)  # which a run with data.skip_broken has passed over, too
+    broken = find_broken_images(some)  # which a run with data.skip_broken has passed over, too
     return [path for path in some if path not in broken][:NUM_FILES]
 
 

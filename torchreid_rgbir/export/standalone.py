@@ -39,7 +39,7 @@ class ExportedModel:
             batch_size: how many pass the network at a time.
 
         Returns:
-            (N, D) float32, not normalised.
+            (N, D) float32, not normalized.
 
         Raises:
             ValueError: no image, or an unknown modality.
@@ -124,7 +124,7 @@ def knows(name: str) -> bool:
 
 
 def _resnet(name: str):
-    """torchvision's network; resnet50_ibn_a is ResNet-50 with half of each block's first normalisation, in Layers 1-3, over single images."""
+    """torchvision's network; resnet50_ibn_a is ResNet-50 with half of each block's first normalization, in Layers 1-3, over single images."""
     import torch
     import torchvision
 

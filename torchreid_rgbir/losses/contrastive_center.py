@@ -1,7 +1,7 @@
 """Cross-modality contrastive-center loss (CMCC) of MSO (ACM MM 2021).
 
 The published formula is lost; both forms here are reconstructions from the claims: the identities' distances between
-the modalities' centres against the smallest distance between two identities' centres.
+the modalities' centers against the smallest distance between two identities' centers.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from torchreid_rgbir.losses.centers import modality_centers
-from torchreid_rgbir.losses.precision import full_precision, unit_length
+from torchreid_rgbir.models.precision import full_precision, unit_length
 
 
 def soft_margin(intra: Tensor, nearest: Tensor) -> Tensor:
@@ -29,7 +29,7 @@ FORMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"soft_margin": soft_marg
 
 @full_precision
 def contrastive_center(features: Tensor, num_ids: int, form: str = "soft_margin") -> Tensor:
-    """Draws an identity's two modality centres together and the batch's two nearest identities apart.
+    """Draws an identity's two modality centers together and the batch's two nearest identities apart.
 
     Args:
         features: (2PK, D): the RGB half first, the same P identities in the same order in both halves, each
@@ -64,11 +64,11 @@ def _combination(form: str) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 class ContrastiveCenterLoss(nn.Module):
-    """`contrastive_center` on the features as they are or L2-normalised.
+    """`contrastive_center` on the features as they are or L2-normalized.
 
     Args:
         form: a name in `FORMS`.
-        normalize: L2-normalise the features first.
+        normalize: L2-normalize the features first.
 
     Raises:
         ValueError: an unknown form.

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from torchreid_rgbir.losses.centers import modality_centers
-from torchreid_rgbir.losses.precision import full_precision, unit_length
+from torchreid_rgbir.models.precision import full_precision, unit_length
 
 
 @full_precision
@@ -15,7 +15,7 @@ def hetero_center_triplet(features: Tensor, num_ids: int, margin: float = 0.3) -
     The mean of [margin + d(c, c_other) - min d(c, c_negative)]_+ over the 2P centers, as in the authors' code; the paper writes the sum.
 
     Args:
-        features: (2PK, D) in the batch's layout, as they are to be compared; see `HeteroCenterTripletLoss` for normalised ones.
+        features: (2PK, D) in the batch's layout, as they are to be compared; see `HeteroCenterTripletLoss` for normalized ones.
         num_ids: P, at least 2.
         margin: by which the negative is to be farther away.
 
@@ -35,7 +35,7 @@ def hetero_center_triplet(features: Tensor, num_ids: int, margin: float = 0.3) -
 
 
 class HeteroCenterTripletLoss(nn.Module):
-    """`hetero_center_triplet` on L2-normalised features, which are what retrieval compares.
+    """`hetero_center_triplet` on L2-normalized features, which are what retrieval compares.
 
     Args:
         margin: see there.

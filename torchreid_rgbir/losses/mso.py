@@ -13,10 +13,10 @@ from torchreid_rgbir import host
 from torchreid_rgbir.distributed import gather_batch, world_size
 from torchreid_rgbir.losses.contrastive_center import ContrastiveCenterLoss
 from torchreid_rgbir.losses.hetero_center_triplet import hetero_center_triplet
-from torchreid_rgbir.losses.own import LOSSES
 from torchreid_rgbir.losses.perceptual_edge import PerceptualEdgeLoss
-from torchreid_rgbir.losses.precision import full_precision, unit_length
+from torchreid_rgbir.losses.registry import LOSSES
 from torchreid_rgbir.losses.weighted_triplet import weighted_triplet
+from torchreid_rgbir.models.precision import full_precision, unit_length
 
 SMOOTHING = 0.1  # torchreid's label smoothing
 
@@ -52,7 +52,7 @@ class MSOLoss(nn.Module):
         pef_normalize: perceptual edge loss on maps and edges brought to [0, 1] per image.
         margin: of the batch-hard and the hetero-center triplet loss.
         cmcc_form: 'soft_margin' or 'ratio'.
-        cmcc_normalize: contrastive-center loss on L2-normalised features.
+        cmcc_normalize: contrastive-center loss on L2-normalized features.
         gather_features: compare the features of all processes' batches, with gradients to all of them, rather than this process's alone.
         own: weights of losses of one's own (`register_loss`), by their names.
 
@@ -115,10 +115,10 @@ class MSOLoss(nn.Module):
 
         Args:
             logits: (B, N) class scores.
-            features: (B, D) after BN, not normalised.
+            features: (B, D) after BN, not normalized.
             maps: (B, 64, h, w) from Layer0.
             pids: (B,) in 0..N-1.
-            images: (B, 3, H, W) in [0, 1], not normalised.
+            images: (B, 3, H, W) in [0, 1], not normalized.
             num_rgb: how many images are RGB.
             num_ids: P, the identities of the batch.
 

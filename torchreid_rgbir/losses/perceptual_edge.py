@@ -1,16 +1,16 @@
 """Perceptual edge loss (PEF) of MSO (ACM MM 2021): Layer0's maps shall show a frozen VGG-16 what the image's edges show it.
 
 The published formula is lost; this is the reconstruction from the patent's text. Unless told otherwise both maps are
-brought to [0, 1] per image first, so that the loss compares where edges are, not how large batch normalisation lets the
+brought to [0, 1] per image first, so that the loss compares where edges are, not how large batch normalization lets the
 responses grow.
 """
 
 import torch
 from torch import Tensor, nn
 
-from torchreid_rgbir.losses.precision import full_precision
 from torchreid_rgbir.losses.sobel import edge_map
 from torchreid_rgbir.losses.vgg import VGGStages
+from torchreid_rgbir.models.precision import full_precision
 
 
 @full_precision
@@ -73,7 +73,7 @@ class PerceptualEdgeLoss(nn.Module):
 
         Args:
             maps: (B, 64, h, w) from Layer0, the RGB half first.
-            images: (B, 3, H, W) in [0, 1], not normalised.
+            images: (B, 3, H, W) in [0, 1], not normalized.
             num_rgb: how many images are RGB.
 
         Returns:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from torchreid_rgbir.losses.precision import full_precision
+from torchreid_rgbir.models.precision import full_precision
 
 KERNELS = (
     ((-1, 0, 1), (-2, 0, 2), (-1, 0, 1)),  # horizontal
@@ -19,20 +19,20 @@ KERNELS = (
 @torch.no_grad()
 @full_precision
 def edge_map(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Strength of the edges of the grey image: root of the sum of squares of the Sobel responses in four directions.
+    """Strength of the edges of the gray image: root of the sum of squares of the Sobel responses in four directions.
 
     The image is replicated beyond its border, so the border is no edge. The full-size map is averaged over areas.
 
     Args:
-        images: (B, 3, H, W) in [0, 1], not normalised.
+        images: (B, 3, H, W) in [0, 1], not normalized.
         size: (h, w) of the result.
 
     Returns:
         (B, 1, h, w), at least 0, without gradient.
     """
     red, green, blue = images.split(1, dim=1)
-    grey = 0.299 * red + 0.587 * green + 0.114 * blue  # (B, 1, H, W), luma of ITU-R BT.601
-    padded = F.pad(grey, (1, 1, 1, 1), mode="replicate")
+    gray = 0.299 * red + 0.587 * green + 0.114 * blue  # (B, 1, H, W), luma of ITU-R BT.601
+    padded = F.pad(gray, (1, 1, 1, 1), mode="replicate")
     responses = F.conv2d(padded, _kernels(images.device, images.dtype))  # (B, 4, H, W)
     edges = responses.square().sum(dim=1, keepdim=True).sqrt()  # (B, 1, H, W)
     return F.adaptive_avg_pool2d(edges, size)

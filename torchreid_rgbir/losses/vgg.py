@@ -37,16 +37,16 @@ def min_max(maps: Tensor, eps: float = 1e-6) -> Tensor:
     return (maps - low) * ((spread > eps) / spread.clamp(min=eps))
 
 
-def as_picture(grey: Tensor) -> Tensor:
-    """A grey picture in [0, 1] as VGG expects one.  grey: (B, 1, H, W).  Returns (B, 3, H, W)."""
-    return torch.cat([(grey - mean) / std for mean, std in zip(MEAN, STD, strict=True)], dim=1)
+def as_picture(gray: Tensor) -> Tensor:
+    """A gray picture in [0, 1] as VGG expects one.  gray: (B, 1, H, W).  Returns (B, 3, H, W)."""
+    return torch.cat([(gray - mean) / std for mean, std in zip(MEAN, STD, strict=True)], dim=1)
 
 
 class VGGStages(nn.Module):
     """Four stages of VGG-16, never trained: no parameter requires a gradient.
 
     Args:
-        entry: 'image': maps enter as a grey picture, the stages are blocks 1-4. 'conv2': maps of 64 channels enter at
+        entry: 'image': maps enter as a gray picture, the stages are blocks 1-4. 'conv2': maps of 64 channels enter at
             conv2_1, in the place of block 1's output, and the stages are blocks 2-5.
         weights: 'imagenet', or 'random' (a fixed draw) where those cannot be had.
         normalize: bring each image's map to [0, 1] first (`min_max`), rather than let it enter at its own scale.

@@ -1,4 +1,4 @@
-"""Weighted regularised triplet loss (WRT): Ye et al., Deep Learning for Person Re-identification, TPAMI 2021 (AGW).
+"""Weighted regularized triplet loss (WRT): Ye et al., Deep Learning for Person Re-identification, TPAMI 2021 (AGW).
 
 Its squared form is the enhanced squared difference of CAJ: Ye et al., Channel Augmented Joint Learning, ICCV 2021.
 
@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from torchreid_rgbir.losses.precision import full_precision, unit_length
+from torchreid_rgbir.models.precision import full_precision, unit_length
 
 
 @full_precision
@@ -21,7 +21,7 @@ def weighted_triplet(features: Tensor, pids: Tensor, squared: bool = False) -> T
     positives and near negatives count most. No margin.
 
     Args:
-        features: (B, D), as they are to be compared; see `WeightedTripletLoss` for normalised ones.
+        features: (B, D), as they are to be compared; see `WeightedTripletLoss` for normalized ones.
         pids: (B,) identities. An image is no positive of itself. An anchor without positives, or without negatives,
             counts that mean as 0.
         squared: the difference of the two means is squared and keeps its sign (CAJ), so clear triplets, right or wrong, weigh more.
@@ -44,7 +44,7 @@ def _weighted_mean(dist: Tensor, scores: Tensor, mask: Tensor) -> Tensor:
 
 
 class WeightedTripletLoss(nn.Module):
-    """`weighted_triplet` on L2-normalised features, as the method has it.
+    """`weighted_triplet` on L2-normalized features, as the method has it.
 
     Args:
         squared: see there.

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from torchreid_rgbir import atomic
+from torchreid_rgbir.files import atomic
 from torchreid_rgbir.modality import IR, NAMES, RGB
 
 INTEGER_FIELDS = ("pids", "camids", "modalities")

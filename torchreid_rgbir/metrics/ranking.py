@@ -99,7 +99,7 @@ def _score_group(
 
     Letters: Q queries of the group, G drawn gallery images, M of them matches.
     """
-    start, stop = np.searchsorted(pids, (pid, pid + 1))  # the canonical order goes by identity: matches are neighbours
+    start, stop = np.searchsorted(pids, (pid, pid + 1))  # the canonical order goes by identity: matches are neighbors
     num_matches = int(stop - start)
     if num_matches == 0:
         return

@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from torchreid_rgbir.atomic import write_text
+from torchreid_rgbir.files.atomic import write_text
 from torchreid_rgbir.modality import NAMES
 
 COLUMNS = {"rank1": "Rank-1", "rank5": "Rank-5", "rank10": "Rank-10", "rank20": "Rank-20", "mAP": "mAP", "mINP": "mINP"}
@@ -103,7 +103,7 @@ def _caption(results: dict) -> str:
     """What is true of every row; a row that names its direction says who asks."""
     asks = "" if any("direction" in setting for setting in results["settings"]) else f"{results['query']} queries, "
     made = (", flip test" if results.get("flip") else "") + (
-        ", L2-normalised" if results.get("normalize_feature") else ""
+        ", L2-normalized" if results.get("normalize_feature") else ""
     )
     return f"{results['dataset']}: {asks}{results['distance']} distance, {results['feature']} features{made}; measures in %"
 

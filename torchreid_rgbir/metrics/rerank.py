@@ -19,8 +19,8 @@ class Rerank(NamedTuple):
     """The settings of a re-ranking, to be called on features.
 
     Attributes:
-        k1: size of the k-reciprocal neighbourhood.
-        k2: number of neighbours averaged in the local query expansion; 1 = none.
+        k1: size of the k-reciprocal neighborhood.
+        k2: number of neighbors averaged in the local query expansion; 1 = none.
         weight: the paper's lambda, the original distance's share in the final one.
     """
 
@@ -61,7 +61,7 @@ def re_rank(
         )
     num_queries = len(query)
     features = np.concatenate([query, gallery])
-    nearest, largest, original = _neighbours(features, num_queries, max(k1 + 1, k2), metric)
+    nearest, largest, original = _neighbors(features, num_queries, max(k1 + 1, k2), metric)
     expanded = _expanded_reciprocal(nearest, k1)
     weights = _gaussian_weights(expanded, features, largest, metric)
     if k2 > 1:  # local query expansion, eq. (11)
@@ -72,7 +72,7 @@ def re_rank(
     return final
 
 
-def _neighbours(
+def _neighbors(
     features: NDArray, num_queries: int, count: int, metric: str
 ) -> tuple[NDArray[np.int64], NDArray, NDArray[np.float32]]:
     """Nearest `count` images of each, itself among them (N, count); each one's largest squared distance (N,); original (Q, G)."""
@@ -82,7 +82,7 @@ def _neighbours(
     largest = np.empty(num_images, features.dtype)
     original = np.empty((num_queries, num_images - num_queries), np.float32)
     distances = DistanceRows(features, features, metric)
-    for block in progress(_blocks(num_images, num_images * 16), "nearest neighbours", unit="block"):
+    for block in progress(_blocks(num_images, num_images * 16), "nearest neighbors", unit="block"):
         dist = np.square(distances.rows(block))  # (block, N)
         largest[block] = np.maximum(
             dist.max(axis=1), np.finfo(dist.dtype).tiny
@@ -100,13 +100,11 @@ def _neighbours(
     return nearest, largest, original
 
 
-def _indicator(neighbours: NDArray[np.int64]) -> sparse.csr_matrix:
-    """(N, N) with a one where the column is among the row's neighbours (N, k)."""
-    num_images, count = neighbours.shape
+def _indicator(neighbors: NDArray[np.int64]) -> sparse.csr_matrix:
+    """(N, N) with a one where the column is among the row's neighbors (N, k)."""
+    num_images, count = neighbors.shape
     indptr = np.arange(0, num_images * count + 1, count)
-    return sparse.csr_matrix(
-        (np.ones(neighbours.size, np.float32), neighbours.ravel(), indptr), (num_images, num_images)
-    )
+    return sparse.csr_matrix((np.ones(neighbors.size, np.float32), neighbors.ravel(), indptr), (num_images, num_images))
 
 
 def _reciprocal(nearest: NDArray[np.int64], k: int) -> sparse.csr_matrix:
@@ -131,11 +129,11 @@ def _expanded_reciprocal(nearest: NDArray[np.int64], k1: int) -> sparse.csr_matr
 def _gaussian_weights(
     expanded: sparse.csr_matrix, features: NDArray, largest: NDArray, metric: str
 ) -> sparse.csr_matrix:
-    """V, eq. (7), each row scaled to sum 1: exp(-original distance) on the expanded neighbourhood."""
+    """V, eq. (7), each row scaled to sum 1: exp(-original distance) on the expanded neighborhood."""
     weights = expanded.astype(np.float32)
     num_images = len(features)
     distances = DistanceRows(features, features, metric)
-    for block in progress(_blocks(num_images, num_images * 8), "weighing neighbours", unit="block"):
+    for block in progress(_blocks(num_images, num_images * 8), "weighing neighbors", unit="block"):
         dist = np.square(distances.rows(block))  # (block, N)
         entries = slice(expanded.indptr[block.start], expanded.indptr[block.stop])
         rows = np.repeat(np.arange(len(dist)), np.diff(expanded.indptr[block.start : block.stop + 1]))

@@ -1,5 +1,6 @@
 """Models: the two-stream ResNets and their pooling."""
 
+from torchreid_rgbir.models.batch import Batch, Outputs
 from torchreid_rgbir.models.dual_resnet import (
     MODELS,
     DualResNet,
@@ -14,8 +15,10 @@ from torchreid_rgbir.models.gem import GeM, gem
 
 __all__ = [
     "MODELS",
+    "Batch",
     "DualResNet",
     "GeM",
+    "Outputs",
     "Stream",
     "dual_resnet18",
     "dual_resnet34",

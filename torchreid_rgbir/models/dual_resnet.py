@@ -24,7 +24,7 @@ class DualResNet(nn.Module):
     A batch holds its RGB images first; `num_rgb` says how many, so that nothing is looked up in a tensor.
 
     Args:
-        resnet: a ResNet whose parts have torchvision's names, as initialised or with pretrained weights. They are taken over, its
+        resnet: a ResNet whose parts have torchvision's names, as initialized or with pretrained weights. They are taken over, its
             stem (conv1, bn1, relu, maxpool = Layer0) twice, so both modalities start from the same weights.
         num_classes: number N of training identities.
         loss: what training mode returns; see `forward`.
@@ -68,7 +68,7 @@ class DualResNet(nn.Module):
         """Features of images; in training, what the loss needs.
 
         Args:
-            images: (B, 3, H, W), normalised; the first `num_rgb` are RGB, the rest IR (one channel repeated to three).
+            images: (B, 3, H, W), normalized; the first `num_rgb` are RGB, the rest IR (one channel repeated to three).
             num_rgb: 0 to B; None means that all are RGB, as everything in torchreid that calls `model(images)` has it.
             return_featuremaps: return Layer4's maps (B, D, h, w) instead.
 
@@ -128,7 +128,7 @@ class DualResNet(nn.Module):
         if not 0 <= num_rgb <= num_images:
             raise ValueError(f"num_rgb is {num_rgb}, expected 0 to the batch's {num_images} images")
         rgb, ir = self.layer0[NAMES[RGB]], self.layer0[NAMES[IR]]
-        # A modality without images must not reach its batch normalisation.
+        # A modality without images must not reach its batch normalization.
         if num_rgb == num_images:
             return rgb(images)
         if num_rgb == 0:
@@ -154,7 +154,7 @@ class Stream(nn.Module):
         self.training = model.training
 
     def forward(self, images: Tensor, return_featuremaps: bool = False) -> Tensor | tuple[Tensor, ...]:
-        """images: (B, 3, H, W), normalised, all of this modality.  Returns what `DualResNet.forward` returns."""
+        """images: (B, 3, H, W), normalized, all of this modality.  Returns what `DualResNet.forward` returns."""
         return self.model(images, None if self.modality == RGB else 0, return_featuremaps)
 
 

@@ -1,11 +1,11 @@
-"""Generalised-mean (GeM) pooling: Radenovic et al., Fine-tuning CNN Image Retrieval with No Human Annotation, TPAMI 2018."""
+"""Generalized-mean (GeM) pooling: Radenovic et al., Fine-tuning CNN Image Retrieval with No Human Annotation, TPAMI 2018."""
 
 import torch
 from torch import Tensor, nn
 
 
 def gem(maps: Tensor, p: Tensor | float, eps: float = 1e-6) -> Tensor:
-    """Generalised mean over H and W: p = 1 is the average, p -> infinity the maximum.
+    """Generalized mean over H and W: p = 1 is the average, p -> infinity the maximum.
 
     Args:
         maps: (B, C, H, W); values under `eps` count as `eps`.

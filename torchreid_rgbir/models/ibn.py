@@ -1,6 +1,6 @@
 """ResNet-50 with IBN-a: Pan et al., Two at Once: Enhancing Learning and Generalization Capacities via IBN-Net, ECCV 2018.
 
-The first normalisation of each block of Layers 1-3 is an instance normalisation for half of its channels; the stem is ResNet-50's own.
+The first normalization of each block of Layers 1-3 is an instance normalization for half of its channels; the stem is ResNet-50's own.
 """
 
 from torch import nn
@@ -10,7 +10,7 @@ from torchreid_rgbir import host
 
 
 class ResNet50IBNaWeights(WeightsEnum):
-    """The IBN-Net authors' own ImageNet weights (MIT licence); torchreid starts from plain ResNet-50's, where names and shapes agree."""
+    """The IBN-Net authors' own ImageNet weights (MIT license); torchreid starts from plain ResNet-50's, where names and shapes agree."""
 
     IMAGENET1K_V1 = Weights(
         url="https://github.com/XingangPan/IBN-Net/releases/download/v1.0/resnet50_ibn_a-d9d0bb7b.pth",

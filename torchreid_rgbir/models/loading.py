@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from torchreid_rgbir.engine import checkpoint
+from torchreid_rgbir.files import checkpoint
 from torchreid_rgbir.models import MODELS, DualResNet
 
 

@@ -1,4 +1,4 @@
-"""Batch normalisation over the batches of all processes."""
+"""Batch normalization over the batches of all processes."""
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from torchreid_rgbir.models.dual_resnet import DualResNet
 
 
 def synchronize(model: DualResNet, device: torch.device) -> DualResNet:
-    """The model with batch normalisation over all processes: torch's on GPUs, `SyncBatchNorm` on CPUs, which torch's refuses.
+    """The model with batch normalization over all processes: torch's on GPUs, `SyncBatchNorm` on CPUs, which torch's refuses.
 
     Parameters and buffers stay the same tensors under the same names.
     """

@@ -4,9 +4,9 @@ from torchreid_rgbir.retrieval.calibrate import Calibration, calibrate
 from torchreid_rgbir.retrieval.extractor import Extractor
 from torchreid_rgbir.retrieval.gallery import Gallery
 from torchreid_rgbir.retrieval.identify import Answer, identify
-from torchreid_rgbir.retrieval.listing import read_listing
+from torchreid_rgbir.retrieval.image_table import read_image_table
+from torchreid_rgbir.retrieval.reference_table import Filter, Match, ReferenceTable
 from torchreid_rgbir.retrieval.references import References
-from torchreid_rgbir.retrieval.rows import Match, Rows, Where
 
 __all__ = [
     "Answer",
@@ -15,9 +15,9 @@ __all__ = [
     "Gallery",
     "Match",
     "References",
-    "Rows",
-    "Where",
+    "ReferenceTable",
+    "Filter",
     "calibrate",
     "identify",
-    "read_listing",
+    "read_image_table",
 ]

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchreid_rgbir.retrieval.identify import identify
+from torchreid_rgbir.retrieval.reference_table import Filter
 from torchreid_rgbir.retrieval.references import Searchable
-from torchreid_rgbir.retrieval.rows import Where
 
 
 class Calibration(NamedTuple):
@@ -16,7 +16,7 @@ class Calibration(NamedTuple):
     threshold: an image whose best score is below it is unknown.
     false_match_rate: share of the images that would be given a name if their own category were not among the references.
     identified: share of the images, of those whose category is there, that come out named, and rightly; NaN where none is there.
-    num_images: labelled images that were compared.
+    num_images: labeled images that were compared.
     """
 
     threshold: float
@@ -32,7 +32,7 @@ def calibrate(features: NDArray, categories: NDArray, references: Searchable, ra
     score. That score grows with the number of references, so the threshold is for references like these.
 
     Args:
-        features: (Q, D) of labelled images.
+        features: (Q, D) of labeled images.
         categories: (Q,) what they show; some may be in no reference.
         references: a gallery, or references in memory.
         rate: wanted false-match rate (false-positive identification rate, ISO/IEC 19795-1), in (0, 1).
@@ -83,6 +83,6 @@ def _own(features: NDArray, categories: NDArray, references: Searchable) -> NDAr
     own = np.full(len(features), np.nan, np.float32)
     for category in np.unique(categories):
         images = np.flatnonzero(categories == category)
-        found = references.search(features[images], 1, Where(categories=[str(category)]))
+        found = references.search(features[images], 1, Filter(categories=[str(category)]))
         own[images] = [matches[0].score if matches else np.nan for matches in found]
     return own

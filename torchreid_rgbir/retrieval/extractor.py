@@ -17,12 +17,13 @@ from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from torchreid_rgbir.data.cross_modal import list_images, read_image, to_8_bits
+from torchreid_rgbir.data.images import list_images, read_image, to_8_bits
 from torchreid_rgbir.data.transforms import BatchTransforms, Decode
-from torchreid_rgbir.engine import Testing, checkpoint
-from torchreid_rgbir.metrics.protocol import modality_of
+from torchreid_rgbir.files import checkpoint
 from torchreid_rgbir.models import DualResNet
+from torchreid_rgbir.models.embedding import embed
 from torchreid_rgbir.models.loading import load_model
+from torchreid_rgbir.protocols.protocol import modality_of
 from torchreid_rgbir.terminal import progress
 
 AnyImage = str | os.PathLike[str] | NDArray[np.uint8] | Image.Image
@@ -37,26 +38,35 @@ class Extractor:
         model: the model, in evaluation mode, on its device.
         height, width: of the images that it takes, in pixels.
         mean, std: of each channel, of images in [0, 1].
-        fingerprint: names what the features depend on (weights, size, normalisation, kind of feature), so that features of
+        fingerprint: names what the features depend on (weights, size, normalization, kind of feature), so that features of
             two models are never compared; 32 hexadecimal digits.
     """
 
     def __init__(
-        self, model: DualResNet, images: dict[str, Any], testing: Testing, device: torch.device, amp: bool = False
+        self,
+        model: DualResNet,
+        images: dict[str, Any],
+        feature: str,
+        flip: bool,
+        device: torch.device,
+        amp: bool = False,
     ):
         self.model = model
         self.height, self.width = images["height"], images["width"]
         self.mean, self.std = tuple(images["norm_mean"]), tuple(images["norm_std"])
-        self.testing = testing
+        self.feature, self.flip = feature, flip
         self.device = device
         self.amp = amp
-        self.fingerprint = _fingerprint(model, (self.height, self.width, self.mean, self.std, testing))
+        # This text is part of every gallery's fingerprint, so it never changes.
+        kind = f"Testing(query='ir', sampling='official', feature={feature!r}, flip={flip!r}, rerank=None)"
+        settings = f"({self.height!r}, {self.width!r}, {self.mean!r}, {self.std!r}, {kind})"
+        self.fingerprint = _fingerprint(model, settings)
         self._decode = Decode(self.height, self.width)
         self._transforms = BatchTransforms([], self.mean, self.std)
 
     @classmethod
     def load(cls, path: str | Path, device: str | torch.device | None = None, amp: bool = False) -> "Extractor":
-        """Reads everything from a checkpoint: architecture, weights, size, normalisation, kind of feature.
+        """Reads everything from a checkpoint: architecture, weights, size, normalization, kind of feature.
 
         Args:
             path: model/model.pth.tar-EPOCH or model/model-best.pth.tar of a run.
@@ -70,14 +80,14 @@ class Extractor:
         model, about = load_model(path)
         try:
             test = yaml.safe_load(about["config"])["test"]
-            testing = Testing(feature=test["feature"], flip=test["flip"])
+            feature, flip = test["feature"], test["flip"]
         except KeyError as error:
             raise ValueError(
                 f"{path} does not say how its features are taken ({error} is missing): give a checkpoint of `torchreid-rgbir train`"
             ) from None
         device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         model = model.to(device).to(memory_format=torch.channels_last)
-        return cls(model, about["images"], testing, device, amp)
+        return cls(model, about["images"], feature, flip, device, amp)
 
     @torch.no_grad()
     def __call__(
@@ -110,7 +120,7 @@ class Extractor:
         for batch in self._batches(image_list(images), batch_size):
             inputs = self._transforms.normalize(batch.to(self.device, non_blocking=True))
             with torch.autocast(self.device.type, enabled=self.amp):
-                embedded = self.testing.embed(self.model, inputs, number)
+                embedded = embed(self.model, inputs, number, self.feature, self.flip)
             features.append(embedded.float())
         joined = torch.cat(features)
         return (F.normalize(joined) if normalize else joined).cpu().numpy()
@@ -188,8 +198,8 @@ def _is_hidden(folder: Path, top: Path) -> bool:
     return any(part.startswith(".") for part in folder.relative_to(top).parts)
 
 
-def _fingerprint(model: nn.Module, settings: tuple) -> str:
-    digest = hashlib.blake2b(repr(settings).encode(), digest_size=16)
+def _fingerprint(model: nn.Module, settings: str) -> str:
+    digest = hashlib.blake2b(settings.encode(), digest_size=16)
     for name, tensor in sorted(model.state_dict().items()):
         if not name.startswith(checkpoint.CLASSIFIER):  # no feature depends on it
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())

@@ -8,7 +8,7 @@ import numpy as np
 
 from torchreid_rgbir.data.folder import parse_camera
 from torchreid_rgbir.metrics.features import TestFeatures
-from torchreid_rgbir.metrics.protocol import modality_of
+from torchreid_rgbir.protocols.protocol import modality_of
 from torchreid_rgbir.retrieval.extractor import Extractor, image_list
 
 

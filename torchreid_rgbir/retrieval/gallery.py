@@ -8,15 +8,15 @@ from pathlib import Path
 from numpy.typing import NDArray
 
 from torchreid_rgbir.modality import NAMES
+from torchreid_rgbir.retrieval.reference_table import Filter, Match, ReferenceTable
 from torchreid_rgbir.retrieval.references import check_features
-from torchreid_rgbir.retrieval.rows import Match, Rows, Where
 from torchreid_rgbir.retrieval.search import unit
 
 LANCE_TABLE = "references"
 
 
 @dataclass(frozen=True)
-class About:
+class GalleryInfo:
     """What a gallery knows of itself.
 
     Attributes:
@@ -36,7 +36,7 @@ class About:
         return {key: str(value) for key, value in asdict(self).items() if value is not None}
 
     @classmethod
-    def from_text(cls, kept: Mapping[str, str]) -> "About":
+    def from_text(cls, kept: Mapping[str, str]) -> "GalleryInfo":
         """From what a store kept, among other things.
 
         Raises:
@@ -54,11 +54,11 @@ class Gallery(ABC):
 
     Attributes:
         where: the folder or address.
-        about: see `About`.
+        about: see `GalleryInfo`.
     """
 
     where: str
-    about: About
+    about: GalleryInfo
 
     @staticmethod
     def open(where: str | Path) -> "Gallery":
@@ -92,7 +92,7 @@ class Gallery(ABC):
         """
         if modality not in NAMES:
             raise ValueError(f"modality {modality!r} is unknown: choose one of {', '.join(NAMES)}")
-        return _store(where).create_at(str(where), About(fingerprint, dim, modality))
+        return _store(where).create_at(str(where), GalleryInfo(fingerprint, dim, modality))
 
     def check(self, fingerprint: str, modality: str | None = None) -> None:
         """Before features of a model meet those of the gallery.
@@ -111,7 +111,7 @@ class Gallery(ABC):
                 f"{self.where} is a gallery of {self.about.modality} images, not {modality}: {removed}make a second one"
             )
 
-    def add(self, features: NDArray, rows: Rows) -> None:
+    def add(self, features: NDArray, rows: ReferenceTable) -> None:
         """Adds images in one commit; one whose path is in the gallery already takes that one's place.
 
         Args:
@@ -127,7 +127,7 @@ class Gallery(ABC):
         if len(rows):
             self._add(unit(features), rows)
 
-    def remove(self, where: Where) -> int:
+    def remove(self, where: Filter) -> int:
         """Removes the images that the filter lets through, in one commit.
 
         Returns:
@@ -146,20 +146,20 @@ class Gallery(ABC):
 
     @classmethod
     @abstractmethod
-    def create_at(cls, where: str, about: About) -> "Gallery": ...
+    def create_at(cls, where: str, about: GalleryInfo) -> "Gallery": ...
 
     @abstractmethod
     def __len__(self) -> int:
         """Number of images."""
 
     @abstractmethod
-    def _add(self, features: NDArray, rows: Rows) -> None: ...
+    def _add(self, features: NDArray, rows: ReferenceTable) -> None: ...
 
     @abstractmethod
-    def _remove(self, where: Where) -> int: ...
+    def _remove(self, where: Filter) -> int: ...
 
     @abstractmethod
-    def rows(self, where: Where = Where()) -> Rows:  # noqa: B008
+    def rows(self, where: Filter = Filter()) -> ReferenceTable:  # noqa: B008
         """The rows that the filter lets through."""
 
     @abstractmethod
@@ -167,7 +167,7 @@ class Gallery(ABC):
         self,
         queries: NDArray,
         k: int = 10,
-        where: Where = Where(),  # noqa: B008
+        where: Filter = Filter(),  # noqa: B008
         exact: bool | None = None,
     ) -> list[list[Match]]:
         """The images nearest to each query.

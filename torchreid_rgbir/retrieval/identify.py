@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from torchreid_rgbir.retrieval.extractor import Extractor
 from torchreid_rgbir.retrieval.gallery import Gallery, is_gallery
-from torchreid_rgbir.retrieval.listing import read_listing
+from torchreid_rgbir.retrieval.image_table import read_image_table
+from torchreid_rgbir.retrieval.reference_table import Filter, Match
 from torchreid_rgbir.retrieval.references import References, Searchable
-from torchreid_rgbir.retrieval.rows import Match, Where
 
 
 class Answer(NamedTuple):
@@ -27,7 +27,7 @@ def identify(
     references: Searchable,
     topk: int = 10,
     threshold: float | None = None,
-    where: Where = Where(),  # noqa: B008
+    where: Filter = Filter(),  # noqa: B008
 ) -> list[Answer]:
     """Ranks the references' categories for each image, each by its best reference.
 
@@ -74,7 +74,7 @@ def open_references(
     """A gallery, checked against the model; or a reference folder, extracted into memory.
 
     Args:
-        where: what `Gallery.open` or `read_listing` takes.
+        where: what `Gallery.open` or `read_image_table` takes.
         extractor: the model of the images to identify.
         modality: "rgb" or "ir", of the references; a gallery knows its own.
         batch_size: images of a folder computed at a time.
@@ -86,7 +86,7 @@ def open_references(
         gallery = Gallery.open(where)
         gallery.check(extractor.fingerprint, modality)
         return gallery
-    rows = read_listing(where)
+    rows = read_image_table(where)
     if modality is None:
         raise ValueError(f"the modality of {where} is not given: say --reference-modality rgb or ir")
     return References(rows, extractor(list(rows.paths), modality, batch_size))

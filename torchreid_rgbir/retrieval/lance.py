@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchreid_rgbir.extras import require
-from torchreid_rgbir.retrieval.gallery import LANCE_TABLE, About, Gallery
+from torchreid_rgbir.retrieval.gallery import LANCE_TABLE, Gallery, GalleryInfo
+from torchreid_rgbir.retrieval.reference_table import Filter, Match, ReferenceTable, to_utc
 from torchreid_rgbir.retrieval.references import References, check_queries
-from torchreid_rgbir.retrieval.rows import Match, Rows, Where, to_utc
 from torchreid_rgbir.retrieval.search import unit
 
 # Read at the import; its warnings are about its own affairs.
@@ -56,7 +56,7 @@ class LanceGallery(Gallery):
         raise missing
 
     @classmethod
-    def create_at(cls, where: str, about: About) -> "LanceGallery":
+    def create_at(cls, where: str, about: GalleryInfo) -> "LanceGallery":
         schema = pa.schema(
             [
                 pa.field("feature", pa.list_(pa.float32(), about.dim), metadata=about.as_text()),
@@ -82,7 +82,7 @@ class LanceGallery(Gallery):
     def __len__(self) -> int:
         return self._num_rows
 
-    def _add(self, features: NDArray, rows: Rows) -> None:
+    def _add(self, features: NDArray, rows: ReferenceTable) -> None:
         table = pa.table(
             {
                 "feature": pa.FixedSizeListArray.from_arrays(pa.array(features.ravel()), self.about.dim),
@@ -100,13 +100,13 @@ class LanceGallery(Gallery):
             merge.execute(table)
             self._renew()
 
-    def _remove(self, where: Where) -> int:
+    def _remove(self, where: Filter) -> int:
         with _working(self.where):
             removed = self._table.delete(_sql(where)).num_deleted_rows
             self._renew()
         return removed
 
-    def rows(self, where: Where = Where()) -> Rows:  # noqa: B008
+    def rows(self, where: Filter = Filter()) -> ReferenceTable:  # noqa: B008
         with _working(self.where):
             query = self._table.search().select(list(COLUMNS))
             if where:
@@ -132,7 +132,7 @@ class LanceGallery(Gallery):
         self,
         queries: NDArray,
         k: int = 10,
-        where: Where = Where(),  # noqa: B008
+        where: Filter = Filter(),  # noqa: B008
         exact: bool | None = None,
     ) -> list[list[Match]]:
         if exact is None:
@@ -186,7 +186,7 @@ class LanceGallery(Gallery):
             key.decode(): value.decode() for key, value in (self._table.schema.field(0).metadata or {}).items()
         }
         try:
-            self.about = About.from_text(described)
+            self.about = GalleryInfo.from_text(described)
         except KeyError as error:
             raise _NotOurs(
                 f"{self.where} is no gallery of ours ({error} is missing): make one with gallery add"
@@ -221,14 +221,14 @@ def _working(where: str) -> Iterator[None]:
         ) from None
 
 
-def _rows(table: Any) -> Rows:
+def _rows(table: Any) -> ReferenceTable:
     table = table.set_column(table.column_names.index("extra"), "extra", table.column("extra").fill_null(EMPTY_JSON))
     texts = {name: table.column(name).to_numpy().astype(object) for name in ("path", "category", "extra")}
     times = table.column("time").to_numpy().astype("datetime64[us]")
-    return Rows(texts["path"], texts["category"], table.column("camera").to_numpy(), times, texts["extra"])
+    return ReferenceTable(texts["path"], texts["category"], table.column("camera").to_numpy(), times, texts["extra"])
 
 
-def _sql(where: Where) -> str:
+def _sql(where: Filter) -> str:
     conditions = []
     for column, values in (("category", where.categories), ("path", where.paths)):
         if values:

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchreid_rgbir.extras import require
-from torchreid_rgbir.retrieval.gallery import About, Gallery
+from torchreid_rgbir.retrieval.gallery import Gallery, GalleryInfo
+from torchreid_rgbir.retrieval.reference_table import Filter, Match, ReferenceTable, to_utc
 from torchreid_rgbir.retrieval.references import check_queries
-from torchreid_rgbir.retrieval.rows import Match, Rows, Where, to_utc
 from torchreid_rgbir.retrieval.search import unit
 
 require("cluster", "pymilvus")
@@ -47,7 +47,7 @@ class MilvusGallery(Gallery):
         return cls(where, client, collection)
 
     @classmethod
-    def create_at(cls, where: str, about: About) -> "MilvusGallery":
+    def create_at(cls, where: str, about: GalleryInfo) -> "MilvusGallery":
         client, collection = _connect(where)
         schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
         schema.add_field("path", DataType.VARCHAR, max_length=MAX_TEXT, is_primary=True)
@@ -77,7 +77,7 @@ class MilvusGallery(Gallery):
         with _answering(self.where):
             return int(self._client.query(self._collection, filter="", output_fields=["count(*)"])[0]["count(*)"])
 
-    def _add(self, features: NDArray, rows: Rows) -> None:
+    def _add(self, features: NDArray, rows: ReferenceTable) -> None:
         times = rows.times.astype(np.int64).tolist()
         unknown = np.isnat(rows.times)
         entries = [
@@ -95,13 +95,13 @@ class MilvusGallery(Gallery):
             for start in range(0, len(entries), BATCH_ROWS):
                 self._client.upsert(self._collection, entries[start : start + BATCH_ROWS])
 
-    def _remove(self, where: Where) -> int:
+    def _remove(self, where: Filter) -> int:
         before = len(self)
         with _answering(self.where):
             self._client.delete(self._collection, filter=_expression(where))
         return before - len(self)
 
-    def rows(self, where: Where = Where()) -> Rows:  # noqa: B008
+    def rows(self, where: Filter = Filter()) -> ReferenceTable:  # noqa: B008
         found: list[dict] = []
         with _answering(self.where):
             pages = self._client.query_iterator(
@@ -116,7 +116,7 @@ class MilvusGallery(Gallery):
         self,
         queries: NDArray,
         k: int = 10,
-        where: Where = Where(),  # noqa: B008
+        where: Filter = Filter(),  # noqa: B008
         exact: bool | None = None,
     ) -> list[list[Match]]:
         if exact:
@@ -146,7 +146,7 @@ class MilvusGallery(Gallery):
         with _answering(self.where):
             found = self._client.describe_collection(self._collection).get("properties", {})
         try:
-            self.about = About.from_text(found)
+            self.about = GalleryInfo.from_text(found)
         except KeyError as error:
             raise ValueError(f"{self.where} is no gallery of ours ({error} is missing): choose another name") from None
 
@@ -176,9 +176,9 @@ def _answering(where: str) -> Iterator[None]:
         raise ConnectionError(f"{where} does not do it ({reason}): is the server up, and the address right?") from None
 
 
-def _rows(found: Sequence[dict]) -> Rows:
+def _rows(found: Sequence[dict]) -> ReferenceTable:
     times = [row["time"] if row["time"] is not None else "NaT" for row in found]
-    return Rows(
+    return ReferenceTable(
         np.array([row["path"] for row in found], object),
         np.array([row["category"] for row in found], object),
         np.array([row["camera"] for row in found], np.int64),
@@ -187,7 +187,7 @@ def _rows(found: Sequence[dict]) -> Rows:
     )
 
 
-def _expression(where: Where) -> str:
+def _expression(where: Filter) -> str:
     conditions = [
         f"{column} in {json.dumps(list(values), ensure_ascii=False)}"
         for column, values in (("category", where.categories), ("camera", where.cameras), ("path", where.paths))

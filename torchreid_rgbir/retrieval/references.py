@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from torchreid_rgbir.retrieval.rows import Match, Rows, Where
+from torchreid_rgbir.retrieval.reference_table import Filter, Match, ReferenceTable
 from torchreid_rgbir.retrieval.search import nearest, unit
 
 
@@ -15,7 +15,7 @@ class Searchable(Protocol):
 
     def __len__(self) -> int: ...
 
-    def search(self, queries: NDArray, k: int = 10, where: Where = ...) -> list[list[Match]]: ...
+    def search(self, queries: NDArray, k: int = 10, where: Filter = ...) -> list[list[Match]]: ...
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,13 @@ class References:
     features: (N, D), of length 1.
     """
 
-    rows: Rows
+    rows: ReferenceTable
     features: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def search(self, queries: NDArray, k: int = 10, where: Where = Where()) -> list[list[Match]]:  # noqa: B008
+    def search(self, queries: NDArray, k: int = 10, where: Filter = Filter()) -> list[list[Match]]:  # noqa: B008
         """The references nearest to each query.
 
         Args:

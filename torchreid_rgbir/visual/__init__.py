@@ -1,5 +1,5 @@
-"""Pictures of results."""
+"""Figures of results."""
 
-from torchreid_rgbir.visual.ranked import Match, draw_ranked, ranked_lists, save_picture
+from torchreid_rgbir.visual.ranked import draw_ranked, save_picture
 
-__all__ = ["Match", "draw_ranked", "ranked_lists", "save_picture"]
+__all__ = ["draw_ranked", "save_picture"]

@@ -1,4 +1,4 @@
-"""Features in the plane by t-SNE (van der Maaten and Hinton, JMLR 2008): identities by colour, modalities by shape."""
+"""Features in the plane by t-SNE (van der Maaten and Hinton, JMLR 2008): identities by color, modalities by shape."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +42,7 @@ def plane(features: NDArray, distance: str = "cosine") -> NDArray:
 
 
 def draw_embedding(features: TestFeatures, distance: str = "cosine", num_ids: int = 20) -> Image.Image:
-    """Draws the images of some identities, as many as colours can be told apart.
+    """Draws the images of some identities, as many as colors can be told apart.
 
     Args:
         features: of test images, both modalities.
@@ -64,10 +64,10 @@ def draw_embedding(features: TestFeatures, distance: str = "cosine", num_ids: in
     axes = figure.subplots()
     for modality, (marker, name) in MARKERS.items():
         rows = chosen.modalities == modality
-        colours = colormaps["tab20"](labels[rows])
-        axes.scatter(points[rows, 0], points[rows, 1], 14, colours, marker=marker, linewidths=0)
-        # The legend explains the shape, not an identity's colour.
-        axes.scatter([], [], 14, "grey", marker=marker, label=name)
+        colors = colormaps["tab20"](labels[rows])
+        axes.scatter(points[rows, 0], points[rows, 1], 14, colors, marker=marker, linewidths=0)
+        # The legend explains the shape, not an identity's color.
+        axes.scatter([], [], 14, "gray", marker=marker, label=name)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.legend(fontsize=9)

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from torchreid_rgbir.data.cross_modal import read_image
+from torchreid_rgbir.data.images import read_image
 from torchreid_rgbir.extras import require
 from torchreid_rgbir.metrics.report import COLUMNS, setting_name
-from torchreid_rgbir.visual.ranked import Match
+from torchreid_rgbir.protocols.ranked_lists import RankedImage
 
 require("visual", "jinja2")
 from jinja2 import Environment, StrictUndefined  # noqa: E402
@@ -29,7 +29,7 @@ CAPTIONS = {
     ),
     "embedding": (
         "Features in the plane",
-        "A colour is an identity, a shape a modality. Good: colours apart, shapes of one colour together.",
+        "A color is an identity, a shape a modality. Good: colors apart, shapes of one color together.",
     ),
     "stages": (
         "Edges",
@@ -44,7 +44,7 @@ CAPTIONS = {
 
 def render(
     results: Mapping,
-    lists: Sequence[tuple[str, Sequence[Match]]],
+    lists: Sequence[tuple[str, Sequence[RankedImage]]],
     pictures: Mapping[str, Image.Image],
     title: str,
     checkpoint: str,
@@ -85,7 +85,7 @@ def _some(lists: Sequence) -> list:
     return [lists[i] for i in np.unique(np.linspace(0, len(lists) - 1, EXAMPLES).round().astype(int))] if lists else []
 
 
-def _strip(ranked: tuple[str, Sequence[Match]]) -> tuple[str, list[tuple[str, Match]]]:
+def _strip(ranked: tuple[str, Sequence[RankedImage]]) -> tuple[str, list[tuple[str, RankedImage]]]:
     query, matches = ranked
     return _thumb(query), [(_thumb(match.impath), match) for match in matches]
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from torchreid_rgbir.data.cross_modal import read_image
+from torchreid_rgbir.data.images import read_image
 from torchreid_rgbir.data.transforms import BatchTransforms, Decode
 from torchreid_rgbir.metrics.features import TestFeatures
 from torchreid_rgbir.modality import IR, RGB
@@ -20,7 +20,7 @@ class Samples(NamedTuple):
     Attributes:
         modality: RGB or IR.
         images: (B, 3, H, W) uint8.
-        inputs: (B, 3, H, W), normalised: what the model takes.
+        inputs: (B, 3, H, W), normalized: what the model takes.
     """
 
     modality: int

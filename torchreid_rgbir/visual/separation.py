@@ -61,10 +61,10 @@ def draw_separation(pairs: dict[str, Pairs], distance: str = "cosine") -> Image.
     edges = np.linspace(values.min(), max(values.max(), values.min() + 1e-6), BINS + 1)
     figure = new_figure(PANEL * len(pairs))
     for axes, (name, found) in zip(figure.subplots(len(pairs), sharex=True), pairs.items(), strict=True):
-        for label, colour, part in (("same identity", "tab:green", found.intra), ("others", "tab:red", found.inter)):
+        for label, color, part in (("same identity", "tab:green", found.intra), ("others", "tab:red", found.inter)):
             if len(part):
                 label = f"{label}: {len(part)} pairs, mean {part.mean():.2f}"
-                axes.hist(part, edges, density=True, color=colour, alpha=0.5, label=label)
+                axes.hist(part, edges, density=True, color=color, alpha=0.5, label=label)
         axes.set_title(name, fontsize=11)
         axes.tick_params(labelsize=9)
         axes.set_yticks([])

@@ -1,0 +1,239 @@
+"""The example of every command's --help, run as it stands in a folder that has what it names; networks are tiny and schedules short."""
+
+import importlib
+import json
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests import tiny
+from torchreid_rgbir import cli, config, host
+from torchreid_rgbir.commands import benchmark
+from torchreid_rgbir.commands import export as commands_export
+from torchreid_rgbir.config import checks
+from torchreid_rgbir.data import SYSUMM01
+from torchreid_rgbir.metrics import TestFeatures, save_features
+from torchreid_rgbir.models import MODELS
+from torchreid_rgbir.runs import ablation as ablation_module
+from torchreid_rgbir.runs import compare as compare_module
+from torchreid_rgbir.runs import quickstart as quickstart_module
+from torchreid_rgbir.runs.compare import configure
+from torchreid_rgbir.synthetic.render import PRESETS
+from torchreid_rgbir.synthetic.write import synthesize
+
+SHORT = [*tiny.SETTINGS, "model.pretrained", "False", "train.max_epoch", "1", "loss.pef.weights", "random"]
+
+
+def example(name, *more):
+    """Runs it, with `more` words behind."""
+    program, command, *words = shlex.split(importlib.import_module(f"torchreid_rgbir.commands.{name}").EXAMPLE)
+    assert (program, command) == ("torchreid-rgbir", name)
+    return cli.main([name, *words, *more])
+
+
+@pytest.fixture(scope="module")
+def there(tmp_path_factory):
+    """A folder with all that the examples name, and the process in it."""
+    folder = tmp_path_factory.mktemp("examples")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("dual_resnet18", "dual_resnet50"):
+            patch.setitem(MODELS, name, tiny.tiny_resnet)
+            patch.setitem(host._private(host.models, "__model_factory"), name, tiny.tiny_resnet)
+        patch.chdir(folder)
+        for layout, name in (("sysu_mm01", "SYSU-MM01"), ("regdb", "RegDB")):
+            synthesize(layout, folder / "reid-data" / name, 20, 2, size=(32, 64), workers=1)
+        (folder / "SYSU-MM01").symlink_to("reid-data/SYSU-MM01")
+        synthesize("folder", folder / "photos-set", 100, 2, size=(32, 64), workers=1)
+        (folder / "photos").symlink_to("photos-set/test")
+        (folder / "labeled").symlink_to("photos-set/train")
+        shutil.copy(next((folder / "photos" / "ir").rglob("*.jpg")), "night.jpg")
+        assert example("train", *SHORT) == 0
+        shutil.copytree("log/mso_sysu", "log/mso")
+        shutil.copy("log/mso/model/model-best.pth.tar", "model-best.pth.tar")
+        yield folder
+
+
+def test_train_leaves_a_model(there):
+    assert (there / "log/mso_sysu/results.json").is_file()
+
+
+def test_test(there):
+    assert example("test") == 0
+    assert (there / "log/mso_sysu/test-results.json").is_file()
+
+
+def test_run(there, monkeypatch, capsys):
+    """torchreid's script in processes of its own: test_stand_in."""
+    (there / "scripts").mkdir()
+    (there / "scripts/main.py").write_text("import sys\nprint(sys.argv)\n")
+    settings = []
+    monkeypatch.setattr("torchreid_rgbir.commands.run.install", settings.extend)
+    monkeypatch.setattr(sys, "argv", [])
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    assert example("run") == 0
+    assert config.override(config.defaults(), settings).loss.pef.entry == "conv2"
+    assert capsys.readouterr().out.startswith("['scripts/main.py', '-s', 'sysu_mm01', '--root', 'reid-data', ")
+
+
+def test_evaluate(there):
+    dataset = SYSUMM01(root="reid-data", verbose=False)
+    items = [*dataset.query, *dataset.gallery]
+    columns = [np.array([getattr(item, name) for item in items]) for name in ("pid", "camid", "modality", "number")]
+    noise = np.random.default_rng(0).standard_normal((len(items), 8)).astype(np.float32)
+    save_features(there / "features.npz", TestFeatures(noise, *columns))
+    assert example("evaluate") == 0
+    assert (there / "results.json").is_file()
+
+
+def test_published(there, capsys):
+    """SYSU-MM01's counts, which a synthetic set does not have."""
+    results = json.loads((there / "log/mso/results.json").read_text())
+    results["settings"] = [
+        setting | {"num_queries": 3803, "num_valid_queries": 3803, "num_gallery": 301, "shots": 1, "search": "all"}
+        for setting in results["settings"][:1]
+    ]
+    results["settings"][0]["mean"] |= {"rank1": 0.475, "mAP": 0.4765, "mINP": 0.353}
+    (there / "log/agw_sysu").mkdir(parents=True, exist_ok=True)
+    (there / "log/agw_sysu/results.json").write_text(json.dumps(results))
+    assert example("published") == 0
+    assert "within AGW's" in capsys.readouterr().out
+
+
+def test_extract(there):
+    assert example("extract") == 0
+    assert (there / "features.npz").is_file()
+
+
+def test_identify(there, capsys):
+    assert example("identify") == 0
+    assert capsys.readouterr().out.startswith("night.jpg\n   1  ")
+
+
+def test_gallery_and_calibrate(there, capsys):
+    pytest.importorskip("lancedb")
+    assert example("gallery") == 0
+    (there / "gallery").symlink_to("people.gallery")
+    assert example("calibrate") == 0
+    assert "stored in gallery" in capsys.readouterr().out
+
+
+def test_export(there, monkeypatch, capsys):
+    """The same flags with a real model: export/test_folder."""
+    asked = []
+    monkeypatch.setattr(commands_export, "export", lambda *words: asked.append(words) or {"files": 1e-6})
+    timed = {"medians": {"onnx": 0.01, "eager": 0.02}, "ratios": {"onnx_over_eager": 0.5}}
+    monkeypatch.setattr(commands_export, "onnx_over_eager", lambda *words: timed)
+    assert example("export") == 0
+    assert asked == [("log/mso/model/model-best.pth.tar", Path("exported"), [])] and (there / asked[0][0]).is_file()
+    assert "written to exported" in capsys.readouterr().out
+
+
+def test_visualize(there, monkeypatch, capsys):
+    """The same flags with a real run: visual/test_run."""
+    run = pytest.importorskip("torchreid_rgbir.runs.visualize")
+    asked = []
+    monkeypatch.setattr(run, "visualize", lambda *words: asked.append(words) or [Path(words[1], "report.html")])
+    assert example("visualize") == 0
+    assert asked == [("log/mso/model/model-best.pth.tar", "pictures", "", [], {}, True, False)]
+    assert capsys.readouterr().out == "written: pictures/report.html\n"
+
+
+def test_doctor(there, capsys):
+    assert example("doctor") == 0
+    assert "ready for training" in capsys.readouterr().out
+
+
+def test_synthesize(there, monkeypatch):
+    black = PRESETS["standard"]._replace(render=lambda *words: np.zeros((128, 64, 3), np.uint8))
+    monkeypatch.setitem(PRESETS, "standard", black)
+    assert example("synthesize") == 0
+    assert example("synthesize") == 2  # it is there
+
+
+def test_completion(there, capsys):
+    assert example("completion") == 0
+    assert "torchreid-rgbir" in capsys.readouterr().out
+
+
+def test_quickstart(there, monkeypatch, capsys):
+    real = config.load
+    monkeypatch.setattr(config, "load", lambda name: config.override(real(name), SHORT))
+    monkeypatch.setattr(quickstart_module, "NUM_IDS", 20)
+    assert example("quickstart") == 0
+    assert "trained network" in capsys.readouterr().out
+    assert (there / "log/quickstart/ranked.png").is_file()
+
+
+@pytest.mark.parametrize("name", ["splits", "compare"])
+def test_many_runs(there, name, monkeypatch, capsys):
+    """The runs themselves are tested elsewhere: here each one's configuration is checked, and its results are those of the one run there is."""
+    results, made = json.loads((there / "log/mso/results.json").read_text()), []
+    module = importlib.import_module(f"torchreid_rgbir.{name}")
+    monkeypatch.setattr(module, "resume_or_skip", lambda cfg, folder: made.append(cfg) or dict(results))
+    if name == "splits":
+        for setting in results["settings"]:
+            setting |= {"direction": "ir to rgb", "split": 1}
+            del setting["search"]
+    (there / "log/regdb").mkdir(parents=True, exist_ok=True)
+    (there / "log/compare").mkdir(parents=True, exist_ok=True)
+    assert example(name) == 0
+    assert len(made) == {"splits": 10, "compare": 12}[name]
+    for cfg in made:
+        checks.check(cfg)
+    captured = capsys.readouterr()
+    assert {"splits": "mean of 10 splits", "compare": "| osnet_x1_0:softmax |"}[name] in captured.out
+    assert {"splits": "split 10 of 10", "compare": "run 12 of 12: osnet_x1_0:softmax, seed 3"}[name] in captured.err
+
+
+def test_ablation(there, monkeypatch, capsys):
+    """As above; the data it draws are the quick start's, fewer."""
+    results, made = json.loads((there / "log/mso/results.json").read_text()), []
+    monkeypatch.setattr(compare_module, "resume_or_skip", lambda cfg, folder: made.append(cfg) or dict(results))
+    monkeypatch.setattr(ablation_module, "NUM_IDS", 20)
+    assert example("ablation") == 0
+    assert len(made) == 15 and {cfg.train.seed for cfg in made} == {1, 2, 3}
+    assert sorted({tuple(weight for weight, value in cfg.loss.mso.items() if value) for cfg in made}) == sorted(
+        ("weight_id", *parts)
+        for parts in (
+            (),
+            ("weight_wrt",),
+            ("weight_wrt", "weight_cmcc"),
+            ("weight_wrt", "weight_pef"),
+            ("weight_wrt", "weight_pef", "weight_cmcc"),
+        )
+    )
+    assert "mAP against id [95 %]" in capsys.readouterr().out
+    assert (there / "log/ablation/ablation.md").is_file() and (there / "log/ablation/ablation.png").is_file()
+
+
+def test_every_question_of_the_ablation_can_be_asked():
+    cfg = config.load("ablation")
+    for _, methods, _ in ablation_module.QUESTIONS.values():
+        configured = [configure(cfg, method) for method in methods]
+        assert len({own.dump() for own in configured}) == len(methods)
+
+
+def test_benchmark(there, monkeypatch, capsys):
+    """What it measures is tested elsewhere."""
+    asked = {}
+    for part in ("loader", "step"):
+        found = {"ratios": {part: 2.0}, "medians": {part: 0.1}, "spread": {part: (1.0, 3.0)}}
+        monkeypatch.setattr(
+            benchmark, part, lambda part=part, found=found, **flags: asked.update({part: flags}) or found
+        )
+    assert example("benchmark") == 0
+    assert asked == {"loader": {"rounds": 3}, "step": {"batch_size": 16, "rounds": 3}}
+    assert "loader" in capsys.readouterr().out and (there / "benchmark.json").is_file()
+
+
+def test_every_example_is_run_here():
+    words = Path(__file__).read_text(encoding="utf-8")
+    assert [
+        name
+        for name in cli.COMMANDS
+        if f'example("{name}"' not in words and f'["{name}"' not in words and f', "{name}"]' not in words
+    ] == []

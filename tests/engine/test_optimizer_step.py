@@ -1,0 +1,270 @@
+"""From the loss to new weights: precision, accumulation, averaged weights, compilation."""
+
+import contextlib
+import copy
+import logging
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch._dynamo.testing import CompileCounterWithBackend
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from torchreid_rgbir import config, host
+from torchreid_rgbir.engine import optimizer_step as update_module
+from torchreid_rgbir.engine.guard import NonFiniteGuard
+from torchreid_rgbir.engine.optimizer_step import Update, compile_works, precision
+from torchreid_rgbir.runs.build import build_engine
+from torchreid_rgbir.runs.train import train
+
+CPU = torch.device("cpu")
+
+
+def net(seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+
+
+def batches(num, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(8, 3, generator=generator) for _ in range(num)]
+
+
+def updated(model, optimizer=None, **options):
+    return Update(model, NonFiniteGuard(model, optimizer or torch.optim.SGD(model.parameters(), 0.1)), CPU, **options)
+
+
+def step(update, loss, batch, num_batches):
+    return update({"loss": loss}, batch, num_batches, ["a.jpg"])
+
+
+def losses_of(model, data):
+    return [model(batch).square().mean() for batch in data]
+
+
+@pytest.mark.parametrize(("accumulate", "num_batches"), [(1, 3), (2, 4), (3, 4), (5, 4)])
+def test_a_step_has_the_mean_gradient_of_its_batches(accumulate, num_batches):
+    ours, theirs = net(), net()
+    data = batches(num_batches)
+    update = updated(ours, accumulate=accumulate)
+    for i, batch in enumerate(data):
+        step(update, ours(batch).square().mean(), i, num_batches)
+        assert all(p.grad is None for p in ours.parameters()) == update.is_due(i, num_batches)
+    optimizer = torch.optim.SGD(theirs.parameters(), 0.1)
+    for start in range(0, num_batches, accumulate):
+        optimizer.zero_grad()
+        torch.stack(losses_of(theirs, data[start : start + accumulate])).mean().backward()
+        optimizer.step()
+    for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(p, q)
+
+
+def test_averaged_weights_are_the_running_mean():
+    model = net()
+    update = updated(model, ema=0.8)
+    expected = None
+    for i, batch in enumerate(batches(5)):
+        step(update, model(batch).square().mean(), i, 5)
+        now = {name: value.clone().double() for name, value in model.state_dict().items()}
+        expected = {name: 0.8 * expected[name] + 0.2 * now[name] for name in now} if expected else now
+    for name, value in update.tested.state_dict().items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value.double(), expected[name], atol=1e-6, rtol=1e-5)
+            assert name == "0.bias" or not torch.equal(
+                value, model.state_dict()[name]
+            )  # normalization takes that bias out again
+    assert not update.tested.training and not any(
+        p.requires_grad and p.grad is not None for p in update.tested.parameters()
+    )
+
+
+@pytest.mark.parametrize("allowed", [0, 5])
+def test_a_bad_batch_spoils_the_step_that_it_would_have_been_part_of(allowed):
+    model = net()
+    update = Update(model, NonFiniteGuard(model, torch.optim.SGD(model.parameters(), 0.1), allowed), CPU, accumulate=2)
+    weights = []
+    for i, batch in enumerate(batches(6)):
+        loss = model(batch).square().mean() * (math.nan if i == 2 else 1)
+        finite = step(update, loss, i, 6)
+        assert bool(finite) == (i not in (2, 3))  # the sum of the gradients stays spoilt until the step
+        weights.append(model[0].weight.detach().clone())
+    assert not torch.equal(weights[0], weights[1])
+    assert torch.equal(weights[1], weights[3])
+    assert torch.equal(weights[3], weights[5]) == (allowed == 0)
+    with pytest.raises(ValueError, match="batch 3") if not allowed else contextlib.nullcontext():
+        update.guard.check(0)
+
+
+def test_an_overflow_of_scaled_gradients_is_the_scalers_to_answer():
+    """As with fp16 on a GPU, by a scaler on the CPU."""
+    model = net()
+    update = updated(model)
+    update.scaler = torch.amp.GradScaler("cpu", init_scale=1e38, growth_interval=1)
+    before = model[0].weight.detach().clone()
+    (batch,) = batches(1)
+    for i in range(3):
+        step(update, model(batch * 1e3).square().mean(), i, 9)
+        assert torch.equal(model[0].weight, before)
+        assert update.scaler.get_scale() == pytest.approx(1e38 / 2 ** (i + 1))
+    update.guard.check(0)  # no complaint
+    update.scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    loss = model(batch).square().mean()
+    expected = before - 0.1 * torch.autograd.grad(loss, model[0].weight, retain_graph=True)[0]
+    step(update, loss, 0, 1)
+    torch.testing.assert_close(model[0].weight, expected)
+
+
+def test_a_gradient_that_no_scale_mends_is_told():
+    model = net()
+    update = updated(model)
+    update.scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    before = model[0].weight.detach().clone()
+    for i in range(5):  # at scales of 4, 2, 1, ...
+        step(update, (model[0].weight * 0).sum().sqrt(), i, 9)  # 0, whose gradient is 0 times infinity
+        if i < 2:
+            update.guard.check(0)
+    assert torch.equal(model[0].weight, before)
+    with pytest.raises(ValueError, match="the gradient is nan in epoch 1, batch 3"):
+        update.guard.check(0)
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.8])
+def test_a_saved_state_continues_as_if_nothing_had_happened(ema):
+    def make(seed):
+        model = net(seed)
+        return model, updated(model, ema=ema)
+
+    model, update = make(0)
+    for i, batch in enumerate(batches(3)):
+        step(update, model(batch).square().mean(), i, 6)
+    saved = copy.deepcopy({"state_dict": update.tested.state_dict(), "update": update.state_dict()})
+    again, update_again = make(5)
+    again.load_state_dict(saved["state_dict"])
+    update_again.load_state_dict(saved["update"])
+    for i, batch in enumerate(batches(3, seed=2), start=3):
+        for network, one in ((model, update), (again, update_again)):
+            step(one, network(batch).square().mean(), i, 6)
+    for network, other in ((model, again), (update.tested, update_again.tested)):
+        assert all(torch.equal(value, other.state_dict()[name]) for name, value in network.state_dict().items())
+
+
+def test_a_test_uses_the_averaged_weights_and_the_checkpoint_holds_them(tiny_cfg, tmp_path):
+    engine = train(config.override(tiny_cfg, ["train.ema", "0.5", "train.max_epoch", "1"]))
+    state = torch.load(tmp_path / "run" / "model" / "model.pth.tar-1", weights_only=True)
+    averaged, trained = engine.update.tested.state_dict(), engine.model.state_dict()
+    name = "layer1.0.conv1.weight"
+    assert torch.equal(state["state_dict"][name], averaged[name]) and torch.equal(
+        state["update"]["trained"][name], trained[name]
+    )
+    assert not torch.equal(averaged[name], trained[name])
+    alone = config.override(tiny_cfg.clone(), ["train.ema", "0.0", "test.evaluate", "True"])
+    alone = train(
+        config.override(alone, ["model.load_weights", engine.checkpoint_path, "data.save_dir", str(tmp_path / "test")])
+    )
+    assert alone.results["sysu_mm01"]["settings"] == engine.results["sysu_mm01"]["settings"]
+
+
+def test_precision_falls_back_with_a_warning(caplog, monkeypatch):
+    assert [precision(amp, CPU) for amp in ("off", "bf16")] == [None, torch.bfloat16] and not caplog.records
+    with caplog.at_level(logging.WARNING):
+        assert precision("fp16", CPU) is torch.bfloat16
+    assert "bf16 is used instead" in caplog.text
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Old GPU")
+    with caplog.at_level(logging.WARNING):
+        assert precision("bf16", torch.device("cuda")) is torch.float16
+    assert "Old GPU has no bfloat16, fp16" in caplog.text
+    with pytest.raises(ValueError, match="train.amp is 'half'"):
+        precision("half", CPU)
+
+
+@pytest.mark.parametrize("amp", ["bf16", "fp16"])
+def test_mixed_precision_trains_and_stays_finite(device, tiny_cfg, amp):
+    if (amp, device.type) == ("fp16", "cpu"):
+        pytest.skip("a CPU computes in bf16 instead")
+    words = ["train.amp", amp, "data.transforms", "[]", "sampler.batches_per_epoch", "6", "train.lr", "0.001"]
+    engine = build_engine(config.override(tiny_cfg, words))
+    seen = set()
+    engine.model.layer4.register_forward_hook(lambda module, args, output: seen.add(("maps", output.dtype)))
+    engine.model.gem.register_forward_hook(lambda module, args, output: seen.add(("pooled", output.dtype)))
+    engine.set_model_mode("train")
+    data, losses = next(iter(engine.train_loader)), []
+    for engine.batch_idx in range(6):
+        losses.append(engine.forward_backward(data))
+        assert all(value.dtype == torch.float32 for name, value in losses[-1].items() if name.startswith("loss"))
+    assert seen == {("maps", precision(amp, device)), ("pooled", torch.float32)}
+    assert engine.update.scaler.is_enabled() == (amp == "fp16" and device.type == "cuda")
+    assert all(math.isfinite(value.item()) for found in losses for value in found.values())
+    assert losses[-1]["loss_id"] < losses[0]["loss_id"]
+    assert all(p.dtype == torch.float32 and p.isfinite().all() for p in engine.model.parameters())
+
+
+def test_a_device_without_a_compiler_trains_uncompiled(caplog, monkeypatch, tiny_cfg):
+    def broken(function):
+        raise RuntimeError("no compiler here\nand much more")
+
+    monkeypatch.setattr(update_module.torch, "compile", broken)
+    with caplog.at_level(logging.WARNING):
+        assert not compile_works(CPU)
+        engine = build_engine(config.override(tiny_cfg, ["train.compile", "True"]))
+    assert "(no compiler here), the model runs uncompiled" in caplog.text
+    engine.set_model_mode("train")
+    engine.batch_idx = 0
+    engine.forward_backward(next(iter(engine.train_loader)))
+
+
+def test_compiled_and_not_agree_also_on_the_smaller_last_batch(device, tiny_cfg, monkeypatch):
+    compile_function = torch.compile
+    # On the CPU everything of torch.compile but the last stage, whose C++ compiler takes a minute.
+    backend = "inductor" if device.type == "cuda" else "aot_eager"
+    counter = CompileCounterWithBackend(backend)
+    monkeypatch.setattr(torch, "compile", lambda function: compile_function(function, backend=counter))
+    found = []
+    for compiled in ("False", "True"):
+        host.utils.set_random_seed(1)
+        engine = build_engine(config.override(tiny_cfg.clone(), ["train.compile", compiled, "test.batch_size", "7"]))
+        engine.set_model_mode("train")
+        engine.batch_idx = 0
+        losses = engine.forward_backward(next(iter(engine.train_loader)))
+        engine.set_model_mode("eval")
+        loaders = engine.test_loader["sysu_mm01"]
+        assert len(loaders["query"].dataset) % 7
+        features = engine.extract([loaders["query"], loaders["gallery"]]).features
+        found.append((losses, torch.from_numpy(features), set(engine.model.state_dict())))
+    (losses, features, names), (losses_compiled, features_compiled, names_compiled) = found
+    assert names == names_compiled
+    # One for training, one for each modality's test, one more for batches of any size.
+    assert counter.frame_count == 4
+    engine.extract([loaders["query"], loaders["gallery"]])
+    engine.set_model_mode("train")
+    engine.forward_backward(next(iter(engine.train_loader)))
+    assert counter.frame_count == 4
+    tolerance = 1e-2 if device.type == "cuda" else 1e-4  # kernels that add in another order
+    for name in losses.keys() - {"acc"}:  # which a rounding can tip
+        torch.testing.assert_close(losses_compiled[name], losses[name], atol=tolerance, rtol=tolerance)
+    torch.testing.assert_close(features_compiled, features, atol=1e-2, rtol=1e-2)
+
+
+class Waits(TorchDispatchMode):
+    """Names the operations that read a tensor's value: on a GPU those wait for it."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.overloadpacket.__name__ in ("_local_scalar_dense", "nonzero", "masked_select", "equal"):
+            self.seen.append(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+def test_an_update_with_everything_on_reads_nothing_back(monkeypatch):
+    model = net()
+    update = updated(model, host.optim.build_optimizer(model, optim="adam"), amp="bf16", accumulate=2, ema=0.9)
+    with Waits() as guard:
+        for i, batch in enumerate(batches(4)):
+            with update.autocast():
+                output = model(batch)
+            step(update, output.float().square().mean(), i, 4)
+    assert guard.seen == [] and update.ema.num_averaged == 2

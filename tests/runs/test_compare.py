@@ -1,0 +1,205 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy import stats
+
+from torchreid_rgbir import config, host
+from torchreid_rgbir.cli import main
+from torchreid_rgbir.runs import compare as compare_module
+from torchreid_rgbir.runs.build import build_engine
+from torchreid_rgbir.runs.compare import METHODS, against, compare, configure, markdown, summary
+from torchreid_rgbir.visual.comparison import draw_comparison
+
+METHODS_TRIED = ["mso", "id", "osnet_x0_25:triplet", "resnet18:softmax"]
+
+
+def results(mAP):
+    mean = {"rank1": mAP / 2, "rank5": 1.0, "rank10": 1.0, "rank20": 1.0, "mAP": mAP, "mINP": mAP / 4}
+    return {"settings": [{"search": "all", "shots": 1, "sampling": "official", "mean": mean}]}
+
+
+def test_each_method_changes_its_losses_or_its_model_alone():
+    cfg = config.load("mso_sysu")
+    assert configure(cfg, "mso") == cfg
+    weights = {method: [w for w, v in configure(cfg, method).loss.mso.items() if v] for method in METHODS[:5]}
+    assert weights["id"] == ["weight_id"]
+    assert weights["id+wrt"] == ["weight_id", "weight_wrt"]
+    assert weights["id+wrt+pef"] == ["weight_id", "weight_wrt", "weight_pef"]
+    assert weights["id+wrt+cmcc"] == ["weight_id", "weight_wrt", "weight_cmcc"]
+    assert METHODS[:5] == ("mso", *list(weights)[1:])
+    baseline = configure(cfg, "resnet50:triplet")
+    assert (baseline.model.name, baseline.loss.name) == ("resnet50", "triplet")
+    assert config.differences(baseline, cfg) == ["model.name", "loss.name"]
+
+
+@pytest.mark.parametrize("method", METHODS[1:5])
+def test_an_ablation_switches_every_other_loss_off(method):
+    every = [word for weight in config.defaults().loss.mso for word in (f"loss.mso.{weight}", "0.5")]
+    cfg = config.override(config.load("mso_sysu"), every)
+    kept = {name.removeprefix("weight_"): weight for name, weight in configure(cfg, method).loss.mso.items() if weight}
+    assert kept == dict.fromkeys(method.split("+"), 0.5)
+    assert len(cfg.loss.mso) > len(kept) and configure(cfg, "mso") == cfg
+
+
+def test_an_ablation_of_a_recipe_that_lacks_the_loss():
+    with pytest.raises(ValueError, match="method id.wrt.pef: loss.mso.weight_pef is 0 in this configuration"):
+        configure(config.load("agw_sysu"), "id+wrt+pef")
+    own = configure(config.load("agw_sysu"), "id+wrt+pef loss.mso.weight_pef 1 loss.pef.weights random")
+    assert own.loss.mso.weight_pef == 1.0
+
+
+def test_a_method_with_settings_of_its_own():
+    cfg = config.load("mso_sysu")
+    found = configure(cfg, "id+wrt+cmcc loss.cmcc.form ratio loss.cmcc.normalize False")
+    assert config.differences(found, cfg) == ["loss.mso.weight_pef", "loss.cmcc.form", "loss.cmcc.normalize"]
+    assert (found.loss.cmcc.form, found.loss.cmcc.normalize) == ("ratio", False)
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("mso loss.cmcc.forn ratio", "did you mean loss.cmcc.form"),
+        ("mso loss.cmcc.form", "come in pairs"),
+        ("wrt", "method wrt is unknown: choose mso, id"),
+        ("resnet51:softmax", "model.name resnet51 is unknown: choose .* such as resnet50"),
+        ("resnet50:mso", "resnet50 has one stream"),
+        ("resnet50:center", "loss.name is 'center'"),
+        ("dual_resnet18:softmax", "dual_resnet18 is trained with loss.name mso"),
+    ],
+)
+def test_unknown_methods_are_found_before_any_run(tmp_path, method, message):
+    with pytest.raises(ValueError, match=message):
+        compare(config.load("quickstart"), ["mso", method], [1], tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_seed_or_a_folder_that_cannot_be_is_found_before_any_run(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError, match="file is a file: choose a folder"):
+        compare(config.load("quickstart"), ["mso"], [1], tmp_path / "file")
+    with pytest.raises(ValueError, match="train.seed is -1"):
+        compare(config.load("quickstart"), ["mso"], [1, -1], tmp_path / "out")
+    with pytest.raises(ValueError, match="compared on one data set"):
+        compare(
+            config.override(config.load("quickstart"), ["data.sources", "[sysu_mm01, regdb]"]),
+            ["mso"],
+            [1],
+            tmp_path / "out",
+        )
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("methods", "seeds"), [(["mso", "mso"], [1]), (["mso"], [1, 1]), ([], [1]), (["mso"], [])])
+def test_each_method_and_seed_is_named_once(tmp_path, methods, seeds):
+    with pytest.raises(ValueError, match="name each once"):
+        compare(config.load("quickstart"), methods, seeds, tmp_path)
+
+
+def test_means_and_paired_differences():
+    ours, theirs = [0.5, 0.6, 0.55], [0.4, 0.45, 0.5]
+    found = summary(
+        {
+            "mso": {seed: results(value) for seed, value in enumerate(ours)},
+            "id": {seed: results(value) for seed, value in enumerate(theirs)} | {2: {"error": "OSError: disk"}},
+        }
+    )
+    first, second = found["methods"]
+    assert found["reference"] == "mso"
+    assert first["mean"]["mAP"] == pytest.approx(np.mean(ours)) and first["std"]["mAP"] == pytest.approx(np.std(ours))
+    differences = np.array(theirs[:2]) - ours[:2]  # the third seed has no pair
+    low, high = stats.t.interval(0.95, 1, differences.mean(), stats.sem(differences))
+    assert second["difference"] == pytest.approx({"mAP": differences.mean(), "low": low, "high": high})
+    assert "difference" not in first and second["runs"][2]["error"] == "OSError: disk"
+    turned = against(found, "id")
+    assert turned["methods"][0]["difference"]["mAP"] == pytest.approx(-differences.mean())
+    assert "difference" not in turned["methods"][1] and against(turned, "mso") == found
+    with pytest.raises(ValueError, match="reference wrt is not among the methods: choose one of mso, id"):
+        against(found, "wrt")
+    text = markdown(found | {"dataset": "sysu_mm01"})
+    assert (
+        "| id | 21.25 ± 1.25 | 42.50 ± 2.50 |" in text
+        and "| 2/3 |" in text
+        and "id, seed 2 failed: OSError: disk" in text
+    )
+
+
+def test_the_picture_shows_every_method_that_finished(tmp_path):
+    found = summary({"mso": {1: results(0.9)}, "id": {1: results(0.2)}, "x": {1: {"error": "no"}}}) | {"dataset": "d"}
+    picture = Image.open(draw_comparison(found, tmp_path / "plot.png"))
+    blue = (np.asarray(picture) == (59, 111, 182)).all(axis=2).sum(axis=1)
+    lengths = sorted(set(blue.tolist()) - {0})
+    assert max(lengths) > 4 * min(lengths)
+    assert picture.height == 4 * 44
+
+
+def test_runs_are_made_once_and_a_failure_stops_nothing(tiny_cfg, tmp_path, monkeypatch, capsys):
+    (tmp_path / "cfg.yaml").write_text(config.override(tiny_cfg, ["train.max_epoch", "1"]).dump())
+    command = [
+        "compare",
+        "--seeds",
+        "1",
+        "2",
+        "--out",
+        str(tmp_path / "out"),
+        "--config-file",
+        str(tmp_path / "cfg.yaml"),
+    ]
+    command[1:1] = ["--methods", *METHODS_TRIED]
+    real = compare_module.resume_or_skip
+
+    def failing(cfg, folder):
+        if "resnet18" in str(folder) and cfg.train.seed == 2:
+            raise RuntimeError("out of memory")
+        return real(cfg, folder)
+
+    monkeypatch.setattr(compare_module, "resume_or_skip", failing)
+    assert main(command) == 1
+    out = capsys.readouterr().out
+    assert "| osnet_x0_25:triplet |" in out and "resnet18:softmax, seed 2 failed: RuntimeError: out of memory" in out
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("results.json")}
+    assert len(made) == 7
+    found = json.loads((tmp_path / "out" / "compare.json").read_text())
+    assert [row["method"] for row in found["methods"]] == METHODS_TRIED
+    assert (tmp_path / "out" / "compare.png").is_file() and (tmp_path / "out" / "compare.md").read_text() in out
+    for row in found["methods"]:
+        for run in row["runs"]:
+            path = tmp_path / "out" / row["method"].replace(":", "-") / f"seed_{run['seed']}" / "results.json"
+            if "mean" in run:
+                assert json.loads(path.read_text())["settings"][0]["mean"] == run["mean"]
+
+    monkeypatch.setattr(compare_module, "resume_or_skip", real)
+    assert main(command) == 0
+    assert {path: path.stat().st_mtime_ns for path in made} == made
+    before = (tmp_path / "out" / "compare.json").read_bytes()
+    assert main([*command, "train.lr", "0.5"]) == 2
+    assert "holds a run with another train.lr" in capsys.readouterr().err
+    assert (tmp_path / "out" / "compare.json").read_bytes() == before
+
+
+def test_a_baselines_step_is_torchreids_own(tiny_cfg):
+    """The same batch through torchreid's engine, data in torchreid's form, gives the same weights to the last bit."""
+    cfg = config.override(tiny_cfg, ["model.name", "resnet18", "loss.name", "triplet", "train.optim", "sgd"])
+    host.utils.set_random_seed(1)
+    engine = build_engine(cfg)
+    host.utils.set_random_seed(1)
+    model = host.models.build_model("resnet18", 16, loss="triplet", pretrained=False)
+    optimizer = host.optim.build_optimizer(model, optim="sgd", lr=cfg.train.lr)
+    engine.optimizer.load_state_dict(optimizer.state_dict())
+    theirs = host.engine.ImageTripletEngine(
+        engine.datamanager, model, optimizer, use_gpu=False, label_smooth=False, scheduler=engine.scheduler
+    )
+    data = next(iter(engine.train_loader))
+    transforms = engine.datamanager.transforms
+    images = transforms.normalize(transforms.augment(data["img"], 8, 0, 0)).contiguous()
+    for one in (engine, theirs):
+        one.set_model_mode("train")
+    engine.epoch = engine.batch_idx = 0
+    ours = engine.forward_backward(data)
+    expected = theirs.forward_backward({"img": images, "pid": data["pid"]})
+    assert ours["loss_t"] == pytest.approx(expected["loss_t"]) and ours["loss_x"] == pytest.approx(expected["loss_x"])
+    assert ours["loss"] == pytest.approx(expected["loss_t"] + expected["loss_x"])
+    for name, value in model.state_dict().items():
+        assert torch.equal(engine.model.state_dict()[name], value), name

@@ -1,0 +1,164 @@
+"""The configuration: torchreid's keys under torchreid's names, ours beside them; the defaults are the patent's setting."""
+
+import contextlib
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from yacs.config import CfgNode as CN
+
+from torchreid_rgbir.config.schema import defaults
+
+PACKAGE = Path(__file__).parents[1]
+# What PyYAML raises for text that it cannot make a value of; besides its own errors: a date of month 13, an empty !!int, a thousand brackets.
+NOT_YAML = (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, RecursionError)
+
+
+def load(file: str = "") -> CN:
+    """The defaults, changed by a yaml file.
+
+    Args:
+        file: a path, or the name of a shipped configuration, such as "mso_sysu"; "" for none.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a file that is no yaml, an unknown key, a value of the wrong type; names the key and the nearest one that exists.
+    """
+    cfg = defaults()
+    if file:
+        path = find(file)
+        try:
+            changes = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except NOT_YAML as error:
+            raise ValueError(f"{path} is not yaml: {' '.join(str(error).split())}") from None
+        if not isinstance(changes, dict):
+            raise ValueError(
+                f"{path} is not a configuration: expected sections such as `train:`, got {type(changes).__name__}"
+            )
+        for key, value in _flat(changes):
+            _set(cfg, key, value, where=f"{path}: ")
+    return cfg
+
+
+def override(cfg: CN, overrides: Sequence[str]) -> CN:
+    """Changes `cfg` in place by `KEY VALUE` pairs, as words of a command line.
+
+    Args:
+        overrides: ["train.lr", "0.01", ...].
+
+    Raises:
+        ValueError: an unknown key, a value of the wrong type, a word without its partner.
+
+    Examples:
+        >>> cfg = override(defaults(), ["train.lr", "0.01", "data.sources", "regdb"])
+        >>> cfg.train.lr, cfg.data.sources
+        (0.01, ['regdb'])
+        >>> override(cfg, ["train.lrate", "0.1"])
+        Traceback (most recent call last):
+        ValueError: unknown configuration key train.lrate, did you mean train.lr?
+    """
+    if len(overrides) % 2:
+        raise ValueError(f"configuration overrides come in pairs KEY VALUE, got {' '.join(overrides)}")
+    for key, text in zip(overrides[::2], overrides[1::2], strict=True):
+        try:
+            value = yaml.safe_load(text)
+        except NOT_YAML:
+            value = text
+        _set(cfg, key, value, where="")
+    return cfg
+
+
+def find(file: str) -> Path:
+    """The path of a configuration file, or of a shipped one by its name.
+
+    Raises:
+        FileNotFoundError: there is none; lists the shipped ones.
+        ValueError: not a yaml file (a Python one would be executed).
+    """
+    path = Path(file).expanduser()
+    if path.suffix in (".yaml", ".yml"):
+        if path.is_file():
+            return path
+    elif path.suffix:
+        raise ValueError(f"{file} is not a .yaml file: a configuration is yaml")
+    for path in shipped():
+        if path.stem == file:
+            return path
+    raise FileNotFoundError(
+        f"no configuration {file}: give a .yaml file or one of {', '.join(sorted(p.stem for p in shipped()))}"
+    )
+
+
+def differences(one: CN, other: CN) -> list[str]:
+    """The keys whose values differ."""
+    return [key for key in keys(one) if get(one, key) != get(other, key)]
+
+
+def shipped() -> list[Path]:
+    # Beside the modules in an installed package, beside the package in a checkout.
+    return [*(PACKAGE / "configs").glob("*.yaml"), *(PACKAGE.parent / "configs").glob("*.yaml")]
+
+
+def _flat(tree: dict, prefix: str = ""):
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def keys(cfg: CN) -> list[str]:
+    """The names of all values, as `train.lr`."""
+    return [key for key, _ in _flat(cfg)]
+
+
+def get(cfg: CN, key: str) -> Any:
+    """The value of a key such as `train.lr`."""
+    for part in key.split("."):
+        cfg = cfg[part]
+    return cfg
+
+
+def _set(cfg: CN, key: str, value, where: str) -> None:
+    known = keys(cfg)
+    if key not in known:
+        close = difflib.get_close_matches(key, known, n=1, cutoff=0.7)
+        hint = f", did you mean {close[0]}?" if close else f": the keys are in {PACKAGE / 'config/schema.py'}"
+        raise ValueError(f"{where}unknown configuration key {' '.join(key.split())}{hint}")
+    section, _, name = key.rpartition(".")
+    node, old = get(cfg, section), get(cfg, key)
+    if isinstance(old, list):
+        value = _list(
+            key, value if isinstance(value, list) else [value], old, where
+        )  # torchreid's command line: a list of one is a word
+    if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if isinstance(old, float) and isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            value = float(value)  # yaml reads 5e-4 as text
+    if isinstance(old, str) and value is False:
+        value = "off"  # yaml reads that word as False
+    if isinstance(old, str) and value is None:
+        value = ""
+    if isinstance(old, str) and isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = str(value)
+    if type(value) is not type(old):
+        raise ValueError(f"{where}{key} is {value!r}: expected {_kind(old)}, such as {old!r}")
+    node[name] = value
+
+
+def _list(key: str, values: list, old: list, where: str) -> list:
+    """`values`, whole numbers where the default has them, numbers, or text (data.targets is empty by default)."""
+    kinds = {type(value) for value in old} or {str}
+    accepted: dict[type, type | tuple] = {str: str, int: int, float: (int, float)}
+    kind = max(kinds, key=lambda k: k is float)
+    plural = {str: "texts", int: "whole numbers", float: "numbers"}[kind]
+    if not all(isinstance(value, accepted[kind]) and not isinstance(value, bool) for value in values):
+        raise ValueError(f"{where}{key} is {values!r}: expected a list of {plural}, such as {old!r}")
+    return values
+
+
+def _kind(value) -> str:
+    return {bool: "True or False", int: "a whole number", float: "a number", list: "a list", str: "text"}[type(value)]

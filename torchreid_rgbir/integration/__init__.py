@@ -1,0 +1,1 @@
+"""The plugin's side of torchreid: registration, and torchreid's own names."""

@@ -1,0 +1,159 @@
+"""SYSU-MM01's official trials: rand_perm_cam.mat, as the data set's authors publish it, and the galleries it names."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from torchreid_rgbir.metrics.features import TestFeatures
+from torchreid_rgbir.protocols.galleries import NUM_TRIALS, folders
+from torchreid_rgbir.protocols.matfile import read_variable
+
+logger = logging.getLogger(__name__)
+
+NUM_CAMERAS = 6
+
+# Camera -> identity -> (trials, images): row t is trial t's permutation of the folder's 1-based image numbers.
+Permutations = dict[int, dict[int, NDArray[np.int64]]]
+
+
+def read_permutations(path: str | Path) -> Permutations:
+    """Reads rand_perm_cam.mat.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: no MATLAB file, or not what `parse_permutations` expects.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: give rand_perm_cam.mat of SYSU-MM01's exp folder")
+    try:
+        cameras = read_variable(path, "rand_perm_cam")
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is no readable MATLAB file ({error}): get rand_perm_cam.mat of SYSU-MM01 again"
+        ) from None
+    if cameras is None:
+        raise ValueError(f"{path} has no variable rand_perm_cam: give rand_perm_cam.mat of SYSU-MM01's exp folder")
+    try:
+        return parse_permutations(cameras)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def parse_permutations(cameras: NDArray) -> Permutations:
+    """The tables of rand_perm_cam as scipy reads it: an object array of six cameras, each an object array of one table an identity.
+
+    Identities without images in a camera are left out.
+
+    Raises:
+        ValueError: another structure, fewer than ten trials, or a row that is no permutation; names camera and identity.
+    """
+    if (
+        cameras.dtype != object
+        or cameras.size != NUM_CAMERAS
+        or any(np.asarray(camera).dtype != object for camera in cameras.flat)
+    ):
+        raise ValueError(
+            f"rand_perm_cam is {cameras.dtype} {cameras.shape}, expected {NUM_CAMERAS} cells of cells, one a camera"
+        )
+    tables: Permutations = {}
+    for camid, camera in enumerate(cameras.flat, start=1):
+        tables[camid] = {}
+        for pid, table in enumerate(camera.flat, start=1):
+            table = np.asarray(table)
+            if table.size == 0:
+                continue
+            where = f"camera {camid}, identity {pid}"
+            if table.ndim != 2 or table.dtype.kind not in "iuf":
+                raise ValueError(f"{where}: {table.dtype} {table.shape}, expected a table of trials x images")
+            if len(table) < NUM_TRIALS:
+                raise ValueError(f"{where}: the table has {len(table)} trials, expected {NUM_TRIALS}")
+            if (np.sort(table, axis=1) != np.arange(1, table.shape[1] + 1)).any():
+                raise ValueError(f"{where}: a row is no permutation of the image numbers 1 to {table.shape[1]}")
+            tables[camid][pid] = table.astype(np.int64)
+    return tables
+
+
+def check_images(data: TestFeatures, camids: Sequence[int], permutations: Permutations) -> None:
+    """Compares the images that may be drawn with the permutation file; a folder that only the file knows is warned of.
+
+    Args:
+        data: the images as they were given, so that an error can name the row.
+        camids: the cameras to draw from.
+        permutations: of `read_permutations`.
+
+    Raises:
+        ValueError: no image numbers, one that comes twice, or an image that the file does not know; names the field and the first such row.
+    """
+    if data.image_numbers is None:
+        raise ValueError(
+            "image_numbers is missing: the official trials need the 1-based place of each image in its camera/id folder"
+        )
+    num_images = {
+        (camid, pid): table.shape[1] for camid in camids for pid, table in permutations.get(camid, {}).items()
+    }
+    seen = set()
+    columns = (data.camids, data.pids, data.image_numbers)
+    for row, image in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
+        camid, pid, number = image
+        where = f"camera {camid}, identity {pid}"
+        if image in seen:
+            raise ValueError(
+                f"image_numbers: row {row} is image {number} of {where} once more: number from 1 in each folder"
+            )
+        seen.add(image)
+        if camid in camids and (camid, pid) not in num_images:
+            raise ValueError(
+                f"pids: row {row} is of {where}, of which the permutation file has no images: check pids, camids and the file"
+            )
+        if camid in camids and number > num_images[camid, pid]:
+            raise ValueError(
+                f"image_numbers: row {row} is image {number} of {where}, the permutation file has {num_images[camid, pid]}: "
+                "number from 1 in each folder"
+            )
+    pids, present = set(data.pids.tolist()), {(camid, pid) for camid, pid, _ in seen}
+    absent = [folder for folder in num_images if folder not in present and folder[1] in pids]
+    if absent:
+        logger.warning(
+            "WARNING: the permutation file has images of camera %d, identity %d, the features have none (%d such folders): "
+            "these galleries are not SYSU-MM01's, do not report their numbers as such",
+            *absent[0],
+            len(absent),
+        )
+
+
+def draw_official(
+    gallery: TestFeatures, camids: Sequence[int], shots: int, permutations: Permutations
+) -> list[NDArray[np.int64]]:
+    """The first `shots` images of each trial's permutation, for each identity and camera; all of them where there are fewer.
+
+    Args:
+        gallery: G images in canonical order (`TestFeatures.of`), which `check_images` has passed.
+        camids: the cameras to draw from.
+        shots: 1 or 10.
+        permutations: of `read_permutations`.
+
+    Returns:
+        The drawn rows of each of the ten trials, ascending.
+
+    Raises:
+        ValueError: an image is drawn that is not there; names camera and identity.
+    """
+    image_numbers = np.asarray(gallery.image_numbers)
+    trials: list[list[NDArray[np.int64]]] = [[] for _ in range(NUM_TRIALS)]
+    rows_of = {folder: rows for folder, rows in folders(gallery).items() if folder[1] in camids}
+    for (pid, camid), rows in rows_of.items():
+        table = permutations[camid][pid]
+        row_of = dict(zip(image_numbers[rows].tolist(), rows.tolist(), strict=True))
+        for trial, numbers in zip(trials, table[:NUM_TRIALS, :shots].tolist(), strict=True):
+            missing = [number for number in numbers if number not in row_of]
+            if missing:
+                raise ValueError(
+                    f"image_numbers: no row is image {missing[0]} of camera {camid}, identity {pid}, which the permutation file draws: "
+                    "extract every test image"
+                )
+            trial.append(np.sort([row_of[number] for number in numbers]))
+    return [np.concatenate(trial) if trial else np.empty(0, np.int64) for trial in trials]

@@ -1,0 +1,1 @@
+"""From a configuration to results: training, testing and tables over many runs."""

@@ -1,0 +1,210 @@
+"""Several methods under one protocol, data, schedule and seeds: the method, its parts, and torchreid's own models."""
+
+import logging
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import stats
+from yacs.config import CfgNode
+
+from torchreid_rgbir import config
+from torchreid_rgbir.config import checks
+from torchreid_rgbir.metrics import report
+from torchreid_rgbir.runs.provenance import versions
+from torchreid_rgbir.runs.resume_or_skip import check_same_run, resume_or_skip
+
+logger = logging.getLogger(__name__)
+
+# The losses that stay; the weights of all others are set to 0.
+ABLATIONS = {
+    name: [f"weight_{loss}" for loss in name.split("+")] for name in ("id", "id+wrt", "id+wrt+pef", "id+wrt+cmcc")
+}
+METHODS = ("mso", *ABLATIONS, "resnet50:softmax", "resnet50:triplet", "osnet_x1_0:softmax")
+SHOWN = {"rank1": "Rank-1", "mAP": "mAP", "mINP": "mINP"}
+
+
+def configure(cfg: CfgNode, method: str) -> CfgNode:
+    """The configuration of a method, from the one of the method MSO.
+
+    Args:
+        cfg: data, schedule and everything else that is shared.
+        method: "mso", the configuration as it is; a name in `ABLATIONS`; or MODEL:LOSS with any model of torchreid's and its loss, softmax or
+            triplet; `KEY VALUE` words behind it change the configuration further, as in "id+wrt+cmcc loss.cmcc.form ratio".
+
+    Raises:
+        ValueError: an unknown method or key, or an ablation whose losses the configuration gives no weight.
+    """
+    cfg = cfg.clone()
+    name, *overrides = method.split()
+    if name in ABLATIONS:
+        cfg.loss.mso.update({weight: 0.0 for weight in cfg.loss.mso if weight not in ABLATIONS[name]})
+    elif name != "mso":
+        cfg.model.name, colon, cfg.loss.name = name.partition(":")
+        if not colon:
+            raise ValueError(
+                f"method {name} is unknown: choose mso, {', '.join(ABLATIONS)}, or MODEL:LOSS with a model of torchreid's, such as resnet50:softmax"
+            )
+    config.override(cfg, overrides)
+    missing = [weight for weight in ABLATIONS.get(name, ()) if not cfg.loss.mso[weight]]
+    if missing:
+        raise ValueError(
+            f"method {name}: loss.mso.{missing[0]} is 0 in this configuration, set it, or leave the method out"
+        )
+    checks.check(cfg)
+    checks.check_model(cfg)
+    return cfg
+
+
+def compare(cfg: CfgNode, methods: Sequence[str], seeds: Sequence[int], out: Path) -> dict:
+    """Trains and scores every method with every seed, each in `out`/METHOD/seed_SEED; finished runs are not repeated.
+
+    A run that fails is reported and the others go on.
+
+    Args:
+        cfg: what all runs share.
+        methods: see `configure`; the first is what the others are compared with.
+        seeds: of the runs.
+        out: folder of everything.
+
+    Returns:
+        What `out`/compare.json holds.
+
+    Raises:
+        ValueError: an unknown method, a method or seed named twice, or none, several targets, or `out` holds runs of another configuration;
+            before any training.
+        NotADirectoryError: `out` is a file.
+    """
+    for name, values in (("method", methods), ("seed", seeds)):
+        if not values or len(set(values)) < len(values):
+            raise ValueError(f"the {name}s are {', '.join(map(str, values)) or 'none'}: name each once")
+    if out.is_file():
+        raise NotADirectoryError(f"{out} is a file: choose a folder")
+    # Every method has its first run before any has its second.
+    planned = [(method, seed, configure(cfg, method)) for seed in seeds for method in methods]
+    targets = list(cfg.data.targets or cfg.data.sources)
+    if len(targets) > 1:
+        raise ValueError(f"data.targets is {', '.join(targets)}: methods are compared on one data set, name it with -t")
+    for method, seed, own in planned:
+        own.train.seed = seed
+        checks.check(own)
+        check_same_run(own, _folder(out, method, seed))
+    runs: dict[str, dict[int, dict]] = {method: {} for method in methods}
+    for number, (method, seed, own) in enumerate(planned, start=1):
+        logger.info("run %d of %d: %s, seed %d", number, len(planned), method, seed)
+        runs[method][seed] = _run(own, _folder(out, method, seed))
+    found = summary(runs)
+    found |= {"dataset": targets[0], "versions": versions()}
+    out.mkdir(parents=True, exist_ok=True)  # where every run failed
+    report.write_results(out / "compare.json", found)
+    report.write_text(out / "compare.md", markdown(found))
+    return found
+
+
+def _folder(out: Path, method: str, seed: int) -> Path:
+    return out / "-".join(re.findall(r"[\w.+]+", method)) / f"seed_{seed}"
+
+
+def _run(cfg: CfgNode, folder: Path) -> dict:
+    try:
+        return resume_or_skip(cfg, folder)
+    except Exception as error:  # whatever it is, the other methods' hours are not lost to it
+        logger.warning("%s failed: %s", folder, error, exc_info=logger.isEnabledFor(logging.DEBUG))
+        return {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
+
+
+def summary(runs: dict[str, dict[int, dict]]) -> dict:
+    """Means over the seeds, of the protocol's first setting.
+
+    Args:
+        runs: method -> seed -> results.json, or {"error": text} of a run that failed.
+
+    Returns:
+        "setting", "seeds", and "methods": for each its "mean" and "std" over the seeds that finished and "runs" (measures or error of each
+        seed); and what `against` adds, with the first method as the reference.
+    """
+    setting, rows = "", []
+    for method, by_seed in runs.items():
+        row: dict[str, Any] = {"method": method, "runs": []}
+        for seed, results in by_seed.items():
+            if "error" in results:
+                row["runs"].append({"seed": seed, "error": results["error"]})
+            else:
+                first = results["settings"][0]
+                setting = report.setting_name(first)
+                row["runs"].append({"seed": seed, "mean": first["mean"]})
+        measures = [run["mean"] for run in row["runs"] if "mean" in run]
+        if measures:
+            columns = {key: [mean[key] for mean in measures] for key in SHOWN}
+            row["mean"] = {key: float(np.mean(values)) for key, values in columns.items()}
+            row["std"] = {key: float(np.std(values)) for key, values in columns.items()}
+        rows.append(row)
+    found = {"setting": setting, "seeds": list(next(iter(runs.values()))), "methods": rows}
+    return against(found, next(iter(runs)))
+
+
+def against(found: dict, reference: str) -> dict:
+    """The comparison with each method's difference to another reference.
+
+    Args:
+        found: what `compare` returns.
+        reference: one of its methods.
+
+    Returns:
+        `found` with "reference", and in each other method "difference": of its mAP to the reference's over the seeds that both finished, with
+        the 95 % confidence interval of the paired differences (Student's t; from two seeds on).
+
+    Raises:
+        ValueError: `reference` is no method of it.
+    """
+    mAPs = {
+        row["method"]: {run["seed"]: run["mean"]["mAP"] for run in row["runs"] if "mean" in run}
+        for row in found["methods"]
+    }
+    if reference not in mAPs:
+        raise ValueError(f"reference {reference} is not among the methods: choose one of {', '.join(mAPs)}")
+    rows = []
+    for row in found["methods"]:
+        row = {key: value for key, value in row.items() if key != "difference"}
+        own, other = mAPs[row["method"]], mAPs[reference]
+        both = [seed for seed in own if seed in other]
+        if row["method"] != reference and both:
+            row["difference"] = _difference([own[seed] - other[seed] for seed in both])
+        rows.append(row)
+    return found | {"reference": reference, "methods": rows}
+
+
+def _difference(values: list[float]) -> dict[str, float]:
+    found = {"mAP": float(np.mean(values))}
+    if len(values) > 1:
+        half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
+        found |= {"low": found["mAP"] - float(half), "high": found["mAP"] + float(half)}
+    return found
+
+
+def markdown(found: dict) -> str:
+    """The table, measures in %: mean ± standard deviation over the seeds, and the difference in mAP with its 95 % interval."""
+    reference = found["reference"]
+    lines = [
+        f"{found['dataset']}: {found['setting']}; {len(found['seeds'])} seeds, measures in %",
+        "",
+        f"| method | {' | '.join(SHOWN.values())} | mAP against {reference} [95 %] | runs |",
+        "| :-- |" + " --: |" * (len(SHOWN) + 2),
+    ]
+    for row in found["methods"]:
+        done = [run for run in row["runs"] if "error" not in run]
+        cells = [f"{100 * row['mean'][key]:.2f} ± {100 * row['std'][key]:.2f}" if done else "-" for key in SHOWN]
+        cells += [_interval(row.get("difference")), f"{len(done)}/{len(row['runs'])}"]
+        lines.append(f"| {' | '.join([row['method'], *cells])} |")
+    failed = [(row["method"], run) for row in found["methods"] for run in row["runs"] if "error" in run]
+    lines += ["", *(f"{method}, seed {run['seed']} failed: {run['error']}" for method, run in failed)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _interval(difference: dict[str, float] | None) -> str:
+    if difference is None:
+        return ""
+    text = f"{100 * difference['mAP']:+.2f}"
+    return text + (f" [{100 * difference['low']:+.2f}, {100 * difference['high']:+.2f}]" if "low" in difference else "")

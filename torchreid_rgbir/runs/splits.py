@@ -1,0 +1,68 @@
+"""RegDB's published number: the mean over its ten official splits, each with a model of its own."""
+
+import logging
+from pathlib import Path
+
+from yacs.config import CfgNode
+
+from torchreid_rgbir.metrics import report
+from torchreid_rgbir.protocols.protocol import mean_and_std
+from torchreid_rgbir.protocols.regdb import NUM_SPLITS
+from torchreid_rgbir.runs.provenance import versions
+from torchreid_rgbir.runs.resume_or_skip import resume_or_skip
+
+logger = logging.getLogger(__name__)
+
+
+def run_splits(cfg: CfgNode, num_splits: int = NUM_SPLITS) -> dict:
+    """Trains and tests split after split in `data.save_dir`/split_1, split_2, ...
+
+    A split that has its results is not repeated, and one that was interrupted goes on from its newest checkpoint.
+
+    Args:
+        cfg: of every split; `data.split_id` is set here.
+        num_splits: the first so many of the ten.
+
+    Returns:
+        What `data.save_dir`/results.json holds: each direction's mean and standard deviation over the splits, then each split's settings.
+        `checkpoint` and `config` are lists, one entry a split.
+
+    Raises:
+        ValueError: data without splits, or a folder that holds splits of another configuration.
+        FileNotFoundError: a data root without the layout.
+    """
+    if list(cfg.data.sources) != ["regdb"] or list(cfg.data.targets) not in ([], ["regdb"]):
+        raise ValueError(f"data.sources is {list(cfg.data.sources)}: only regdb has ten splits (-s regdb)")
+    if not 1 <= num_splits <= NUM_SPLITS:
+        raise ValueError(f"{num_splits} splits: RegDB has 1 to {NUM_SPLITS}")
+    save_dir = Path(cfg.data.save_dir).expanduser()
+    done = []
+    for split in range(1, num_splits + 1):
+        logger.info("split %d of %d", split, num_splits)
+        done.append(_run(cfg, split, save_dir / f"split_{split}"))
+    results = done[0] | {
+        "settings": [*mean_over_splits(done), *(setting for results in done for setting in results["settings"])],
+        "checkpoint": [results["checkpoint"] for results in done],
+        "config": [results["config"] for results in done],
+        "versions": versions(),
+    }
+    report.write_results(save_dir / "results.json", results)
+    report.write_text(save_dir / "results.md", report.markdown_table(results))
+    return results
+
+
+def mean_over_splits(done: list[dict]) -> list[dict]:
+    """The splits' results, each setting averaged over the splits."""
+    averaged = []
+    for settings in zip(*(results["settings"] for results in done), strict=True):
+        named = {"split": None, "splits": [setting["split"] for setting in settings], "num_trials": len(settings)}
+        averaged.append(settings[0] | named | mean_and_std([setting["mean"] for setting in settings]))
+    return averaged
+
+
+def _run(cfg: CfgNode, split: int, folder: Path) -> dict:
+    cfg = cfg.clone()
+    cfg.data.split_id = split - 1
+    if (folder / "results.json").is_file():
+        logger.info("split %d is done: %s", split, folder / "results.json")
+    return resume_or_skip(cfg, folder)

@@ -1,0 +1,176 @@
+"""Everything there is to see of a trained model: pictures in files, or one page that shows them all."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from yacs.config import CfgNode
+
+from torchreid_rgbir import config, host
+from torchreid_rgbir.engine import CrossModalEngine
+from torchreid_rgbir.files import checkpoint
+from torchreid_rgbir.files.download import fetch, is_remote
+from torchreid_rgbir.losses.vgg import SMALLEST, VGGStages
+from torchreid_rgbir.metrics import report as tables
+from torchreid_rgbir.modality import IR, NAMES, RGB
+from torchreid_rgbir.models import DualResNet
+from torchreid_rgbir.models.loading import load_model
+from torchreid_rgbir.protocols.ranked_lists import ranked_lists
+from torchreid_rgbir.runs.build import build_engine, build_model
+from torchreid_rgbir.terminal import progress
+from torchreid_rgbir.visual import page
+from torchreid_rgbir.visual.activation import draw_activations
+from torchreid_rgbir.visual.curves import draw_curves, read_curves
+from torchreid_rgbir.visual.embedding import draw_embedding
+from torchreid_rgbir.visual.ranked import draw_ranked, save_picture
+from torchreid_rgbir.visual.samples import choose_samples, read_samples
+from torchreid_rgbir.visual.separation import draw_separation, pair_distances
+from torchreid_rgbir.visual.stages import draw_stages
+
+OF_TEST_SET = ("ranked", "embedding", "separation")
+OF_IMAGES = ("stages", "activation")
+KINDS = (*OF_TEST_SET, *OF_IMAGES, "curves")
+
+
+def visualize(
+    weights: str | Path,
+    out: str | Path,
+    root: str = "",
+    only: Sequence[str] = (),
+    images: dict[int, Sequence[str]] | None = None,
+    report: bool = False,
+    untrained: bool = False,
+) -> list[Path]:
+    """Draws what `KINDS` names, each as OUT/KIND.png.
+
+    Args:
+        weights: a checkpoint that `train` wrote; training curves are read from the run's folder around it.
+        out: folder to write to; made where it is missing.
+        root: the data, where it no longer lies where the model was trained; the first of the run's test sets is shown.
+        only: some of `KINDS`; when empty, all, but stages only of a model that was trained with the perceptual edge loss.
+        images: modality -> files for stages and activation; some of the test set when None.
+        report: write OUT/report.html instead, one page with all of it.
+        untrained: stages show the network as training found it, too.
+
+    Returns:
+        The files written.
+
+    Raises:
+        ValueError, FileNotFoundError, NotADirectoryError: a user's mistake; nothing was written.
+    """
+    _check(only, images, report)
+    if Path(out).expanduser().is_file():
+        raise NotADirectoryError(f"{out} is a file: choose a folder")
+    run = Path(weights).expanduser().absolute().parent.parent
+    model, about = load_model(weights)
+    cfg = configuration(about, weights, root)
+    small = min(about["images"]["height"], about["images"]["width"])
+    kinds = tuple(dict.fromkeys(only))
+    if not kinds:
+        # VGG's weights are not fetched for a model that was trained without them.
+        sees_edges = cfg.loss.name == "mso" and cfg.loss.mso.weight_pef > 0 and small >= SMALLEST
+        kinds = tuple(kind for kind in KINDS if kind != "stages" or sees_edges or untrained)
+    if "stages" in kinds and small < SMALLEST:
+        raise ValueError(f"stages shows VGG's maps, and images {small} pixels small have none: leave it out")
+    if untrained and "stages" not in kinds:
+        raise ValueError("--untrained is for the picture stages: add it to --only, or leave --untrained out")
+    curves = read_curves(run) if "curves" in kinds else {}
+    vgg: Any = VGGStages(**cfg.loss.pef) if "stages" in kinds else None
+    stages = {"before": before_training(about), "after": model} if untrained else {"Layer0": model}
+    groups = [read_samples(impaths, modality, about["images"]) for modality, impaths in (images or {}).items()]
+
+    if set(kinds) & set(OF_TEST_SET) or (set(kinds) & set(OF_IMAGES) and not groups):
+        engine, dataset = scored(cfg)
+        features = engine.features[dataset]
+        skip = engine.test_loader[dataset]["query"].dataset.protocol.skip
+    if set(kinds) & set(OF_IMAGES) and not groups:
+        chosen = choose_samples(features)
+        groups = [read_samples(chosen[modality], modality, about["images"]) for modality in (RGB, IR)]
+
+    distance, query = cfg.test.dist_metric, cfg.test.query
+    draw: dict[str, Callable[[], Image.Image]] = {
+        "ranked": lambda: draw_ranked(
+            ranked_lists(features, query, skip, distance, cfg.test.visrank_topk), f"{dataset}, {query} queries"
+        ),
+        "embedding": lambda: draw_embedding(features, distance),
+        "separation": lambda: draw_separation(pair_distances(features, distance), distance),
+        "stages": lambda: draw_stages(stages, groups, vgg),
+        "activation": lambda: draw_activations(model, groups),
+        "curves": lambda: draw_curves(curves),
+    }
+    if report:
+        # Every query's list, so that good and bad ones can be told apart and counted.
+        lists = ranked_lists(features, query, skip, distance, cfg.test.visrank_topk, len(features))
+        lists = [ranked for ranked in lists if ranked[1]]  # a query may have to pass over the whole gallery
+        pictures = {kind: draw[kind]() for kind in progress(kinds, "drawing", unit="picture") if kind != "ranked"}
+        html = page.render(engine.results[dataset], lists, pictures, run.name, str(weights), about)
+        path = Path(out).expanduser() / "report.html"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tables.write_text(path, html)
+        return [path]
+    pictures = {kind: draw[kind]() for kind in progress(kinds, "drawing", unit="picture")}
+    paths = [Path(out).expanduser() / f"{kind}.png" for kind in kinds]
+    for path, picture in zip(paths, pictures.values(), strict=True):
+        save_picture(picture, path)
+    return paths
+
+
+def configuration(about: dict, weights: str | Path, root: str) -> CfgNode:
+    """The configuration of the run that left a checkpoint, changed to testing it.
+
+    Raises:
+        ValueError: the run had a key that is unknown, of a loss that no file registered.
+    """
+    try:
+        cfg = _of_run(about)
+    except ValueError as error:
+        raise ValueError(f"{weights}: {error}") from None
+    cfg.model.load_weights, cfg.model.resume, cfg.test.evaluate = str(weights), "", True
+    cfg.data.root = root or cfg.data.root
+    return cfg
+
+
+def before_training(about: dict) -> DualResNet:
+    """A checkpoint's network as training found it, in evaluation mode: drawn with the run's seed, or with the weights that the run started from.
+
+    Args:
+        about: what the checkpoint says of itself.
+
+    Raises:
+        ValueError, FileNotFoundError: weights that are no longer to be had, or a loss that no file registered.
+    """
+    cfg = _of_run(about)
+    start = cfg.model.load_weights
+    host.utils.set_random_seed(cfg.train.seed)
+    model: Any = build_model(cfg, about["model"]["num_classes"], pretrained=not start)
+    if start:
+        checkpoint.load_weights(model, fetch(start) if is_remote(start) else start, cfg.model.allow_partial)
+    return model.eval()
+
+
+def _of_run(about: dict) -> CfgNode:
+    cfg = config.defaults()
+    try:
+        cfg.merge_from_other_cfg(CfgNode.load_cfg(about["config"]))
+    except KeyError as error:
+        raise ValueError(f"{error.args[0]}; --import FILE.py, the file that registered it") from None
+    return cfg
+
+
+def scored(cfg: CfgNode) -> tuple[CrossModalEngine, str]:
+    """The engine after its test, with features and results, and the name of its first test set."""
+    engine = build_engine(cfg)
+    engine.test(dist_metric=cfg.test.dist_metric, normalize_feature=cfg.test.normalize_feature)
+    return engine, next(iter(engine.features))
+
+
+def _check(only: Sequence[str], images: dict[int, Sequence[str]] | None, report: bool) -> None:
+    unknown = [kind for kind in only if kind not in KINDS]
+    if unknown:
+        raise ValueError(f"picture {unknown[0]!r} is unknown: choose from {', '.join(KINDS)}")
+    if report and only:
+        raise ValueError("the report shows everything: leave --only out")
+    if images and not set(only or KINDS) & set(OF_IMAGES):
+        name = NAMES[next(iter(images))]
+        raise ValueError(f"--{name} gives images for {' and '.join(OF_IMAGES)}: add one of them to --only")

@@ -1,0 +1,172 @@
+"""What makes the pictures of the preset `hard` hard: viewpoint, occlusion, bad crops, blur, low light and a real sensor's noise.
+
+Each image draws its own conditions; a camera adds what is always the same in it: how high it hangs, and the fixed pattern of its sensor.
+The noise of a sensor (Poisson noise of the light, read noise, differences between pixels and columns) follows the usual model of one,
+such as EMVA standard 1288; how strong everything is, is this project's own choice.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from torchreid_rgbir.modality import IR, RGB
+from torchreid_rgbir.synthetic.scenes import Camera
+
+# The share of images that have each; an image has at most one of the first three, all else is drawn independently.
+SHARES = {
+    "passer-by": 0.15,
+    "furniture": 0.2,
+    "cut": 0.15,
+    "misaligned": 0.2,
+    "low light": 0.35,
+    "motion blur": 0.25,
+    "defocus": 0.2,
+    "low resolution": 0.25,
+}
+VIEWS = ("front", "back", "side")  # as often as each other
+
+# The last word of a generator's seed, so that no two purposes share a stream (the other synthetic_* modules have others).
+_CONDITIONS, _MOUNT, _PATTERN = 21, 22, 23
+
+_WELL = {RGB: 700, IR: 300}  # electrons of the brightest pixel: the fewer, the coarser the light
+_READ = {RGB: 0.006, IR: 0.012}  # read noise, of the brightest pixel
+_MADE_UP = 0.65  # of a lack of light, in stops, for which the camera turns up its gain
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Under which one image is taken. Angles are in radians, lengths in half heights of the image unless said otherwise."""
+
+    view: str  # one of VIEWS
+    tilt: float  # 0 from eye level; the more, the larger the head and the smaller the feet
+    roll: float
+    mirrored: bool
+    kept: float  # of the person's height, from the head down; 1 unless the crop is cut
+    zoom: float
+    shift: tuple[float, float]  # to the right and down
+    occluder: str  # passer-by, furniture or none
+    exposure: float  # light, against a good one
+    motion: float  # length of the blur in pixels of an image 64 wide; 0 without
+    defocus: float  # sigma of the blur, in the same pixels
+    reduction: float  # of the resolution; 1 without
+
+
+def conditions_of(seed: int, pid: int, camera: Camera, number: int) -> Conditions:
+    """The conditions of an image; the same in any process."""
+    rng = np.random.default_rng([seed, pid, camera.number, camera.modality, number, _CONDITIONS])
+    mount = np.random.default_rng([seed, camera.number, camera.modality, _MOUNT])
+
+    def happens(name: str) -> bool:
+        return bool(rng.random() < SHARES[name])
+
+    covered = ("passer-by", "furniture", "cut", "none")
+    shares = [SHARES[name] for name in covered[:-1]]
+    occluder = covered[int(np.searchsorted(np.cumsum(shares), rng.random(), side="right"))]
+    astray = 4.0 if happens("misaligned") else 1.0
+    dark = happens("low light")
+    darkest, lightest = (0.12, 0.35) if camera.modality == IR else (0.07, 0.2)  # IR cameras bring lamps
+    return Conditions(
+        view=VIEWS[rng.integers(len(VIEWS))],
+        tilt=mount.uniform(0.0, 0.25) + rng.uniform(0.0, 0.1),
+        roll=rng.uniform(-0.06, 0.06),
+        mirrored=bool(rng.integers(2)),
+        kept=rng.uniform(0.5, 0.75) if occluder == "cut" else 1.0,
+        zoom=math.exp(astray * rng.uniform(-0.08, 0.06)),
+        shift=(astray * rng.uniform(-0.045, 0.045), astray * rng.uniform(-0.045, 0.045)),
+        occluder="none" if occluder == "cut" else occluder,
+        exposure=math.exp(rng.uniform(math.log(darkest), math.log(lightest))) if dark else rng.uniform(0.75, 1.1),
+        motion=rng.uniform(3.0, 8.0) if happens("motion blur") else 0.0,
+        defocus=rng.uniform(0.9, 1.8) if happens("defocus") else 0.0,
+        reduction=rng.uniform(0.35, 0.6) if happens("low resolution") else 1.0,
+    )
+
+
+def homography(conditions: Conditions, size: tuple[int, int]) -> tuple[float, ...]:
+    """From a pixel of the picture to the pixel of a figure's drawing that is seen there: (a..h) as Pillow's PERSPECTIVE takes them.
+
+    Args:
+        conditions: tilt, roll, mirrored, kept, zoom and shift count.
+        size: width and height of both, in pixels.
+    """
+    width, height = size
+    pixels = np.array([[height / 2, 0, width / 2], [0, height / 2, height / 2], [0, 0, 1]])  # center 0, half height 1
+    units = np.array([[2 / height, 0, -width / height], [0, 2 / height, -1], [0, 0, 1]])
+    # Each step backwards, from the picture to the drawing.
+    across, down = conditions.shift
+    zoom, kept, tilt = conditions.zoom, conditions.kept, conditions.tilt
+    crop = np.array([[1 / zoom, 0, -across / zoom], [0, 1 / zoom, -down / zoom], [0, 0, 1]])
+    # A detector's box around the upper part alone is stretched to the picture's height, and less across.
+    cut = np.array([[math.sqrt(kept), 0, 0], [0, kept, kept - 1], [0, 0, 1]])
+    cos, sin = math.cos(conditions.roll), math.sin(conditions.roll)
+    turn = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]])
+    # From above: x and y are divided by 1 + tilt * y; the foreshortened person is then scaled to the whole height again.
+    lean = np.array([[1, 0, 0], [0, 1, 0], [0, -tilt, 1]])
+    scale = 1 - tilt**2
+    fit = np.array([[(1 - tilt / 2) / scale, 0, 0], [0, 1 / scale, -tilt / scale], [0, 0, 1]])
+    mirror = np.diag([-1.0 if conditions.mirrored else 1.0, 1.0, 1.0])
+    matrix = pixels @ mirror @ lean @ fit @ turn @ cut @ crop @ units
+    return tuple((matrix / matrix[2, 2]).ravel()[:8].tolist())
+
+
+def smear(pixels: NDArray[np.float32], length: float, angle: float) -> NDArray[np.float32]:
+    """Motion blur: the mean of the image over `length` pixels in one direction (at least 2).  pixels: (H, W, C)."""
+    num = max(2, round(length))
+    height, width = pixels.shape[:2]
+    margin = num // 2 + 1
+    padded = np.pad(pixels, ((margin, margin), (margin, margin), (0, 0)), mode="edge")
+    total = np.zeros_like(pixels)
+    for step in range(num):
+        along = step - (num - 1) / 2
+        x, y = (margin + math.floor(along * part + 0.5) for part in (math.cos(angle), math.sin(angle)))
+        total += padded[y : y + height, x : x + width]
+    return total / np.float32(num)
+
+
+def sense(
+    pixels: NDArray[np.float32],
+    seed: int,
+    camera: Camera,
+    exposure: float,
+    sensor: tuple[int, int],
+    rng: np.random.Generator,
+) -> NDArray[np.uint8]:
+    """What the camera's sensor makes of a scene: less light is more noise, since the camera turns up its gain.
+
+    Args:
+        pixels: (H, W, C), 0-255, in good light; C is 3 in RGB, 1 in IR.
+        seed: of the data set.
+        camera: its modality decides what darkness does: in RGB colors fade, in IR the lamps no longer reach the edges.
+        exposure: the light, against a good one (1).
+        sensor: its width and height in pixels; `pixels` may be fewer, of a person far away.
+        rng: of this image's lamp or color cast, and of its noise.
+    """
+    light = pixels / np.float32(255)
+    height, width, _ = pixels.shape
+    darkness = max(0.0, 1 - exposure)
+    if camera.modality == IR:
+        x, y = (np.linspace(-1, 1, num, dtype=np.float32) - rng.uniform(-0.3, 0.3) for num in (width, height))
+        fall = np.float32(rng.uniform(0.2, 0.5) + 2 * darkness**2)
+        light = light * (1.15 / (1 + fall * (0.6 * x[None, :] ** 2 + y[:, None] ** 2)))[..., None].astype(np.float32)
+    else:
+        light = light * rng.uniform(0.88, 1.12, 3).astype(np.float32)
+        light += np.float32(0.6 * darkness) * (light.mean(axis=-1, keepdims=True) - light)
+    light = light * np.float32(exposure)  # of the brightest pixel
+    gains, offsets = (part[:height, :width] for part in _pattern(seed, camera.number, camera.modality, sensor))
+    deviation = np.sqrt(light / np.float32(_WELL[camera.modality]) + np.float32(_READ[camera.modality] ** 2))
+    signal = light * gains + offsets + deviation * rng.standard_normal(light.shape, dtype=np.float32)
+    shown = signal * np.float32(max(1.0, exposure**-_MADE_UP))
+    return (shown * np.float32(255)).clip(0, 255).astype(np.uint8)
+
+
+@lru_cache(maxsize=64)
+def _pattern(
+    seed: int, number: int, modality: int, sensor: tuple[int, int]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    # A sensor's pixels differ a little in sensitivity (H, W, 1), its columns in their zero (1, W, 1); always in the same way.
+    rng = np.random.default_rng([seed, number, modality, _PATTERN])
+    width, height = sensor
+    sensitivity = 1 + 0.03 * rng.standard_normal((height, width, 1), dtype=np.float32)
+    return sensitivity, np.float32(_READ[modality] / 2) * rng.standard_normal((1, width, 1), dtype=np.float32)

@@ -1,0 +1,116 @@
+"""The pictures of a synthetic data set: one function a preset, and each preset's version; this project's own, no outside source.
+
+Everything follows from (seed, pid, camera, number): no global state, the same picture in any process.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from torchreid_rgbir.modality import IR
+from torchreid_rgbir.synthetic.disturbances import Conditions, conditions_of, homography, sense, smear
+from torchreid_rgbir.synthetic.figure import BACK, FRONT, SIDE, draw_person
+from torchreid_rgbir.synthetic.people import paint_of, shape_of
+from torchreid_rgbir.synthetic.scenes import SUPERSAMPLING, Camera, draw_furniture, expose, scene
+
+# The last word of a generator's seed, so that no two purposes share a stream (the other synthetic_* modules have others).
+_IMAGE, _HARD_IMAGE, _SENSOR = 3, 20, 24
+_VIEWS = {"front": FRONT, "back": BACK, "side": SIDE}
+_STRANGERS = 10_000  # pids from here on belong to nobody in a data set
+
+
+def render_standard(
+    seed: int, pid: int, camera: Camera, number: int, size: tuple[int, int] = (64, 128)
+) -> NDArray[np.uint8]:
+    """Draws image `number` of identity `pid` as `camera` sees it: all of the person, in even light.
+
+    Args:
+        seed: of the whole data set, >= 0.
+        pid: the identity, >= 0.
+        camera: where and in which modality.
+        number: of the image; another number gives another pose, place in the image, crop of the background, light, noise.
+        size: width and height of the image in pixels.
+
+    Returns:
+        (H, W, 3) uint8; three equal channels in IR.
+    """
+    rng = np.random.default_rng([seed, pid, camera.number, camera.modality, number, _IMAGE])
+    image = _background(seed, camera, size, rng)
+    draw_person(image, shape_of(seed, pid), paint_of(seed, pid, camera.modality), rng)
+    if rng.random() < 0.5:
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    image = image.reduce(SUPERSAMPLING).filter(ImageFilter.GaussianBlur(rng.uniform(0, 0.9) * size[0] / 64))
+    return expose(np.asarray(image, dtype=np.float32), seed, camera, rng)
+
+
+def render_hard(
+    seed: int, pid: int, camera: Camera, number: int, size: tuple[int, int] = (64, 128)
+) -> NDArray[np.uint8]:
+    """The same people and places under the `conditions_of` the image; arguments and result as `render_standard`'s."""
+    return render_under(conditions_of(seed, pid, camera, number), seed, pid, camera, number, size)
+
+
+def render_under(
+    conditions: Conditions, seed: int, pid: int, camera: Camera, number: int, size: tuple[int, int] = (64, 128)
+) -> NDArray[np.uint8]:
+    """As `render_hard`, under given conditions."""
+    words = [seed, pid, camera.number, camera.modality, number]
+    rng, sensor = np.random.default_rng([*words, _HARD_IMAGE]), np.random.default_rng([*words, _SENSOR])
+    image = _background(seed, camera, size, rng)
+    _add_person(image, seed, pid, camera, conditions, rng)
+    if conditions.occluder == "passer-by":
+        stranger = int(rng.integers(_STRANGERS, 2 * _STRANGERS))
+        beside = rng.choice([-1, 1]) * rng.uniform(0.1, 0.3)
+        passing = dataclasses.replace(
+            conditions, view="side", mirrored=bool(rng.integers(2)), zoom=rng.uniform(0.95, 1.2), shift=(beside, 0.05)
+        )
+        _add_person(image, seed, stranger, camera, passing, rng)
+    elif conditions.occluder == "furniture":
+        draw_furniture(image, camera.modality, rng)
+    pixel = size[0] / 64
+    image = image.reduce(SUPERSAMPLING).filter(ImageFilter.GaussianBlur((0.3 + conditions.defocus) * pixel))
+    seen = max(8, round(size[0] * conditions.reduction)), max(8, round(size[1] * conditions.reduction))
+    image = image.resize(seen, Image.Resampling.BOX)
+    pixels = np.asarray(image, dtype=np.float32)
+    if camera.modality == IR:
+        pixels = pixels[..., :1]
+    angle = sensor.uniform(-0.4, 0.4)  # people and cameras move sideways
+    if conditions.motion:
+        pixels = smear(pixels, conditions.motion * pixel * conditions.reduction, angle)
+    taken = sense(pixels, seed, camera, conditions.exposure, size, sensor)
+    if taken.shape[-1] == 1:
+        taken = taken.repeat(3, axis=-1)
+    return np.asarray(Image.fromarray(taken).resize(size, Image.Resampling.BILINEAR))
+
+
+class Preset(NamedTuple):
+    """A kind of picture. `version` counts up whenever the same seed gives other pictures, since results are then no longer comparable."""
+
+    version: int
+    num_ids: int  # where nothing else is asked for
+    render: Callable[[int, int, Camera, int, tuple[int, int]], NDArray[np.uint8]]
+
+
+# People, figures and scenes are shared, so a change there counts up both.
+PRESETS = {"standard": Preset(1, 100, render_standard), "hard": Preset(1, 1000, render_hard)}
+
+
+def _background(seed: int, camera: Camera, size: tuple[int, int], rng: np.random.Generator) -> Image.Image:
+    background = scene(seed, camera.place, camera.modality, camera.indoor, size)
+    width, height = size[0] * SUPERSAMPLING, size[1] * SUPERSAMPLING
+    left = int(rng.integers(background.width - width + 1))
+    return background.crop((left, 0, left + width, height))
+
+
+def _add_person(
+    image: Image.Image, seed: int, pid: int, camera: Camera, conditions: Conditions, rng: np.random.Generator
+) -> None:
+    layer = Image.new("RGBA", image.size)
+    draw_person(layer, shape_of(seed, pid), paint_of(seed, pid, camera.modality), rng, _VIEWS[conditions.view])
+    method, warp = Image.Transform.PERSPECTIVE, homography(conditions, image.size)
+    layer = layer.transform(image.size, method, warp, Image.Resampling.BILINEAR)
+    image.paste(layer, (0, 0), layer)
