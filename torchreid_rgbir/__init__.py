@@ -1,6 +1,11 @@
 """Visible-infrared re-identification for torchreid; importing it registers its data sets and models with torchreid."""
 
+# ruff: noqa: E402  (the order of the imports matters)
 __version__ = "0.1.0"
+
+from torchreid_rgbir.integration import old_names
+
+old_names.install()  # before the modules that had other names
 
 from torchreid_rgbir import host
 from torchreid_rgbir.data import LLCM, SYSUMM01, RegDB, RGBIRFolder
@@ -21,8 +26,7 @@ for _name, _dataset in DATASETS.items():
 for _name, _factory in MODELS.items():
     host.register_model(_name, _factory)
 
-# These build on everything above.
-from torchreid_rgbir.integration.registry import register_dataset, register_loss, register_model  # noqa: E402
-from torchreid_rgbir.integration.torchreid_patch import install  # noqa: E402
+from torchreid_rgbir.integration.registry import register_dataset, register_loss, register_model
+from torchreid_rgbir.integration.torchreid_patch import install
 
 __all__ = ["DATASETS", "MODELS", "__version__", "install", "register_dataset", "register_loss", "register_model"]

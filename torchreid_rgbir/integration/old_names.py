@@ -1,0 +1,147 @@
+"""Old import paths. Every public module that moved and every public name that was renamed can still be imported from its old path."""
+
+import sys
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+from typing import Any
+
+PACKAGE = "torchreid_rgbir"
+
+# Old module: new module, both without the package's name.
+MODULES = {
+    "ablation": "runs.ablation",
+    "atomic": "files.atomic",
+    "build": "runs.build",
+    "checks": "config.checks",
+    "compare": "runs.compare",
+    "data.archive": "files.archive",
+    "data.doctor": "doctor.diagnose",
+    "data.findings": "doctor.findings",
+    "data.published": "doctor.official_counts",
+    "data.synthetic": "synthetic.write",
+    "data.synthetic_benchmark": "synthetic.benchmark",
+    "data.synthetic_disturbances": "synthetic.disturbances",
+    "data.synthetic_figure": "synthetic.figure",
+    "data.synthetic_layouts": "synthetic.layouts",
+    "data.synthetic_people": "synthetic.people",
+    "data.synthetic_pictures": "synthetic.render",
+    "data.synthetic_scenes": "synthetic.scenes",
+    "data.unreadable": "data.broken_images",
+    "defaults": "config.schema",
+    "download": "files.download",
+    "engine.checkpoint": "files.checkpoint",
+    "engine.checkpoint_folder": "files.checkpoint_folder",
+    "engine.update": "engine.optimizer_step",
+    "kept": "runs.resume_or_skip",
+    "losses.own": "losses.registry",
+    "losses.precision": "models.precision",
+    "memory": "commands.memory",
+    "metrics.galleries": "protocols.galleries",
+    "metrics.llcm": "protocols.llcm",
+    "metrics.matfile": "protocols.matfile",
+    "metrics.permutations": "protocols.permutations",
+    "metrics.protocol": "protocols.protocol",
+    "metrics.published": "runs.published",
+    "metrics.regdb": "protocols.regdb",
+    "metrics.reproduction": "runs.reproduction",
+    "metrics.standard": "protocols.standard",
+    "metrics.sysu_mm01": "protocols.sysu_mm01",
+    "provenance": "runs.provenance",
+    "quickstart": "runs.quickstart",
+    "registry": "integration.registry",
+    "retrieval.fill": "retrieval.build_gallery",
+    "retrieval.listing": "retrieval.image_table",
+    "retrieval.rows": "retrieval.reference_table",
+    "run_folder": "runs.folder",
+    "splits": "runs.splits",
+    "stand_in": "integration.torchreid_patch",
+    "train": "runs.train",
+    "visual.answers": "visual.identify_grid",
+    "visual.run": "runs.visualize",
+}
+
+# Old name, with its old module: new name.
+NAMES = {
+    "config.NOT_YAML": "config.load.NOT_YAML",
+    "config.PACKAGE": "config.load.PACKAGE",
+    "data.RGBIRSynthetic": "synthetic.benchmark.RGBIRSynthetic",
+    "data.cross_modal.FORMATS": "data.images.FORMATS",
+    "data.cross_modal.IMAGE_SUFFIXES": "data.images.IMAGE_SUFFIXES",
+    "data.cross_modal.MAX_PIXELS": "data.images.MAX_PIXELS",
+    "data.cross_modal.MEND": "data.images.MEND",
+    "data.cross_modal.is_image_name": "data.images.is_image_name",
+    "data.cross_modal.list_images": "data.images.list_images",
+    "data.cross_modal.to_8_bits": "data.images.to_8_bits",
+    "data.image_list.relabelled": "data.image_list.relabeled",
+    "engine.Testing": "engine.EvalOptions",
+    "engine.testing.Testing": "engine.testing.EvalOptions",
+    "engine.update.Averaged": "engine.optimizer_step.EMA",
+    "retrieval.Rows": "retrieval.reference_table.ReferenceTable",
+    "retrieval.Where": "retrieval.reference_table.Filter",
+    "retrieval.gallery.About": "retrieval.gallery.GalleryInfo",
+    "retrieval.listing.read_listing": "retrieval.image_table.read_image_table",
+    "retrieval.read_listing": "retrieval.image_table.read_image_table",
+    "retrieval.rows.Rows": "retrieval.reference_table.ReferenceTable",
+    "retrieval.rows.Where": "retrieval.reference_table.Filter",
+    "run_folder.COLOUR": "runs.folder.COLOR",
+    "stand_in.StandInDataManager": "integration.torchreid_patch.PatchedDataManager",
+    "stand_in.StandInEngine": "integration.torchreid_patch.PatchedEngine",
+    "visual.Match": "protocols.ranked_lists.RankedImage",
+    "visual.ranked.Match": "protocols.ranked_lists.RankedImage",
+    "visual.ranked.ranked_lists": "protocols.ranked_lists.ranked_lists",
+    "visual.ranked_lists": "protocols.ranked_lists.ranked_lists",
+}
+
+
+def install() -> None:
+    """Makes the old paths importable; a second call changes nothing."""
+    if not any(isinstance(finder, OldNames) for finder in sys.meta_path):
+        sys.meta_path.insert(0, OldNames())
+        for module in _with_old_names() & sys.modules.keys():
+            _add_lookup(sys.modules[module])
+
+
+class OldNames(MetaPathFinder, Loader):
+    """Finds a moved module as an alias of the new one, and teaches the other modules the names that they had."""
+
+    def find_spec(self, fullname: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if fullname.removeprefix(f"{PACKAGE}.") in MODULES:
+            return ModuleSpec(fullname, self)
+        spec = PathFinder.find_spec(fullname, path) if fullname in _with_old_names() else None
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def execute_and_add(module: ModuleType) -> None:
+                execute(module)
+                _add_lookup(module)
+
+            spec.loader.exec_module = execute_and_add  # type: ignore[method-assign]
+        return spec
+
+    def exec_module(self, module: ModuleType) -> None:
+        _add_lookup(module)
+
+
+def _with_old_names() -> set[str]:
+    """The modules that still exist and had names or submodules which they no longer have."""
+    owners = {old.rpartition(".")[0] for old in (*MODULES, *NAMES)} - MODULES.keys()
+    return {f"{PACKAGE}.{owner}".rstrip(".") for owner in owners}
+
+
+def _add_lookup(module: ModuleType) -> None:
+    prefix = module.__name__.removeprefix(PACKAGE).lstrip(".")
+
+    def find(name: str) -> Any:
+        old = f"{prefix}.{name}".lstrip(".")
+        if old in NAMES:
+            owner, _, new = NAMES[old].rpartition(".")
+            return getattr(import_module(f"{PACKAGE}.{owner}"), new)
+        if old in MODULES:
+            return import_module(f"{PACKAGE}.{MODULES[old]}")
+        if prefix in MODULES and not name.startswith("__"):
+            return getattr(import_module(f"{PACKAGE}.{MODULES[prefix]}"), name)
+        raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
+
+    module.__getattr__ = find  # type: ignore[method-assign]
