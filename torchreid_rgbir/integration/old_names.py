@@ -132,6 +132,7 @@ def _with_old_names() -> set[str]:
 
 def _add_lookup(module: ModuleType) -> None:
     prefix = module.__name__.removeprefix(PACKAGE).lstrip(".")
+    lazy = module.__dict__.get("__getattr__")  # a face that imports its names on first use
 
     def find(name: str) -> Any:
         old = f"{prefix}.{name}".lstrip(".")
@@ -142,6 +143,8 @@ def _add_lookup(module: ModuleType) -> None:
             return import_module(f"{PACKAGE}.{MODULES[old]}")
         if prefix in MODULES and not name.startswith("__"):
             return getattr(import_module(f"{PACKAGE}.{MODULES[prefix]}"), name)
+        if lazy is not None:
+            return lazy(name)
         raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
 
     module.__getattr__ = find  # type: ignore[method-assign]
