@@ -10,7 +10,9 @@ from statistics import median
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / "torchreid_rgbir"
+import torchreid_rgbir
+
+PACKAGE = Path(torchreid_rgbir.__file__).parent
 MAX_LINES = 260
 MAX_TOP_LEVEL = 8
 
