@@ -27,7 +27,7 @@ def score_one(dist, query_pids, gallery_pids, over_identities=False):
 def test_by_hand():
     # Ranked list of the one query (identity 2): 1, 1, 2, 3, 2
     scores = score_one([[0.1, 0.2, 0.3, 0.5, 0.4]], [2], [1, 1, 2, 2, 3])
-    assert scores.first.tolist() == [3]
+    assert scores.first_match_rank.tolist() == [3]
     assert scores.ap[0] == pytest.approx(float((Fraction(1, 3) + Fraction(2, 5)) / 2), abs=1e-15)
     assert scores.inp[0] == 2 / 5
     assert scores.means() == {
@@ -38,19 +38,19 @@ def test_by_hand():
 def test_over_identities_only_the_cmc_changes():
     images_count = score_one([[0.1, 0.2, 0.3, 0.5, 0.4]], [2], [1, 1, 2, 2, 3])
     identities_count = score_one([[0.1, 0.2, 0.3, 0.5, 0.4]], [2], [1, 1, 2, 2, 3], over_identities=True)
-    assert identities_count.first.tolist() == [2]  # identity 1 counts once
+    assert identities_count.first_match_rank.tolist() == [2]  # identity 1 counts once
     assert identities_count.ap.tolist() == images_count.ap.tolist()
     assert identities_count.inp.tolist() == images_count.inp.tolist()
 
 
 def test_equal_distances_keep_the_canonical_order():
-    assert score_one([[0.5] * 4], [3], [1, 2, 3, 4]).first.tolist() == [3]
-    assert score_one([[0.5] * 4], [1], [1, 2, 3, 4]).first.tolist() == [1]
+    assert score_one([[0.5] * 4], [3], [1, 2, 3, 4]).first_match_rank.tolist() == [3]
+    assert score_one([[0.5] * 4], [1], [1, 2, 3, 4]).first_match_rank.tolist() == [1]
 
 
 def test_a_query_without_a_match_is_left_out_and_counted():
     scores = score_one([[0.1, 0.2], [0.1, 0.2], [0.2, 0.1]], [1, 2, 7], [1, 2])
-    assert scores.first.tolist() == [1, 2, 0]
+    assert scores.first_match_rank.tolist() == [1, 2, 0]
     assert scores.num_valid == 2
     assert scores.means()["rank1"] == 1 / 2
     assert scores.means()["mAP"] == 3 / 4

@@ -66,7 +66,7 @@ def test_without_numbers_the_rows_come_in_the_files_order(naive):
 
 def test_a_camera_that_does_not_exist():
     data = TestFeatures(np.ones((2, 1)), np.array([1, 1]), np.array([1, 3]), np.array([RGB, IR]))
-    with pytest.raises(ValueError, match="camids: row 1 is 3, LLCM's nir cameras are 1, 2, 4, 5, 6, 7, 8, 9"):
+    with pytest.raises(ValueError, match="camids: row 1 is 3, but LLCM's nir cameras are 1, 2, 4, 5, 6, 7, 8, 9"):
         llcm.report(data)
 
 

@@ -36,7 +36,7 @@ def test_features_that_are_not_finite_never_become_numbers(data, report):
 
 @pytest.mark.parametrize("report", REPORTS.values(), ids=REPORTS)
 def test_unknown_choices(data, report):
-    with pytest.raises(ValueError, match="query 'thermal' is unknown: choose one of rgb, ir"):
+    with pytest.raises(ValueError, match="modality 'thermal' is unknown: choose one of rgb, ir"):
         report(data, query="thermal")
     with pytest.raises(ValueError, match="distance 'l1' is unknown: choose one of cosine, euclidean"):
         report(data, distance="l1")

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch.utils.data import default_collate
@@ -11,9 +10,9 @@ from torch.utils.data import default_collate
 from torchreid_rgbir import host
 from torchreid_rgbir.data.cache import DecodedImages
 from torchreid_rgbir.data.images import read_image
-from torchreid_rgbir.metrics import Rerank, TestFeatures
+from torchreid_rgbir.metrics.features import TestFeatures
 from torchreid_rgbir.modality import IR, RGB
-from torchreid_rgbir.protocols import standard
+from torchreid_rgbir.protocols import Protocol, StandardProtocol
 
 
 class Item(NamedTuple):
@@ -30,7 +29,7 @@ class Item(NamedTuple):
 class CrossModalImageDataset(host.data.ImageDataset):
     """A data set with RGB and IR images.
 
-    `query` holds all test images of one modality and `gallery` all of the other: a protocol draws its trials from their features.
+    `query` holds all test images of one modality and `gallery` all of the other. The protocol draws its trials from them.
 
     Args:
         train, query, gallery: lists of Item; training pids are relabeled 0..N-1, test pids are the data set's own.
@@ -41,13 +40,13 @@ class CrossModalImageDataset(host.data.ImageDataset):
     """
 
     folder = ""  # the data set's official folder name, below data.root
-    dataset_dir = Path()  # what the doctor names images by
-    protocol: ModuleType = standard  # of torchreid_rgbir.metrics
-    version = ""  # of the data themselves, where scores on one are not comparable with scores on another
+    dataset_dir = Path()  # the doctor shows paths relative to it
+    protocol: Protocol = StandardProtocol()  # scores the features of the test images
+    version = ""  # of the data themselves; scores on different versions are not comparable
     train: list[Item]
     num_train_pids: int
-    cache: DecodedImages | None = None  # in the place of reading and transforming images
-    left_out: dict[str, str] = {}  # images that cannot be read, by path, with `data.skip_broken`
+    cache: DecodedImages | None = None  # replaces reading and transforming images
+    left_out: dict[str, str] = {}  # with `data.skip_broken`: path of an image that cannot be read -> why
 
     def __init__(self, train: Sequence[Item], query: Sequence[Item], gallery: Sequence[Item], **kwargs):
         for name, items in (("training", train), ("query", query), ("gallery", gallery)):
@@ -57,35 +56,19 @@ class CrossModalImageDataset(host.data.ImageDataset):
                 )
         super().__init__(list(train), list(query), list(gallery), **kwargs)
 
-    def score(
-        self, features: TestFeatures, query: str, distance: str, sampling: str, rerank: Rerank | None = None
-    ) -> list[dict]:
-        """Scores extracted test features under the data set's protocol.
-
-        Args:
-            features: of every image of `query` and `gallery`.
-            query: "ir" or "rgb", the modality that asks.
-            distance: "cosine" or "euclidean".
-            sampling: how galleries are drawn, where the protocol leaves a choice.
-            rerank: adds each setting once more, re-ranked.
-
-        Returns:
-            One dict a setting, as results.json holds them; the first is the headline.
-        """
-        # Only SYSU-MM01 leaves a choice in `sampling`.
-        return self.protocol.report(features, query=query, distance=distance, rerank=rerank)
-
-    def check_protocol(self, query: str, sampling: str) -> None:
-        """Draws every gallery once, for features that say nothing: what would fail in the test fails before the training.
-
-        Raises:
-            FileNotFoundError, ValueError: as `score`.
-        """
+    def test_labels(self) -> TestFeatures:
+        """The labels of every test image, for `protocol.check`; the features have no columns."""
         _, pids, camids, _, modalities, numbers = (
             np.array(column) for column in zip(*self.query, *self.gallery, strict=True)
         )
-        features = np.zeros((len(pids), 1), np.float32)
-        self.score(TestFeatures(features, pids, camids, modalities, numbers), query, "euclidean", sampling)
+        return TestFeatures(np.zeros((len(pids), 0), np.float32), pids, camids, modalities, numbers)
+
+    # The engine calls these two until it calls the protocol itself.
+    def score(self, features: TestFeatures, query: str, distance: str, sampling: str, rerank: Any = None) -> list[dict]:
+        return self.protocol.score(features, query=query, distance=distance, sampling=sampling, rerank=rerank)
+
+    def check_protocol(self, query: str, sampling: str) -> None:
+        self.protocol.check(self.test_labels(), query=query, sampling=sampling)
 
     def __getitem__(self, index: int) -> dict:
         item = Item(*self.data[index])

@@ -8,8 +8,7 @@ from torchreid_rgbir.data.image_list import numbered, read_image_list, relabeled
 from torchreid_rgbir.data.images import list_images
 from torchreid_rgbir.data.sysu_mm01 import read_ids
 from torchreid_rgbir.modality import IR, RGB
-from torchreid_rgbir.protocols import llcm
-from torchreid_rgbir.protocols.llcm import CAMERAS, NAMES
+from torchreid_rgbir.protocols.llcm import CAMERAS, NAMES, LLCMProtocol
 
 _FOLDER_CAMERA = re.compile(r"(?:^|/)cam(\d+)/")
 _FILE_CAMERA = re.compile(r"_c(\d+)_[^/]*$")  # the official training images, vis/0001/0001_c05_s12_f34_vis.jpg
@@ -28,7 +27,7 @@ class LLCM(CrossModalImageDataset):
     """
 
     folder = "LLCM"
-    protocol = llcm
+    protocol = LLCMProtocol()
 
     def __init__(self, root: str = "", **kwargs):
         needed = ["idx/train_vis.txt", "idx/train_nir.txt", "idx/test_id.txt", "test_vis", "test_nir"]

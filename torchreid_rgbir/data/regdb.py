@@ -4,10 +4,8 @@ from pathlib import Path
 
 from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, Item, find_folder
 from torchreid_rgbir.data.image_list import numbered, read_image_list, relabeled
-from torchreid_rgbir.metrics import Rerank, TestFeatures
 from torchreid_rgbir.modality import IR, RGB
-from torchreid_rgbir.protocols import regdb
-from torchreid_rgbir.protocols.regdb import NAMES, NUM_SPLITS
+from torchreid_rgbir.protocols.regdb import NAMES, NUM_SPLITS, RegDBProtocol
 
 CAMERAS = {RGB: 1, IR: 2}
 
@@ -29,7 +27,6 @@ class RegDB(CrossModalImageDataset):
     """
 
     folder = "RegDB"
-    protocol = regdb
 
     def __init__(self, root: str = "", split_id: int = 0, **kwargs):
         self.dataset_dir = find_folder(root, self.folder, ["idx", "Visible", "Thermal"])
@@ -41,6 +38,7 @@ class RegDB(CrossModalImageDataset):
                 f"set data.split_id to one of {', '.join(str(split - 1) for split in splits) or '0-9 and get the official lists'}"
             )
 
+        self.protocol = RegDBProtocol(self.split)
         train, test = self._items("train"), self._items("test")
         shared = {item.impath for item in train} & {item.impath for item in test}
         if shared:
@@ -62,12 +60,6 @@ class RegDB(CrossModalImageDataset):
                 self.dataset_dir / "idx" / f"{subset}_{name}_{self.split}.txt", self.dataset_dir
             )
         )
-
-    def score(
-        self, features: TestFeatures, query: str, distance: str, sampling: str, rerank: Rerank | None = None
-    ) -> list[dict]:
-        # Nothing is drawn: the whole test set is the gallery.
-        return self.protocol.report(features, split=self.split, query=query, distance=distance, rerank=rerank)
 
 
 def list_splits(folder: Path) -> list[int]:

@@ -6,10 +6,8 @@ from pathlib import Path
 from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, Item, find_folder
 from torchreid_rgbir.data.image_list import relabeled
 from torchreid_rgbir.data.images import list_images
-from torchreid_rgbir.metrics import Rerank, TestFeatures
 from torchreid_rgbir.modality import IR, RGB
-from torchreid_rgbir.protocols import sysu_mm01
-from torchreid_rgbir.protocols.sysu_mm01 import CAMERAS
+from torchreid_rgbir.protocols.sysu_mm01 import CAMERAS, SYSUMM01Protocol
 
 
 class SYSUMM01(CrossModalImageDataset):
@@ -25,7 +23,6 @@ class SYSUMM01(CrossModalImageDataset):
     """
 
     folder = "SYSU-MM01"
-    protocol = sysu_mm01
 
     def __init__(self, root: str = "", **kwargs):
         ids = ("exp/train_id.txt", "exp/val_id.txt", "exp/test_id.txt")
@@ -47,6 +44,13 @@ class SYSUMM01(CrossModalImageDataset):
             **kwargs,
         )
 
+    @property
+    def protocol(self) -> SYSUMM01Protocol:  # type: ignore[override]
+        """The protocol with the set's own permutations; it refuses the official trials when test images are unreadable."""
+        return SYSUMM01Protocol(
+            self.permutations, unreadable=[path for path in self.test_paths if path in self.left_out]
+        )
+
     def _items(self, pids: Sequence[int]) -> list[Item]:
         return [
             Item(path, pid, camid, 0, modality, number)
@@ -54,27 +58,6 @@ class SYSUMM01(CrossModalImageDataset):
             for camid, modality in CAMERAS.items()
             for number, path in enumerate(list_images(self.dataset_dir / f"cam{camid}" / f"{pid:04d}"), start=1)
         ]
-
-    def check_protocol(self, query: str, sampling: str) -> None:
-        if sampling == "official" and not self.permutations.is_file():
-            raise FileNotFoundError(
-                f"{self.permutations} is missing: the official trials are drawn from it, put it there or set test.sampling agw"
-            )
-        lost = [path for path in self.test_paths if path in self.left_out]
-        if sampling == "official" and lost:
-            raise ValueError(
-                f"{len(lost)} test images cannot be read, such as {lost[0]}, and the official trials draw from all of them: "
-                "replace them, or set test.sampling agw"
-            )
-        super().check_protocol(query, sampling)
-
-    def score(
-        self, features: TestFeatures, query: str, distance: str, sampling: str, rerank: Rerank | None = None
-    ) -> list[dict]:
-        permutations = self.permutations if sampling == "official" else None
-        return self.protocol.report(
-            features, permutations, query=query, distance=distance, sampling=sampling, rerank=rerank
-        )
 
 
 def read_ids(path: Path) -> list[int]:

@@ -17,7 +17,7 @@ INTEGER_FIELDS = ("pids", "camids", "modalities")
 
 @dataclass(frozen=True)
 class TestFeatures:
-    """One row an image, both modalities together.
+    """The test images of both modalities, one row per image.
 
     Attributes:
         features: (N, D), float32 or float64.
@@ -25,7 +25,7 @@ class TestFeatures:
         camids: (N,) cameras as the data set numbers them; 0 = unknown.
         modalities: (N,) 0 RGB, 1 IR.
         image_numbers: (N,) 1-based place of the image in the sorted list of its camera and identity, or None.
-        paths: (N,) where each image lies, or None.
+        paths: (N,) the path of each image, or None.
     """
 
     __test__ = False  # its name makes pytest look for tests in it
@@ -39,6 +39,11 @@ class TestFeatures:
 
     def __len__(self) -> int:
         return len(self.pids)
+
+    @property
+    def labels(self) -> "TestFeatures":
+        """The same rows with features of zero columns."""
+        return dataclasses.replace(self, features=self.features[:, :0])
 
     def take(self, rows: NDArray) -> "TestFeatures":
         """The images of `rows` (indices or a mask), in that order."""
@@ -67,17 +72,17 @@ def check_features(data: TestFeatures) -> TestFeatures:
     """The same rows with the dtypes that TestFeatures promises.
 
     Raises:
-        ValueError: a wrong shape, dtype or length, a feature that is not finite or whose length cannot be computed, no modality; names the
-            field and the first row.
+        ValueError: a feature is not finite or so large or small that its length cannot be computed, or as `check_labels`. The message
+            names the field and the first row.
     """
     features = np.asarray(data.features)
     if features.ndim != 2 or 0 in features.shape:
         raise ValueError(f"features: shape {features.shape}, expected (N, D) with at least one row and one column")
     if features.dtype.kind != "f":
         raise ValueError(f"features: dtype {features.dtype}, expected float32 or float64")
-    # float16 is widened; longdouble narrowed; either byte order becomes the machine's.
+    # float16 is widened and longdouble narrowed; either byte order becomes the machine's.
     features = features.astype(np.float32 if features.dtype.itemsize <= 4 else np.float64, copy=False)
-    squares = np.einsum("nd,nd->n", features, features)  # overflows, or vanishes, where a distance would
+    squares = np.einsum("nd,nd->n", features, features)  # overflows or vanishes exactly when a distance would
     moderate = np.isfinite(squares) & ((squares >= np.finfo(features.dtype).tiny) | ~features.any(axis=1))
     if not moderate.all():
         row = int(np.argmin(moderate))
@@ -85,13 +90,21 @@ def check_features(data: TestFeatures) -> TestFeatures:
         raise ValueError(
             f"features: row {row} holds {value:g}, expected finite numbers of moderate size: extract or scale them anew"
         )
+    return check_labels(dataclasses.replace(data, features=features))
 
+
+def check_labels(data: TestFeatures) -> TestFeatures:
+    """The same rows with every column but the features checked, and integers as int64.
+
+    Raises:
+        ValueError: a column has a wrong shape, dtype or length, or a value that it must not have.
+    """
     columns = {name: getattr(data, name) for name in INTEGER_FIELDS}
     if data.image_numbers is not None:
         columns["image_numbers"] = data.image_numbers
     for name, column in columns.items():
         column = np.asarray(column)
-        _check_length(name, column, len(features))
+        _check_length(name, column, len(data.features))
         if column.dtype.kind not in "iu":
             raise ValueError(f"{name}: dtype {column.dtype}, expected integers")
         if column.dtype == np.uint64 and column.max() > np.iinfo(np.int64).max:
@@ -108,10 +121,10 @@ def check_features(data: TestFeatures) -> TestFeatures:
 
     paths = None if data.paths is None else np.asarray(data.paths)
     if paths is not None:
-        _check_length("paths", paths, len(features))
+        _check_length("paths", paths, len(data.features))
         if paths.dtype.kind != "U":
             raise ValueError(f"paths: dtype {paths.dtype}, expected strings")
-    return TestFeatures(features, **columns, paths=paths)
+    return dataclasses.replace(data, **columns, paths=paths)
 
 
 def load_features(path: str | Path) -> TestFeatures:

@@ -1,7 +1,7 @@
-"""CMC, mAP and mINP of many galleries drawn from one ranking (mINP: Ye et al., "Deep Learning for Person Re-identification", PAMI 2021).
+"""CMC, mAP and mINP of many trials from one ranking (mINP: Ye et al., "Deep Learning for Person Re-identification", PAMI 2021).
 
-Each query is ranked once over all gallery images; a trial's gallery is a choice of columns of that ranking. Only the matches' places are
-ever looked up, so nothing is sorted per trial but small integers.
+Each query is ranked once over all gallery images. The gallery of a trial is a choice of columns of that ranking. Only the places of the
+matches are needed, so a trial sorts integers only.
 """
 
 import math
@@ -19,43 +19,49 @@ MEASURES = (*(f"rank{rank}" for rank in CMC_RANKS), "mAP", "mINP")
 BLOCK_BYTES = 2**27  # working memory for one block of queries
 BYTES_PER_DISTANCE = 32  # distance, sorting key, order and rank of one query-gallery pair
 
-# The gallery images that a query must not see: (query's pid, query's camid, gallery images) -> mask (G,).
-Skip = Callable[[int, int, TestFeatures], NDArray[np.bool_]]
+# The gallery images that a query ignores: (query's pid, query's camid, gallery images) -> mask (G,).
+Ignored = Callable[[int, int, TestFeatures], NDArray[np.bool_]]
 
 
 class Scores(NamedTuple):
-    """How each query fared in one gallery.
+    """The scores of each query in one gallery.
 
     Attributes:
-        first: (Q,) 1-based place of the first match, 0 for a query without one (it is not valid). Places count images or identities.
+        first_match_rank: (Q,) 1-based rank of the first match among images or identities; 0 if there is no match (the query is not valid).
         ap: (Q,) non-interpolated average precision over images.
         inp: (Q,) number of matches / place of the last match, over images.
     """
 
-    first: NDArray[np.int64]
+    first_match_rank: NDArray[np.int64]
     ap: NDArray[np.float64]
     inp: NDArray[np.float64]
 
     @property
     def num_valid(self) -> int:
-        return int(np.count_nonzero(self.first))
+        return int(np.count_nonzero(self.first_match_rank))
 
     def means(self) -> dict[str, float]:
-        """The measures, fractions: means over the valid queries.
+        """The measures as fractions: means over the valid queries.
 
         Raises:
             ValueError: no query is valid.
         """
-        valid = self.first > 0
+        valid = self.first_match_rank > 0
         if not valid.any():
-            raise ValueError(
-                f"none of the {len(valid)} queries has a match in the gallery, so nothing can be measured: check pids, camids and modalities"
-            )
-        first = self.first[valid]
+            raise no_match(len(valid))
+        first = self.first_match_rank[valid]
         cmc = [float(np.count_nonzero(first <= rank) / len(first)) for rank in CMC_RANKS]
-        # fsum rounds once, so the order of the queries never shows.
+        # fsum rounds once, so the order of the queries changes nothing.
         averages = [math.fsum(values[valid]) / len(first) for values in (self.ap, self.inp)]
         return dict(zip(MEASURES, (*cmc, *averages), strict=True))
+
+
+def no_match(num_queries: int) -> ValueError:
+    """The error of a setting in which no query is valid."""
+    return ValueError(
+        f"none of the {num_queries} queries has a match in the gallery, so nothing can be measured: "
+        "check pids, camids and modalities"
+    )
 
 
 def score(
@@ -63,7 +69,7 @@ def score(
     gallery: TestFeatures,
     trials: Sequence[NDArray[np.int64]],
     distance_rows: Callable[[slice], NDArray],
-    skip: Skip,
+    ignored: Ignored,
     cmc_over_identities: bool,
 ) -> list[Scores]:
     """Scores every query in every trial's gallery.
@@ -72,22 +78,22 @@ def score(
         query: Q images in canonical order (`TestFeatures.of`).
         gallery: G images in canonical order; distances that tie are ranked in it.
         trials: the rows of `gallery` that each trial draws, ascending.
-        distance_rows: a block of queries -> its distances (block, G).
-        skip: which gallery images a query must not see.
-        cmc_over_identities: in the ranked list each identity counts once, at its best-ranked image; else every image counts.
+        distance_rows: returns the distances (block, G) of a block of queries.
+        ignored: the mask of the gallery images that a query ignores.
+        cmc_over_identities: each identity counts once in a ranked list, at its best-ranked image. Otherwise every image counts.
 
     Returns:
-        One Scores a trial.
+        One Scores per trial.
     """
     scores = [Scores(np.zeros(len(query), np.int64), np.zeros(len(query)), np.zeros(len(query))) for _ in trials]
     for block in _blocks(len(query), len(gallery)):
         ranks = _ranks(distance_rows(block))  # (block, G)
         for rows in _same_identity_and_camera(query, block):
             pid, camid = int(query.pids[rows.start]), int(query.camids[rows.start])
-            seen = ~skip(pid, camid, gallery)
+            valid = ~ignored(pid, camid, gallery)  # (G,)
             ranks_of_rows = ranks[rows.start - block.start : rows.stop - block.start]
             for trial, result in zip(trials, scores, strict=True):
-                drawn = trial[seen[trial]]
+                drawn = trial[valid[trial]]
                 _score_group(ranks_of_rows, drawn, gallery.pids[drawn], pid, cmc_over_identities, rows, result)
     return scores
 
@@ -95,35 +101,44 @@ def score(
 def _score_group(
     ranks: NDArray, drawn: NDArray, pids: NDArray, pid: int, cmc_over_identities: bool, rows: slice, result: Scores
 ) -> None:
-    """Writes the scores of queries that share identity and camera, hence gallery and matches.
+    """Writes the scores of queries that share identity and camera, and therefore gallery and matches.
 
-    Letters: Q queries of the group, G drawn gallery images, M of them matches.
+    Letters: Q queries of the group, G drawn gallery images, M matches among them.
+
+    Example, with the ranks [[1, 0, 2], [4, 5, 3]] of `_ranks`: the trial draws columns 0 and 2, and column 2 is the match. The drawn ranks
+    are [[1, 2], [4, 3]], sorted 1, 2, 3, 4. The match of query 0 has rank 2, the second of the four: place 2. The match of query 1 has
+    rank 3, the third of the four; minus the two entries of query 0 this is place 1.
     """
-    start, stop = np.searchsorted(pids, (pid, pid + 1))  # the canonical order goes by identity: matches are neighbors
+    # The canonical order sorts by identity, so the matches are neighbors.
+    start, stop = np.searchsorted(pids, pid), np.searchsorted(pids, pid, side="right")
     num_matches = int(stop - start)
     if num_matches == 0:
         return
-    seen = ranks if len(drawn) == ranks.shape[1] else np.take(ranks, drawn, axis=1)  # (Q, G)
-    matches = np.sort(seen[:, start:stop], axis=1)  # (Q, M)
-    if seen is ranks:
+    in_trial = ranks if len(drawn) == ranks.shape[1] else np.take(ranks, drawn, axis=1)  # (Q, G)
+    matches = np.sort(in_trial[:, start:stop], axis=1)  # (Q, M)
+    if in_trial is ranks:
         places = matches % ranks.shape[1] + 1  # (Q, M), 1-based
     else:
-        # Ranks grow from row to row, so the sorted rows are one sorted array and one search finds every place.
-        in_order = np.sort(seen, axis=1).ravel()
+        # Ranks grow from row to row, so the sorted rows are one sorted array, and one search finds every place.
+        in_order = np.sort(in_trial, axis=1).ravel()
         places = np.searchsorted(in_order, matches.ravel(), side="right").reshape(matches.shape)
-        places -= np.arange(len(seen))[:, None] * seen.shape[1]
+        places -= np.arange(len(in_trial))[:, None] * in_trial.shape[1]
     if cmc_over_identities:
         first_images = np.flatnonzero(np.diff(pids, prepend=pids[0] - 1))
-        best = np.minimum.reduceat(seen, first_images, axis=1)  # (Q, identities)
-        result.first[rows] = 1 + np.count_nonzero(best < matches[:, :1], axis=1)
+        best = np.minimum.reduceat(in_trial, first_images, axis=1)  # (Q, identities)
+        result.first_match_rank[rows] = 1 + np.count_nonzero(best < matches[:, :1], axis=1)
     else:
-        result.first[rows] = places[:, 0]
+        result.first_match_rank[rows] = places[:, 0]
     result.ap[rows] = (np.arange(1, num_matches + 1) / places).mean(axis=1)
     result.inp[rows] = num_matches / places[:, -1]
 
 
 def _ranks(dist: NDArray) -> NDArray[np.int32]:
-    """Place of every gallery image in its query's ranking, in one count over all rows: row q's ranks are q * G ... q * G + G - 1."""
+    """The rank of every gallery image (Q, G), counted on from row to row: row q has the ranks q * G to q * G + G - 1.
+
+    Example: the distances [[0.2, 0.1, 0.3], [0.5, 0.6, 0.4]] sort to the columns [[1, 0, 2], [2, 0, 1]]. In the flattened matrix these
+    are the entries 1, 0, 2, 5, 3, 4, in the order of their ranks 0 to 5. The ranks are therefore [[1, 0, 2], [4, 5, 3]].
+    """
     order = _stable_order(dist)
     num_queries, num_gallery = dist.shape
     order += np.arange(num_queries)[:, None] * num_gallery
@@ -136,7 +151,7 @@ def _stable_order(dist: NDArray) -> NDArray[np.int64]:
     """argsort of every row; equal distances keep their order."""
     if dist.dtype != np.float32:
         return np.argsort(dist, axis=1, kind="stable")
-    # Far faster than a stable argsort: the distance's bits, made to sort as integers, above the column's number.
+    # Much faster than a stable argsort: one integer holds the distance's bits, changed to sort as integers, above the column's number.
     bits = (dist + np.float32(0)).view(np.int32)  # + 0 turns -0 into 0
     bits ^= (bits >> 31) & np.int32(0x7FFFFFFF)
     keys = bits.astype(np.int64)

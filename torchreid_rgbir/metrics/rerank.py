@@ -3,20 +3,27 @@
 Written with sparse matrices from the paper's formulas; the equation numbers are the paper's. N = Q + G images, queries first.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
 from torchreid_rgbir.metrics.distance import DistanceRows
-from torchreid_rgbir.terminal import progress
 
 BLOCK_BYTES = 2**27  # working memory for one block of rows
 
+Progress = Callable[..., Iterable[Any]]  # called as `terminal.progress`: (items, text, unit=...) -> the same items
+
+
+def no_progress(items: Iterable[Any], text: str, *, unit: str) -> Iterable[Any]:
+    """Reports nothing."""
+    return items
+
 
 class Rerank(NamedTuple):
-    """The settings of a re-ranking, to be called on features.
+    """The settings of a re-ranking; calling them with features re-ranks.
 
     Attributes:
         k1: size of the k-reciprocal neighborhood.
@@ -32,22 +39,31 @@ class Rerank(NamedTuple):
         """As results.json names them."""
         return {"k1": self.k1, "k2": self.k2, "lambda": self.weight}
 
-    def __call__(self, query: NDArray, gallery: NDArray, metric: str = "cosine") -> NDArray[np.float32]:
-        return re_rank(query, gallery, self.k1, self.k2, self.weight, metric)
+    def __call__(
+        self, query: NDArray, gallery: NDArray, metric: str = "cosine", progress: Progress = no_progress
+    ) -> NDArray[np.float32]:
+        return re_rank(query, gallery, self.k1, self.k2, self.weight, metric, progress)
 
 
 def re_rank(
-    query: NDArray, gallery: NDArray, k1: int = 20, k2: int = 6, weight: float = 0.3, metric: str = "cosine"
+    query: NDArray,
+    gallery: NDArray,
+    k1: int = 20,
+    k2: int = 6,
+    weight: float = 0.3,
+    metric: str = "cosine",
+    progress: Progress = no_progress,
 ) -> NDArray[np.float32]:
     """Re-ranked distances of every query to every gallery image.
 
-    The original distance is the squared one, divided by each image's largest, as torchreid's `re_ranking` takes it.
+    The original distance is the squared one, divided by each image's largest, as in torchreid's `re_ranking`.
 
     Args:
         query: (Q, D) features.
         gallery: (G, D) features of the same dtype.
         k1, k2, weight: see `Rerank`.
         metric: "cosine" or "euclidean".
+        progress: wraps the loops, for example in `terminal.progress`.
 
     Returns:
         (Q, G): (1 - weight) * Jaccard distance + weight * original distance.
@@ -61,21 +77,21 @@ def re_rank(
         )
     num_queries = len(query)
     features = np.concatenate([query, gallery])
-    nearest, largest, original = _neighbors(features, num_queries, max(k1 + 1, k2), metric)
+    nearest, largest, original = _neighbors(features, num_queries, max(k1 + 1, k2), metric, progress)
     expanded = _expanded_reciprocal(nearest, k1)
-    weights = _gaussian_weights(expanded, features, largest, metric)
+    weights = _gaussian_weights(expanded, features, largest, metric, progress)
     if k2 > 1:  # local query expansion, eq. (11)
         weights = (_indicator(nearest[:, :k2]) @ weights) / min(k2, len(features))
     final = original
     final *= weight
-    final += (1 - weight) * _jaccard(weights.tocsr(), num_queries)
+    final += (1 - weight) * _jaccard(weights.tocsr(), num_queries, progress)
     return final
 
 
 def _neighbors(
-    features: NDArray, num_queries: int, count: int, metric: str
+    features: NDArray, num_queries: int, count: int, metric: str, progress: Progress
 ) -> tuple[NDArray[np.int64], NDArray, NDArray[np.float32]]:
-    """Nearest `count` images of each, itself among them (N, count); each one's largest squared distance (N,); original (Q, G)."""
+    """The nearest `count` images of each image, itself included (N, count); its largest squared distance (N,); original distances (Q, G)."""
     num_images = len(features)
     count = min(count, num_images)
     nearest = np.empty((num_images, count), np.int64)
@@ -84,16 +100,15 @@ def _neighbors(
     distances = DistanceRows(features, features, metric)
     for block in progress(_blocks(num_images, num_images * 16), "nearest neighbors", unit="block"):
         dist = np.square(distances.rows(block))  # (block, N)
-        largest[block] = np.maximum(
-            dist.max(axis=1), np.finfo(dist.dtype).tiny
-        )  # identical images have no distance to divide by
+        # Identical images have no distance to divide by.
+        largest[block] = np.maximum(dist.max(axis=1), np.finfo(dist.dtype).tiny)
         stop = min(block.stop, num_queries)
         if block.start < stop:
             rows = slice(block.start, stop)
             original[rows] = dist[: stop - block.start, num_queries:] / largest[rows, None]
         dist[
             np.arange(len(dist)), np.arange(block.start, block.stop)
-        ] = -1  # an image is its own nearest, whatever equals it
+        ] = -1  # an image is its own nearest, even if others equal it
         closest = np.sort(np.argpartition(dist, count - 1, axis=1)[:, :count], axis=1)
         order = np.argsort(np.take_along_axis(dist, closest, axis=1), axis=1, kind="stable")
         nearest[block] = np.take_along_axis(closest, order, axis=1)
@@ -127,13 +142,13 @@ def _expanded_reciprocal(nearest: NDArray[np.int64], k1: int) -> sparse.csr_matr
 
 
 def _gaussian_weights(
-    expanded: sparse.csr_matrix, features: NDArray, largest: NDArray, metric: str
+    expanded: sparse.csr_matrix, features: NDArray, largest: NDArray, metric: str, progress: Progress
 ) -> sparse.csr_matrix:
     """V, eq. (7), each row scaled to sum 1: exp(-original distance) on the expanded neighborhood."""
     weights = expanded.astype(np.float32)
     num_images = len(features)
     distances = DistanceRows(features, features, metric)
-    for block in progress(_blocks(num_images, num_images * 8), "weighing neighbors", unit="block"):
+    for block in progress(_blocks(num_images, num_images * 8), "weighting neighbors", unit="block"):
         dist = np.square(distances.rows(block))  # (block, N)
         entries = slice(expanded.indptr[block.start], expanded.indptr[block.stop])
         rows = np.repeat(np.arange(len(dist)), np.diff(expanded.indptr[block.start : block.stop + 1]))
@@ -143,7 +158,7 @@ def _gaussian_weights(
     return sparse.diags(1 / row_sums) @ weights
 
 
-def _jaccard(weights: sparse.csr_matrix, num_queries: int) -> NDArray[np.float32]:
+def _jaccard(weights: sparse.csr_matrix, num_queries: int, progress: Progress) -> NDArray[np.float32]:
     """Jaccard distance of every query to every gallery image, eq. (10): (Q, G)."""
     num_gallery = weights.shape[0] - num_queries
     gallery = weights[num_queries:].tocsc()

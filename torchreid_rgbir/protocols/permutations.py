@@ -28,7 +28,10 @@ def read_permutations(path: str | Path) -> Permutations:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: give rand_perm_cam.mat of SYSU-MM01's exp folder")
+        raise FileNotFoundError(
+            f"{path} is missing: the official trials are drawn from it. Put SYSU-MM01's rand_perm_cam.mat there, "
+            "or choose the sampling agw"
+        )
     try:
         cameras = read_variable(path, "rand_perm_cam")
     except ValueError as error:

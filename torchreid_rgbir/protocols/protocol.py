@@ -1,73 +1,142 @@
-"""What the protocols share: from drawn galleries to the settings that results.json holds."""
+"""The base of every protocol: it scores the features of a test set in all of the protocol's settings."""
 
+import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from torchreid_rgbir.metrics import ranking
 from torchreid_rgbir.metrics.distance import DistanceRows
-from torchreid_rgbir.metrics.features import TestFeatures
-from torchreid_rgbir.metrics.ranking import Scores, Skip, score
+from torchreid_rgbir.metrics.features import TestFeatures, check_features, check_labels
 from torchreid_rgbir.metrics.rerank import Rerank
-from torchreid_rgbir.modality import NAMES
+from torchreid_rgbir.modality import IR, RGB
+from torchreid_rgbir.terminal import progress
 
 
 class Setting(NamedTuple):
-    """One row of a results table: what names it, and the gallery rows of each of its trials."""
+    """One row of a results table.
+
+    Attributes:
+        name: the keys that identify the row in results.json.
+        modality: the modality of the queries; the gallery has the other one.
+        trials: the rows of the gallery that each trial draws, ascending.
+    """
 
     name: dict
+    modality: int
     trials: Sequence[NDArray[np.int64]]
 
 
-def modality_of(name: str) -> int:
-    """The modality called "rgb" or "ir".
+class Protocol(ABC):
+    """The rules of an evaluation: how galleries are drawn, which gallery images a query ignores, and what CMC counts.
 
-    Raises:
-        ValueError: it is called neither.
+    A subclass defines `settings` and `ignored`.
+
+    Attributes:
+        cmc_over_identities: each identity counts once in a ranked list, at its best-ranked image. Otherwise every image counts.
     """
-    if name not in NAMES:
-        raise ValueError(f"query {name!r} is unknown: choose one of {', '.join(NAMES)}")
-    return NAMES.index(name)
 
+    cmc_over_identities = False
 
-def score_settings(
-    query: TestFeatures,
-    gallery: TestFeatures,
-    settings: Sequence[Setting],
-    skip: Skip,
-    cmc_over_identities: bool,
-    distance: str,
-    rerank: Rerank | None = None,
-) -> list[dict]:
-    """Scores all settings from one ranking; distances are computed in blocks, never all at once.
+    @abstractmethod
+    def settings(self, labels: TestFeatures, query: str, sampling: str) -> list[Setting]:
+        """Draws the galleries of every setting.
 
-    Args:
-        query, gallery, skip, cmc_over_identities: as in `ranking.score`.
-        settings: their trials draw from `gallery`.
-        distance: "cosine" or "euclidean".
-        rerank: adds, after the settings themselves, each of them once more with k-reciprocal re-ranking.
+        Args:
+            labels: every test image of both modalities, checked, without features.
+            query: "ir" or "rgb", the modality of the queries, or of the first direction's queries.
+            sampling: how galleries are drawn, if the protocol leaves a choice.
 
-    Returns:
-        One dict a setting, as results.json holds them.
+        Raises:
+            FileNotFoundError, ValueError: the labels do not fit the protocol.
+        """
 
-    Raises:
-        ValueError: an unknown distance, or a setting without any valid query.
-    """
-    trials = [trial for setting in settings for trial in setting.trials]
-    rows = DistanceRows(query.features, gallery.features, distance).rows
-    scores = iter(score(query, gallery, trials, rows, skip, cmc_over_identities))
-    results = [_result(setting, [next(scores) for _ in setting.trials]) for setting in settings]
-    if rerank is not None:
-        for setting in settings:
-            # A re-ranked distance depends on the whole gallery, so each trial needs its own.
-            reranked = []
-            for trial in setting.trials:
-                drawn = gallery.take(trial)
-                own = rerank(query.features, drawn.features, distance)  # (Q, G of the trial)
-                reranked += score(query, drawn, [np.arange(len(drawn))], own.__getitem__, skip, cmc_over_identities)
-            results.append(_result(setting, reranked) | {"rerank": rerank.settings()})
-    return results
+    @staticmethod
+    def ignored(pid: int, camid: int, gallery: TestFeatures) -> NDArray[np.bool_]:
+        """A mask of the gallery images (G,) that a query of this identity and camera ignores; none, unless a subclass says otherwise."""
+        return np.zeros(len(gallery), bool)
+
+    def score(
+        self,
+        features: TestFeatures,
+        *,
+        query: str = "ir",
+        distance: str = "cosine",
+        sampling: str = "official",
+        rerank: Rerank | None = None,
+    ) -> list[dict]:
+        """Scores a test set in every setting of the protocol.
+
+        All trials of a direction come from one ranking. Distances are computed in blocks, never all at once.
+
+        Args:
+            features: every test image of both modalities.
+            query, sampling: as in `settings`.
+            distance: "cosine" or "euclidean".
+            rerank: adds each setting once more with k-reciprocal re-ranking among the queries and the trial's complete gallery.
+
+        Returns:
+            The settings' dicts as in results.json, the headline first; measures are fractions.
+
+        Raises:
+            FileNotFoundError: a file that the protocol draws from is missing.
+            ValueError: the input is invalid, or no query of a setting has a match.
+        """
+        features = check_features(features)
+        plain, reranked = [], []
+        settings = self._draw(features.labels, query, sampling)
+        for modality, direction in itertools.groupby(settings, key=lambda setting: setting.modality):
+            rows = list(direction)
+            queries, gallery = features.of(modality), features.of(1 - modality)
+            trials = [trial for setting in rows for trial in setting.trials]
+            dist = DistanceRows(queries.features, gallery.features, distance).rows
+            scores = iter(ranking.score(queries, gallery, trials, dist, self.ignored, self.cmc_over_identities))
+            plain += [_result(setting, [next(scores) for _ in setting.trials]) for setting in rows]
+            if rerank is not None:
+                reranked += [self._reranked(setting, queries, gallery, distance, rerank) for setting in rows]
+        return plain + reranked
+
+    def _draw(self, labels: TestFeatures, query: str, sampling: str) -> list[Setting]:
+        for modality in (RGB, IR):
+            labels.of(modality)  # fails if there is no image of it, before anything else about the labels is reported
+        return self.settings(labels, query, sampling)
+
+    def _reranked(
+        self, setting: Setting, queries: TestFeatures, gallery: TestFeatures, distance: str, rerank: Rerank
+    ) -> dict:
+        scores = []
+        for trial in setting.trials:
+            # A re-ranked distance depends on the complete gallery, so each trial needs its own.
+            drawn = gallery.take(trial)
+            dist = rerank(queries.features, drawn.features, distance, progress)  # (Q, G of the trial)
+            every = [np.arange(len(drawn))]
+            scores += ranking.score(queries, drawn, every, dist.__getitem__, self.ignored, self.cmc_over_identities)
+        return _result(setting, scores) | {"rerank": rerank.settings()}
+
+    def check(self, labels: TestFeatures, *, query: str = "ir", sampling: str = "official") -> None:
+        """Draws every gallery and ranks nothing, so that what would fail in a test fails before the training.
+
+        Args:
+            labels: every test image of both modalities; features are not looked at.
+            query, sampling: as in `settings`.
+
+        Raises:
+            FileNotFoundError, ValueError: as `score`.
+        """
+        labels = check_labels(labels)
+        for setting in self._draw(labels, query, sampling):
+            queries, gallery = labels.of(setting.modality), labels.of(1 - setting.modality)
+            unmatched = setting.trials
+            for pid, camid in dict.fromkeys(zip(queries.pids.tolist(), queries.camids.tolist(), strict=True)):
+                matches = (gallery.pids == pid) & ~self.ignored(pid, camid, gallery)  # (G,)
+                unmatched = [trial for trial in unmatched if not matches[trial].any()]
+                if not unmatched:
+                    break
+            else:
+                raise _of_setting(setting, ranking.no_match(len(queries)))
 
 
 def mean_and_std(trials: Sequence[dict[str, float]]) -> dict:
@@ -80,17 +149,21 @@ def mean_and_std(trials: Sequence[dict[str, float]]) -> dict:
     }
 
 
-def _result(setting: Setting, scores: Sequence[Scores]) -> dict:
+def _result(setting: Setting, scores: Sequence[ranking.Scores]) -> dict:
     try:
         trials = [trial_scores.means() for trial_scores in scores]
     except ValueError as error:
-        named = ", ".join(f"{key} {value}" for key, value in setting.name.items())
-        raise ValueError(f"{named}: {error}") from None
+        raise _of_setting(setting, error) from None
     return {
         **setting.name,
         "num_trials": len(trials),
-        "num_queries": len(scores[0].first),
+        "num_queries": len(scores[0].first_match_rank),
         "num_valid_queries": scores[0].num_valid,
         "num_gallery": len(setting.trials[0]),
         **mean_and_std(trials),
     }
+
+
+def _of_setting(setting: Setting, error: ValueError) -> ValueError:
+    name = ", ".join(f"{key} {value}" for key, value in setting.name.items())
+    return ValueError(f"{name}: {error}")

@@ -6,9 +6,9 @@ import numpy as np
 
 from torchreid_rgbir.metrics.distance import distances
 from torchreid_rgbir.metrics.features import TestFeatures
-from torchreid_rgbir.metrics.ranking import Skip
+from torchreid_rgbir.metrics.ranking import Ignored
+from torchreid_rgbir.modality import modality_of
 from torchreid_rgbir.protocols.galleries import draw_agw
-from torchreid_rgbir.protocols.protocol import modality_of
 
 
 class RankedImage(NamedTuple):
@@ -20,35 +20,41 @@ class RankedImage(NamedTuple):
 
 
 def ranked_lists(
-    features: TestFeatures, query: str, skip: Skip, distance: str = "cosine", topk: int = 10, num_queries: int = 10
+    features: TestFeatures,
+    query: str,
+    ignored: Ignored,
+    distance: str = "cosine",
+    topk: int = 10,
+    num_queries: int = 10,
 ) -> list[tuple[str, list[RankedImage]]]:
-    """Ranked lists for a picture: a few queries against one image of each identity and camera (AGW's first draw).
+    """Ranks a gallery for a few queries. The gallery has one image of each identity and camera (AGW's first draw).
 
     Args:
-        features: of test images, with paths.
+        features: the features of test images, with paths.
         query: "ir" or "rgb".
-        skip: the protocol's rule for gallery images that a query passes over.
+        ignored: the protocol's `ignored`.
         distance: "cosine" or "euclidean".
-        topk: length of each list; the gallery's size at most.
-        num_queries: queries spread evenly over all of them.
+        topk: the largest length of a list.
+        num_queries: the largest number of queries; they are spread evenly over all of them.
 
     Returns:
-        (path of the query, its matches from the best on).
+        For each query its path and its list, the nearest image first.
 
     Raises:
-        ValueError: features without paths.
+        ValueError: the features have no paths.
     """
+    if features.paths is None:
+        raise ValueError("the features have no paths, so there are no images to show")
     modality = modality_of(query)
     queries, gallery = features.of(modality), features.of(1 - modality)
     gallery = gallery.take(draw_agw(gallery, np.unique(gallery.camids).tolist())[0])
     chosen = queries.take(np.unique(np.linspace(0, len(queries) - 1, num_queries).round().astype(int)))
     dist = distances(chosen.features, gallery.features, distance)  # (num_queries, G)
-    if chosen.paths is None or gallery.paths is None:
-        raise ValueError("features without paths: there are no pictures to draw")
+    query_paths, gallery_paths = np.asarray(chosen.paths).tolist(), np.asarray(gallery.paths).tolist()
     lists = []
-    for row, (impath, pid, camid) in enumerate(zip(chosen.paths, chosen.pids, chosen.camids, strict=True)):
-        seen = np.flatnonzero(~skip(pid, camid, gallery))
-        best = seen[np.argsort(dist[row, seen], kind="stable")[:topk]]
-        matches = [RankedImage(str(gallery.paths[i]), bool(gallery.pids[i] == pid), float(dist[row, i])) for i in best]
-        lists.append((str(impath), matches))
+    for row, (impath, pid, camid) in enumerate(zip(query_paths, chosen.pids, chosen.camids, strict=True)):
+        valid = np.flatnonzero(~ignored(pid, camid, gallery))
+        best = valid[np.argsort(dist[row, valid], kind="stable")[:topk]]
+        matches = [RankedImage(gallery_paths[i], bool(gallery.pids[i] == pid), float(dist[row, i])) for i in best]
+        lists.append((impath, matches))
     return lists
