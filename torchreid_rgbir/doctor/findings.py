@@ -59,7 +59,7 @@ def check_test(label: str, split: CrossModalImageDataset) -> list[Finding]:
     )
     gallery = TestFeatures(np.zeros((len(pids), 1)), pids, camids, modalities)
     matched = {
-        (pid, camid): bool(((pids == pid) & ~split.protocol.skip(pid, camid, gallery)).any())
+        (pid, camid): bool(((pids == pid) & ~split.protocol.ignored(pid, camid, gallery)).any())
         for pid, camid in {(item.pid, item.camid) for item in split.query}
     }
     unmatched = [item for item in split.query if not matched[item.pid, item.camid]]

@@ -49,14 +49,17 @@ def quickstart(out: str | Path, seed: int = 1) -> str:
     features, untrained = engine.features[DATASET], engine.results[DATASET]["settings"]
     dataset = engine.test_loader[DATASET]["query"].dataset
     noise = np.random.default_rng(seed).standard_normal(features.features.shape)
-    chance = dataset.score(
-        dataclasses.replace(features, features=noise), cfg.test.query, cfg.test.dist_metric, cfg.test.sampling
+    chance = dataset.protocol.score(
+        dataclasses.replace(features, features=noise),
+        query=cfg.test.query,
+        distance=cfg.test.dist_metric,
+        sampling=cfg.test.sampling,
     )
 
     print("training")
     engine = train(cfg)
     features, trained = engine.features[DATASET], engine.results[DATASET]["settings"]
-    lists = ranked_lists(features, cfg.test.query, dataset.protocol.skip, cfg.test.dist_metric)
+    lists = ranked_lists(features, cfg.test.query, dataset.protocol.ignored, cfg.test.dist_metric)
     save_picture(
         draw_ranked(lists, f"quick start: {cfg.test.query} queries, people the network has never seen"), picture
     )

@@ -83,7 +83,7 @@ def visualize(
     if set(kinds) & set(OF_TEST_SET) or (set(kinds) & set(OF_IMAGES) and not groups):
         engine, dataset = scored(cfg)
         features = engine.features[dataset]
-        skip = engine.test_loader[dataset]["query"].dataset.protocol.skip
+        ignored = engine.test_loader[dataset]["query"].dataset.protocol.ignored
     if set(kinds) & set(OF_IMAGES) and not groups:
         chosen = choose_samples(features)
         groups = [read_samples(chosen[modality], modality, about["images"]) for modality in (RGB, IR)]
@@ -91,7 +91,7 @@ def visualize(
     distance, query = cfg.test.dist_metric, cfg.test.query
     draw: dict[str, Callable[[], Image.Image]] = {
         "ranked": lambda: draw_ranked(
-            ranked_lists(features, query, skip, distance, cfg.test.visrank_topk), f"{dataset}, {query} queries"
+            ranked_lists(features, query, ignored, distance, cfg.test.visrank_topk), f"{dataset}, {query} queries"
         ),
         "embedding": lambda: draw_embedding(features, distance),
         "separation": lambda: draw_separation(pair_distances(features, distance), distance),
@@ -101,7 +101,7 @@ def visualize(
     }
     if report:
         # Every query's list, so that good and bad ones can be told apart and counted.
-        lists = ranked_lists(features, query, skip, distance, cfg.test.visrank_topk, len(features))
+        lists = ranked_lists(features, query, ignored, distance, cfg.test.visrank_topk, len(features))
         lists = [ranked for ranked in lists if ranked[1]]  # a query may have to pass over the whole gallery
         pictures = {kind: draw[kind]() for kind in progress(kinds, "drawing", unit="picture") if kind != "ranked"}
         html = page.render(engine.results[dataset], lists, pictures, run.name, str(weights), about)
