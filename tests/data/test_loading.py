@@ -1,5 +1,7 @@
 """The loader that reads ahead. What becomes of a run whose workers fail is in tests/engine/test_loading.py."""
 
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -57,3 +59,27 @@ def test_a_loop_that_is_left_early_ends_the_thread():
     assert next(batches) == 0 and threading.active_count() == before + 1
     batches.close()
     assert threading.active_count() == before
+
+
+HOST = """
+import multiprocessing, os, sys, time
+from torchreid_rgbir.data.loading import Loader, kill_workers
+def wait(): time.sleep(60)
+if __name__ == "__main__":
+    daemon = multiprocessing.get_context("fork").Process(target=wait, daemon=True)
+    daemon.start()
+    batches = iter(Loader(list(range(8)), num_workers=2, batch_size=2))
+    next(batches)
+    workers = list(batches._workers)
+    kill_workers()
+    for worker in workers:
+        worker.join(10)
+    print(daemon.is_alive(), [worker.is_alive() for worker in workers], flush=True)
+    os._exit(0)
+"""
+
+
+def test_workers_that_are_left_are_killed_and_children_of_the_program_itself_are_not(tmp_path):
+    (tmp_path / "host.py").write_text(HOST)
+    done = subprocess.run([sys.executable, tmp_path / "host.py"], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "True [False, False]\n", done.stderr

@@ -1,9 +1,10 @@
-"""Loaders whose run can be stopped and repeated, and what is said when one of their workers dies."""
+"""Data loaders that leave signals to the main process, and a clear error when one of their worker processes dies."""
 
 import atexit
 import multiprocessing
 import signal
 import threading
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,25 +13,26 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+_workers: weakref.WeakSet = weakref.WeakSet()  # processes that loaders of this module have started
+
 
 class Loader(DataLoader):
-    """A DataLoader that leaves signals to the main process, and the global random state alone.
+    """A DataLoader whose workers ignore signals, and that consumes no global random numbers.
 
     Args:
-        dataset, **options: torch's.
-        ahead: without workers, load the next batch in a thread, while this one is used.
+        dataset, **options: as torch's.
+        ahead: without workers, load the next batch in a thread while the current one is used.
     """
 
     def __init__(self, dataset: Dataset, ahead: bool = False, **options: Any):
         generator = torch.Generator().manual_seed(0)
         super().__init__(dataset, worker_init_fn=_ignore_signals, generator=generator, **options)
         self.ahead = ahead
-        atexit.unregister(kill_workers)
-        atexit.register(kill_workers)
 
     def __iter__(self) -> Any:
         with deferred_signal(signal.SIGINT):  # workers are forked here
             batches = super().__iter__()
+        _workers.update(getattr(batches, "_workers", ()))
         return _ahead(batches) if self.ahead else batches
 
 
@@ -38,7 +40,7 @@ def _ahead(batches: Iterator) -> Iterator:
     device = torch.cuda.current_device() if torch.cuda.is_initialized() else None
 
     def begin() -> None:
-        if device is not None:  # else a thread pins memory by way of the first GPU, whichever its process uses
+        if device is not None:  # otherwise a thread pins memory through the first GPU
             torch.cuda.set_device(device)
 
     with ThreadPoolExecutor(1, initializer=begin) as thread:
@@ -50,8 +52,8 @@ def _ahead(batches: Iterator) -> Iterator:
 
 @contextmanager
 def deferred_signal(number: signal.Signals) -> Iterator[None]:
-    """A signal that comes meanwhile strikes afterwards: Python drops an exception that is raised while it forks."""
-    if threading.current_thread() is not threading.main_thread():  # which alone may handle signals
+    """Delays a signal until the end of the block, since Python drops an exception that is raised while it forks."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
         yield
         return
     came: list[int] = []
@@ -65,23 +67,27 @@ def deferred_signal(number: signal.Signals) -> Iterator[None]:
 
 
 def _ignore_signals(worker: int) -> None:
-    """A signal to the whole process group, such as Ctrl-C, is the main process's to answer."""
+    # Ctrl-C reaches the complete process group; the main process alone decides what happens.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
 
 
+@atexit.register
 def kill_workers() -> None:
-    """Ends the workers that an error left behind: at exit multiprocessing asks them by SIGTERM, which they ignore, and waits for ever."""
-    children = [child for child in multiprocessing.active_children() if child.daemon]
-    if children:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler calls a worker that is killed an error
-    for child in children:
-        child.kill()
+    """Kills the loaders' workers that an error left running. Other child processes of this program are not touched.
+
+    At exit multiprocessing ends them by SIGTERM, which they ignore, and would wait for them forever.
+    """
+    left = [child for child in multiprocessing.active_children() if child in _workers]
+    if left:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler reports a killed worker as an error
+    for worker in left:
+        worker.kill()
 
 
 @contextmanager
 def worker_errors() -> Iterator[None]:
-    """Says in one line what the death of a worker means.
+    """Turns the death of a worker process into an error of one line that says what to do.
 
     Raises:
         OSError: a worker was killed, or there was too little shared memory.
@@ -97,8 +103,8 @@ def worker_errors() -> Iterator[None]:
                 "there is too little shared memory: lower data.workers, or enlarge /dev/shm (docker run --shm-size)"
             )
         else:
-            advice = "perhaps memory ran out: lower data.workers or train.batch_size"
+            advice = "memory may have run out: lower data.workers or train.batch_size"
         reason = text.strip().splitlines()[-1]
         raise OSError(
-            f"a process that loads images died ({reason}): {advice}; model.resume auto goes on from the last checkpoint"
+            f"a process that loads images died ({reason}): {advice}. model.resume auto continues from the last checkpoint"
         ) from error
