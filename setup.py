@@ -11,22 +11,23 @@ VERSION = next(
 
 GALLERY = ["lancedb>=0.40"]
 CLUSTER = ["pymilvus>=3.0"]
-EXPORT = ["onnx>=1.17", "onnxscript", "onnxruntime", "safetensors"]  # onnxscript: torch.onnx.export needs it
+EXPORT = ["onnx>=1.17", "onnxscript", "onnxruntime", "safetensors"]  # torch.onnx.export needs onnxscript
 DOCS = ["zensical>=0.0.73", "mkdocstrings-python>=2", "latex2mathml>=3.78"]
 VISUAL = ["matplotlib>=3.8", "scikit-learn", "jinja2"]
 
 setup(
     name="torchreid-rgbir",
     version=VERSION,
-    description="Visible-infrared (RGB-IR) re-identification for torchreid: data, dual-stream model, MSO losses, protocols",
+    description="Visible-infrared (RGB-IR) re-identification for torchreid: data sets, two-stream models, MSO losses, protocols",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
+    keywords=["re-identification", "visible-infrared", "RGB-IR", "cross-modal", "torchreid"],
     license="MIT",
     license_files=["LICENSE", "THIRD_PARTY_NOTICES.md"],
     python_requires=">=3.10",
-    # configs/ stands beside the package in a checkout and inside it once installed.
+    # configs/ is next to the package in a checkout and inside the package in a wheel.
     packages=[*find_packages(include=["torchreid_rgbir", "torchreid_rgbir.*"]), "torchreid_rgbir.configs"],
-    py_modules=["torchreid_rgbir_start"],  # outside of the package, whose import it guards
+    py_modules=["torchreid_rgbir_start"],  # outside the package, so that it starts without importing it
     package_dir={"torchreid_rgbir.configs": "configs"},
     package_data={"torchreid_rgbir": ["py.typed", "visual/page.html"], "torchreid_rgbir.configs": ["*.yaml"]},
     install_requires=[
@@ -40,7 +41,7 @@ setup(
         "Pillow>=10",
         "tqdm",
         "shtab>=1.13",
-        # torchreid on PyPI declares nothing: the rest is what `import torchreid` and its downloads need.
+        # PyPI's torchreid declares no dependencies: the following are those of `import torchreid` and its downloads.
         "gdown",
         "opencv-python-headless",
         "tensorboard",
@@ -51,7 +52,7 @@ setup(
         "export": EXPORT,
         "visual": VISUAL,
         "docs": DOCS,
-        # milvus-lite serves a Milvus cluster's calls inside a test.
+        # milvus-lite replaces a Milvus cluster in the tests.
         "dev": [
             *GALLERY,
             *CLUSTER,
@@ -65,13 +66,15 @@ setup(
             "coverage",
             "ruff",
             "mypy",
-            "pylint",  # its guard against copies
+            "pylint",  # finds duplicate code
             "pre-commit",
             "build",
         ],
     },
     entry_points={"console_scripts": ["torchreid-rgbir = torchreid_rgbir_start:main"]},
     classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
         "Operating System :: POSIX :: Linux",
         "Programming Language :: Python :: 3",
         *(f"Programming Language :: Python :: 3.{minor}" for minor in (10, 11, 12, 13)),

@@ -1,4 +1,4 @@
-"""README and docs as the tests read them: pages, their blocks of commands and Python, and what says why a block is not run."""
+"""Reads README and docs for the tests: pages, their blocks of code, and the reason why a block is not run."""
 
 import re
 import shlex
@@ -14,13 +14,13 @@ _MARKER = re.compile(r"<!-- not run: (.+) -->")
 
 @dataclass(frozen=True)
 class Block:
-    """What stands between two fences."""
+    """The text between two fences."""
 
     page: str
     line: int  # of the opening fence
     language: str
     text: str
-    not_run: str  # why no test runs it; "" for a block that is run
+    not_run: str  # the reason; "" if a test runs the block
 
     @property
     def place(self) -> str:
@@ -28,7 +28,7 @@ class Block:
 
     @property
     def file(self) -> str:
-        """The name of a Python block that is a file, `# NAME.py` in its first line; "" for another."""
+        """The file name in the first line, `# NAME.py`, of a Python block that is a file; otherwise ""."""
         found = re.match(r"# (\w+\.py)\n", self.text)
         return found[1] if found and self.language == "python" else ""
 
@@ -41,7 +41,7 @@ def blocks_of(page: str) -> list[Block]:
     """The fenced blocks of a page, in order."""
     lines = text_of(page).splitlines()
     blocks = []
-    start = 0  # of the block that is open
+    start = 0  # line of the open block
     for number, line in enumerate(lines, start=1):
         fence = _FENCE.match(line)
         if not fence:
@@ -58,7 +58,7 @@ def blocks_of(page: str) -> list[Block]:
 
 
 def prose_of(page: str) -> list[tuple[int, str]]:
-    """The lines outside of blocks, with their numbers."""
+    """The lines outside blocks, with their numbers."""
     inside, lines = False, []
     for number, line in enumerate(text_of(page).splitlines(), start=1):
         if _FENCE.match(line):
@@ -69,7 +69,7 @@ def prose_of(page: str) -> list[tuple[int, str]]:
 
 
 def commands(text: str) -> list[tuple[list[str], str]]:
-    """A block's commands as words, each with what `<<'END'` gives it to read; comments and a pipe's further commands left out."""
+    """The commands of a block as words, each with its input from `<<'END'`. Comments and commands after a pipe are skipped."""
     found = []
     lines = iter(text.replace("\\\n", " ").splitlines())
     for line in lines:

@@ -1,7 +1,7 @@
-"""Every block of README and docs is run as it stands, from a page's first to its last, in a folder with what the page takes as given.
+"""Every block of code in README and docs is run, in the order of the page, in a folder with the files that the page assumes.
 
-Data, networks and settings are small ones: `given` and `small`. A block that cannot be run says why, in a comment in front of it that no reader sees:
-`<!-- not run: wants the network -->`; its commands are parsed all the same.
+The fixtures `given` and `small` make these files and replace data, networks and settings by small ones. A block that
+cannot be run has a hidden comment with the reason, `<!-- not run: needs the network -->`. Its commands are still parsed.
 """
 
 import argparse
@@ -29,19 +29,19 @@ from torchreid_rgbir.synthetic.write import synthesize
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 NOT_RUN = [block for block in BLOCKS if block.not_run]
 
-# What a page takes as given; each is made by a function of `Given` of that name.
+# The files that a page assumes. The method of `Given` with that name makes them.
 GIVEN = {
     "README.md": ["reid_data", "photos", "features"],
-    "docs/guide.md": [],  # draws its own photos
+    "docs/guide.md": [],  # renders its own photos
     "docs/own_data.md": ["mycam"],
     "docs/protocols.md": ["reid_data", "regdb", "features"],
     "docs/torchreid.md": ["reid_data", "photos", "images"],
     "docs/training.md": ["reid_data", "regdb"],
     "docs/extending.md": ["photos", "mycam"],
 }
-# What makes a command take seconds: words of the page -> words that are run.
+# Shortens commands: words of the page -> words that are run.
 INSTEAD = {"--seeds 1 2 3": "--seeds 1", "splits": "splits --splits 2", "my_data": "photos"}
-# The same for Python, text for text.
+# The same for Python: text of the page -> text that is run.
 INSTEAD_IN_PYTHON = {
     "docs/torchreid.md": {
         "torchreid_rgbir.install()": "torchreid_rgbir.install(['sampler.batches_per_epoch', '2', 'loss.mso.weight_pef', '0'])",
@@ -59,14 +59,14 @@ LANGUAGES = {"sh", "python", "text", "json", "yaml", "bibtex"}
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_commands_and_python_stand_in_blocks_that_name_their_language(page):
+def test_code_is_in_blocks_that_name_their_language(page):
     for block in blocks_of(page):
-        assert block.language in LANGUAGES, f"{block.place}: write sh, python or text behind the fence"
+        assert block.language in LANGUAGES, f"{block.place}: write sh, python or text after the fence"
         if block.language == "text":
             assert not re.search(r"^(torchreid-rgbir|python|pip|make) ", block.text, re.M), (
                 f"{block.place}: commands are sh"
             )
-        if block.file:  # which is written, and run by a command that names it
+        if block.file:  # a command of the page runs the file
             assert any(block.file in b.text for b in blocks_of(page) if b.language == "sh" and not b.not_run), (
                 block.place
             )
@@ -77,14 +77,14 @@ def test_commands_and_python_stand_in_blocks_that_name_their_language(page):
 
 
 @pytest.mark.parametrize("block", NOT_RUN, ids=lambda block: block.place)
-def test_what_is_not_run_is_at_least_right(block: Block):
+def test_a_block_that_is_not_run_parses(block: Block):
     for named in re.findall(r"(?:tests/|\.ci/)[\w/.]+\w", block.not_run):
         assert (REPOSITORY / named).exists(), f"{block.place}: {named}"
     if block.language == "python":
         compile(block.text, block.place, "exec")
         return
     for words, _ in commands(block.text):
-        program, *flags = (word for word in words if not re.match(r"[A-Z_]+=", word))  # settings before it
+        program, *flags = (word for word in words if not re.match(r"[A-Z_]+=", word))
         if "tools/main.py" in words:
             flags = ["train", *words[words.index("tools/main.py") + 1 :]]
         elif program == "make":
@@ -93,13 +93,15 @@ def test_what_is_not_run_is_at_least_right(block: Block):
             )
             continue
         elif not program.endswith("torchreid-rgbir"):
-            assert program in ("pip", "git", "python3", ".venv/bin/python"), f"{block.place}: {program}"
+            assert program in ("pip", "git", "python3", ".venv/bin/python", ".venv/bin/pip"), (
+                f"{block.place}: {program}"
+            )
             continue
         name, *flags = flags
         parser = argparse.ArgumentParser()
         cli.describe(parser, importlib.import_module(f"torchreid_rgbir.commands.{name}"))
         args = parser.parse_args(flags)
-        if getattr(args, "config_file", "") and not args.config_file.startswith("log/"):  # a run leaves it there
+        if getattr(args, "config_file", "") and not args.config_file.startswith("log/"):  # written by a run
             config.override(config.load(args.config_file), args.opts)
 
 
@@ -109,7 +111,7 @@ def test_every_command_of_the_program_is_shown():
 
 
 class Given:
-    """Makes what pages take as given, in the folder that it is called in."""
+    """Makes the files that pages assume, in the current folder."""
 
     def __init__(self, sysu_root: Path, folder: Path):
         self.sysu_root = sysu_root
@@ -163,7 +165,7 @@ def given(sysu_root, tmp_path_factory):
 
 
 class Small(nn.Module):
-    """Stands for torchreid's own models."""
+    """Replaces torchreid's own models."""
 
     def __init__(self, num_classes, loss="softmax", pretrained=True, use_gpu=True):
         super().__init__()
@@ -179,7 +181,7 @@ class Small(nn.Module):
 
 @pytest.fixture
 def small(monkeypatch):
-    """Runs of seconds, whatever the page asks for: the settings of tests/tiny.py beneath its own, small networks, pictures of noise."""
+    """Makes every run take seconds: settings of tests/tiny.py under the page's own, small networks, images of noise."""
     load = config.load
     settings = [*tiny.SETTINGS, "train.max_epoch", "1", "sampler.batches_per_epoch", "2", "data.cache", "none"]
     monkeypatch.setattr(config, "load", lambda file="": config.override(load(file), settings))
@@ -216,9 +218,7 @@ def test_the_blocks_of_a_page_run_in_their_order(page, given, small, own_parts, 
         elif block.language == "sh":
             for words, text in commands(block.text):
                 run_command(words, text, block.place)
-        elif (
-            block is (programs or [None])[-1]
-        ):  # a page's programs go on from each other, with the plugin installed or not
+        elif block is programs[-1]:  # the Python blocks of a page are one program
             run_programs(page, programs)
 
 
@@ -253,7 +253,7 @@ def run_programs(page: str, programs: list[Block]) -> None:
     for old, new in INSTEAD_IN_PYTHON.get(page, {}).items():
         assert old in text, f"{page} no longer says {old!r}"
         text = text.replace(old, new)
-    if "torchreid_rgbir.install()" in programs[0].text:  # which would stay installed
+    if "torchreid_rgbir.install()" in programs[0].text:  # in a process of its own, because it changes torchreid
         result = python(["-c", text], Path.cwd())
         assert result.returncode == 0, f"{programs[0].place}: {result.stderr}"
     else:

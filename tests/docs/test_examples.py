@@ -1,5 +1,6 @@
-"""The example of every command's --help, run as it stands in a folder that has what it names; networks are tiny and schedules short."""
+"""The example in every command's --help is run unchanged, with tiny networks and short schedules."""
 
+import argparse
 import importlib
 import json
 import shlex
@@ -29,7 +30,7 @@ SHORT = [*tiny.SETTINGS, "model.pretrained", "False", "train.max_epoch", "1", "l
 
 
 def example(name, *more):
-    """Runs it, with `more` words behind."""
+    """Runs the example of a command, with `more` words appended."""
     program, command, *words = shlex.split(importlib.import_module(f"torchreid_rgbir.commands.{name}").EXAMPLE)
     assert (program, command) == ("torchreid-rgbir", name)
     return cli.main([name, *words, *more])
@@ -37,7 +38,7 @@ def example(name, *more):
 
 @pytest.fixture(scope="module")
 def there(tmp_path_factory):
-    """A folder with all that the examples name, and the process in it."""
+    """A folder with every file that the examples name; the tests run in it."""
     folder = tmp_path_factory.mktemp("examples")
     with pytest.MonkeyPatch.context() as patch:
         for name in ("dual_resnet18", "dual_resnet50"):
@@ -57,7 +58,7 @@ def there(tmp_path_factory):
         yield folder
 
 
-def test_train_leaves_a_model(there):
+def test_train_writes_results(there):
     assert (there / "log/mso_sysu/results.json").is_file()
 
 
@@ -67,7 +68,7 @@ def test_test(there):
 
 
 def test_run(there, monkeypatch, capsys):
-    """torchreid's script in processes of its own: test_stand_in."""
+    """tests/integration/test_torchreid_patch.py runs torchreid's script itself."""
     (there / "scripts").mkdir()
     (there / "scripts/main.py").write_text("import sys\nprint(sys.argv)\n")
     settings = []
@@ -90,7 +91,7 @@ def test_evaluate(there):
 
 
 def test_published(there, capsys):
-    """SYSU-MM01's counts, which a synthetic set does not have."""
+    """Uses SYSU-MM01's counts, which differ from the synthetic set's."""
     results = json.loads((there / "log/mso/results.json").read_text())
     results["settings"] = [
         setting | {"num_queries": 3803, "num_valid_queries": 3803, "num_gallery": 301, "shots": 1, "search": "all"}
@@ -122,7 +123,7 @@ def test_gallery_and_calibrate(there, capsys):
 
 
 def test_export(there, monkeypatch, capsys):
-    """The same flags with a real model: export/test_folder."""
+    """tests/export/test_folder.py exports a real model."""
     asked = []
     monkeypatch.setattr(commands_export, "export", lambda *words: asked.append(words) or {"files": 1e-6})
     timed = {"medians": {"onnx": 0.01, "eager": 0.02}, "ratios": {"onnx_over_eager": 0.5}}
@@ -133,7 +134,7 @@ def test_export(there, monkeypatch, capsys):
 
 
 def test_visualize(there, monkeypatch, capsys):
-    """The same flags with a real run: visual/test_run."""
+    """tests/runs/test_visualize.py draws a real run."""
     run = pytest.importorskip("torchreid_rgbir.runs.visualize")
     asked = []
     monkeypatch.setattr(run, "visualize", lambda *words: asked.append(words) or [Path(words[1], "report.html")])
@@ -151,7 +152,7 @@ def test_synthesize(there, monkeypatch):
     black = PRESETS["standard"]._replace(render=lambda *words: np.zeros((128, 64, 3), np.uint8))
     monkeypatch.setitem(PRESETS, "standard", black)
     assert example("synthesize") == 0
-    assert example("synthesize") == 2  # it is there
+    assert example("synthesize") == 2  # the folder exists
 
 
 def test_completion(there, capsys):
@@ -170,9 +171,9 @@ def test_quickstart(there, monkeypatch, capsys):
 
 @pytest.mark.parametrize("name", ["splits", "compare"])
 def test_many_runs(there, name, monkeypatch, capsys):
-    """The runs themselves are tested elsewhere: here each one's configuration is checked, and its results are those of the one run there is."""
+    """Every configuration is checked; the results of one run stand for those of all."""
     results, made = json.loads((there / "log/mso/results.json").read_text()), []
-    module = importlib.import_module(f"torchreid_rgbir.{name}")
+    module = importlib.import_module(f"torchreid_rgbir.runs.{name}")
     monkeypatch.setattr(module, "resume_or_skip", lambda cfg, folder: made.append(cfg) or dict(results))
     if name == "splits":
         for setting in results["settings"]:
@@ -190,7 +191,7 @@ def test_many_runs(there, name, monkeypatch, capsys):
 
 
 def test_ablation(there, monkeypatch, capsys):
-    """As above; the data it draws are the quick start's, fewer."""
+    """As above, on fewer people."""
     results, made = json.loads((there / "log/mso/results.json").read_text()), []
     monkeypatch.setattr(compare_module, "resume_or_skip", lambda cfg, folder: made.append(cfg) or dict(results))
     monkeypatch.setattr(ablation_module, "NUM_IDS", 20)
@@ -210,7 +211,7 @@ def test_ablation(there, monkeypatch, capsys):
     assert (there / "log/ablation/ablation.md").is_file() and (there / "log/ablation/ablation.png").is_file()
 
 
-def test_every_question_of_the_ablation_can_be_asked():
+def test_the_methods_of_every_ablation_question_differ():
     cfg = config.load("ablation")
     for _, methods, _ in ablation_module.QUESTIONS.values():
         configured = [configure(cfg, method) for method in methods]
@@ -218,7 +219,6 @@ def test_every_question_of_the_ablation_can_be_asked():
 
 
 def test_benchmark(there, monkeypatch, capsys):
-    """What it measures is tested elsewhere."""
     asked = {}
     for part in ("loader", "step"):
         found = {"ratios": {part: 2.0}, "medians": {part: 0.1}, "spread": {part: (1.0, 3.0)}}
@@ -230,10 +230,11 @@ def test_benchmark(there, monkeypatch, capsys):
     assert "loader" in capsys.readouterr().out and (there / "benchmark.json").is_file()
 
 
-def test_every_example_is_run_here():
-    words = Path(__file__).read_text(encoding="utf-8")
-    assert [
-        name
-        for name in cli.COMMANDS
-        if f'example("{name}"' not in words and f'["{name}"' not in words and f', "{name}"]' not in words
-    ] == []
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_example_parses(name):
+    module = importlib.import_module(f"torchreid_rgbir.commands.{name}")
+    program, command, *flags = shlex.split(module.EXAMPLE)
+    assert (program, command) == ("torchreid-rgbir", name)
+    parser = argparse.ArgumentParser()
+    cli.describe(parser, module)
+    parser.parse_args(flags)

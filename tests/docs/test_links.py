@@ -1,4 +1,4 @@
-"""Links of README and docs lead to what is there, pages and headings alike; `make docs` checks the site's own."""
+"""Every link in README and docs leads to an existing page and heading. (`make docs` checks the links of the site.)"""
 
 import re
 

@@ -1,4 +1,4 @@
-"""docs/method.md names modules, functions, configuration keys and tests: each must exist, and no claim may be missing."""
+"""docs/method.md lists all claims, and every module, function, file and configuration key that it names exists."""
 
 import argparse
 import ast
@@ -23,7 +23,7 @@ WORDS = re.findall(r"`([^`\n]+)`", PAGE)
 
 
 def names(path):
-    """What a module defines, methods as Class.method."""
+    """The names that a module defines; methods as Class.method."""
     found = set()
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
@@ -38,17 +38,13 @@ def test_all_24_claims_are_there_in_order():
 
 
 @pytest.mark.parametrize("row", CLAIMS, ids=lambda row: f"claim {row[0]}")
-def test_what_a_claim_is_mapped_to_exists(row):
-    _, what, modules, tests = row
+def test_the_functions_that_implement_a_claim_exist(row):
+    _, what, modules, *_ = row
     assert what
     where = re.findall(r"`([\w/]+\.py)`: ((?:`[\w.]+`(?:, )?)+)", modules)
     assert where and len(where) == modules.count(".py`")
     for module, defined in where:
         assert set(re.findall(r"`([\w.]+)`", defined)) <= names(PACKAGE / module), module
-    cases = re.findall(r"`([\w/]+\.py)::(\w+)`", tests)
-    assert cases and len(cases) == tests.count("::")
-    for path, name in cases:
-        assert name in names(REPOSITORY / path), f"{path}::{name}"
 
 
 def test_every_configuration_key_exists():
@@ -73,7 +69,7 @@ def test_every_key_of_the_losses_is_on_the_page():
     assert [key for key in keys if f"`{key}`" not in PAGE] == []
 
 
-def test_its_programs_name_what_there_is():
+def test_its_command_and_its_imports_work():
     [command] = re.findall(r"```sh\ntorchreid-rgbir visualize (.*?)```", PAGE, re.DOTALL)
     parser = argparse.ArgumentParser()
     visualize.add_arguments(parser)

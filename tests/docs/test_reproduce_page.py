@@ -1,4 +1,4 @@
-"""docs/reproduce.md: its commands parse, its configurations are shipped, its keys exist, and its rows are those of the program."""
+"""docs/reproduce.md: commands parse, configurations are shipped, keys exist, and the table equals the published rows."""
 
 import argparse
 import importlib
@@ -39,11 +39,7 @@ def test_every_data_set_has_a_chain_from_archive_to_row():
 
 def test_the_configurations_are_shipped():
     named = set(re.findall(r"--config-file (\w+) ", SCRIPTS))
-    assert named
-    if not any(name.startswith("agw_") for name in SHIPPED):
-        pytest.skip("no configuration of AGW's yet")
-    every = {f"{method}_{data}" for method in ("agw", "mso", "mso_plus") for data in ("sysu", "regdb", "llcm")}
-    assert named | every <= SHIPPED
+    assert named and named <= SHIPPED
 
 
 def test_every_configuration_key_exists():

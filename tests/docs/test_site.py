@@ -1,4 +1,4 @@
-"""What the site is made from: formulas, and pages that hold every public name."""
+"""The documentation site renders formulas, and its API pages contain every public name."""
 
 import importlib
 import inspect
@@ -32,7 +32,7 @@ def test_every_public_name_is_on_an_api_page(name):
         assert module in shown or public == "MODELS", f"{public} of {module}"
 
 
-def test_what_the_api_pages_show_is_there():
+def test_every_name_on_an_api_page_exists():
     for shown in re.findall(r"^::: ([\w.]+)$", "\n".join(text_of(page) for page in PAGES), re.M):
         try:
             importlib.import_module(shown)
