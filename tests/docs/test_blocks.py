@@ -51,7 +51,7 @@ INSTEAD_IN_PYTHON = {
         "num_instances=4": "num_instances=2, workers=0",
         'loss="mso")': 'loss="mso", pretrained=False)',
         "dual_resnet50": "dual_resnet18",
-        "max_epoch=200, eval_freq=10": "max_epoch=1",
+        "max_epoch=120, eval_freq=10": "max_epoch=1",
         "image_size=(288, 144)": "image_size=(64, 32)",
     }
 }
