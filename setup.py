@@ -39,6 +39,7 @@ setup(
         "numpy>=1.26",
         "scipy>=1.11",
         "Pillow>=10",
+        "filelock",
         "tqdm",
         "shtab>=1.13",
         # PyPI's torchreid declares no dependencies: the following are those of `import torchreid` and its downloads.

@@ -3,13 +3,16 @@
 import io
 import shutil
 import tarfile
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from torchreid_rgbir import config
+from torchreid_rgbir.files import archive
 from torchreid_rgbir.files.archive import unpacked
 from torchreid_rgbir.runs.build import build_engine
 
@@ -52,6 +55,66 @@ def test_nothing_is_written_outside(tmp_path, name, kind):
         assert [path.name for path in folder.iterdir()] == [f"data.{kind}"]
     outside = [path for path in tmp_path.rglob("*") if "outside" in path.name and folder / "data" not in path.parents]
     assert not outside
+
+
+def test_a_zip_of_windows_with_backslashes_becomes_folders(tmp_path):
+    with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
+        for name, content in FILES.items():
+            member = zipfile.ZipInfo("x")
+            member.filename = name.replace("/", "\\")
+            archive.writestr(member, content)
+    unpacked(str(tmp_path / "data.zip"))
+    assert {file: (tmp_path / "data" / file).read_bytes() for file in FILES} == FILES
+
+
+@pytest.mark.parametrize("name", ["set\\..\\..\\outside.txt", "\\outside.txt", "C:\\outside.txt"])
+def test_backslashes_do_not_lead_outside(tmp_path, name):
+    write(tmp_path / "data.zip", FILES)
+    with zipfile.ZipFile(tmp_path / "data.zip", "a") as archive:
+        member = zipfile.ZipInfo("x")
+        member.filename = name
+        archive.writestr(member, b"x")
+    with pytest.raises(ValueError, match="outside of its folder"):
+        unpacked(str(tmp_path / "data.zip"))
+    assert [path.name for path in tmp_path.iterdir()] == ["data.zip"]
+
+
+PHOTOS = {
+    f"{subset}/{modality}/{pid}/a.jpg": b"a"
+    for subset in ("train", "test")
+    for modality in ("rgb", "ir")
+    for pid in "ab"
+}
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+@pytest.mark.parametrize("top", ["", "photos/", "handed out/photos/"])
+def test_a_data_set_below_one_folder_is_found_and_what_a_mac_adds_is_not_unpacked(tmp_path, kind, top):
+    files = {f"{top}{name}": content for name, content in PHOTOS.items()}
+    write(tmp_path / f"data.{kind}", files | {f"__MACOSX/{top}._a.jpg": b"x", f"{top}.DS_Store": b"x"})
+    root = unpacked(str(tmp_path / f"data.{kind}"))
+    assert root == str(tmp_path / "data" / top)
+    assert all((tmp_path / "data" / name).is_file() for name in files) and not (tmp_path / "data" / "__MACOSX").exists()
+    assert unpacked(str(tmp_path / f"data.{kind}")) == root
+
+
+def test_two_data_sets_in_one_archive_are_refused_unless_their_names_decide(tmp_path):
+    for first, second in (("day", "night"), ("SYSU-MM01", "RegDB")):
+        folders = {f"{top}/{name}": content for top in (first, second) for name, content in PHOTOS.items()}
+        write(tmp_path / f"{first}.zip", folders)
+    with pytest.raises(ValueError, match=r"day.zip holds 2 data sets .day, night.*set data.root") as refused:
+        unpacked(str(tmp_path / "day.zip"))
+    assert "\n" not in str(refused.value)
+    assert unpacked(str(tmp_path / "SYSU-MM01.zip")) == str(tmp_path / "SYSU-MM01")
+
+
+def test_two_that_need_one_archive_unpack_it_once(tmp_path, monkeypatch):
+    write(tmp_path / "data.zip", PHOTOS)
+    unpack, calls = archive._unpack, []
+    monkeypatch.setattr(archive, "_unpack", lambda *args: (calls.append(args), time.sleep(0.5), unpack(*args)))
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(unpacked, [str(tmp_path / "data.zip")] * 2)) == [str(tmp_path / "data")] * 2
+    assert len(calls) == 1
 
 
 def test_a_link_out_of_the_folder_is_refused(tmp_path):

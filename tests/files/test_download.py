@@ -3,6 +3,8 @@
 import hashlib
 import http.server
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -23,6 +25,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         content = self.server.content
         self.server.requests.append(self.path)
+        time.sleep(self.server.pause)
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
@@ -36,7 +39,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def server(monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.content, server.requests = CONTENT, []
+        server.content, server.requests, server.pause = CONTENT, [], 0
         server.url = f"http://127.0.0.1:{server.server_port}"
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
@@ -60,7 +63,7 @@ def test_checksum_and_size_are_checked(server, tmp_path):
         assert download.fetch(f"{server.url}/weights.pth#{fragment}").read_bytes() == CONTENT
     kept = files(tmp_path)
     for fragment in (f"sha256={'0' * 64}", "size=7"):
-        with pytest.raises(ValueError, match="not the file that was meant"):
+        with pytest.raises(ValueError, match="instead of .*: check the address"):
             download.fetch(f"{server.url}/weights.pth#{fragment}")
     assert files(tmp_path) == kept
 
@@ -72,9 +75,40 @@ def test_what_does_not_arrive_whole_is_not_kept(server, tmp_path, name, reason):
     assert not files(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"\xef\xbb\xbf\n<!DOCTYPE html><html><title>Sign in</title></html>", "a web page"),
+        (b'{"error": "not found"}\n', "a text"),
+        (b"", "an empty file"),
+    ],
+)
+def test_what_cannot_be_weights_is_refused_and_the_next_try_downloads_again(server, tmp_path, content, kind):
+    server.content = content
+    with pytest.raises(ValueError, match=f"/weights.pth is {kind}, not a file of weights: .*give its path") as refused:
+        download.fetch(f"{server.url}/weights.pth")
+    assert "\n" not in str(refused.value) and not files(tmp_path)
+    server.content = CONTENT
+    assert download.fetch(f"{server.url}/weights.pth").read_bytes() == CONTENT
+
+
+def test_a_web_page_that_an_earlier_version_kept_is_replaced(server, tmp_path):
+    path = download.fetch(f"{server.url}/weights.pth")
+    path.write_text("<html></html>")
+    assert download.fetch(f"{server.url}/weights.pth").read_bytes() == CONTENT
+
+
+def test_two_that_need_one_file_download_it_once(server, tmp_path):
+    server.pause = 1
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(download.fetch, [f"{server.url}/weights.pth"] * 2)
+    assert first == second and first.read_bytes() == CONTENT
+    assert server.requests == ["/weights.pth"] and files(tmp_path) == [first]
+
+
 def test_no_network(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
-    with pytest.raises(ValueError, match=r"cannot be downloaded \(.*refused.*\): download it elsewhere"):
+    with pytest.raises(ValueError, match=r"cannot be downloaded \(.*refused.*\): download it by hand"):
         download.fetch("http://127.0.0.1:9/weights.pth")
     assert not files(tmp_path)
 

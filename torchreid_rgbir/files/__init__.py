@@ -1,1 +1,1 @@
-"""Files that are written completely or not at all: checkpoints, downloads and archives."""
+"""Files that are written completely or not at all: checkpoints, downloads, archives, and locks between processes."""

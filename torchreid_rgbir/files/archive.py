@@ -1,4 +1,4 @@
-"""A data set that is still packed: unpacked once, beside its archive, and nowhere else."""
+"""Data sets in a .zip or .tar file: unpacked once, beside the archive, and never outside of that folder."""
 
 import logging
 import shutil
@@ -11,16 +11,22 @@ from torchreid_rgbir.files import atomic
 logger = logging.getLogger(__name__)
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+OFFICIAL_NAMES = {"SYSU-MM01", "RegDB", "LLCM"}  # a data set finds its folder by this name
+LAYOUT_FOLDERS = ("train", "exp", "idx")  # a folder that holds one of them is a data set
+MAC_FOLDER = "__MACOSX"  # what a Mac adds to an archive: copies of file attributes, no images
 
 
 def unpacked(root: str) -> str:
-    """The folder of a data root, which may be an archive; anything else comes back as it is.
+    """Returns the folder of a data root that may be an archive. Any other root is returned as it is.
 
     Args:
-        root: `data.root`: a folder, or a .zip or .tar file, which is unpacked into the folder of its name unless that is there.
+        root: `data.root`: a folder, or a .zip or .tar file. An archive is unpacked into a folder of its name, unless
+            that folder exists. If the archive holds one folder with a data set in it, that folder is returned.
 
     Raises:
-        ValueError: a damaged archive, one that would write outside of its folder, or too little room.
+        ValueError: the archive is damaged, would write outside of its folder, needs more room than there is, or
+            holds several data sets.
+        OSError: another process is unpacking it and makes no progress.
     """
     path = Path(root).expanduser()
     suffix = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), "")
@@ -28,40 +34,68 @@ def unpacked(root: str) -> str:
         return root
     folder = path.with_name(path.name[: -len(suffix)])
     if not folder.exists():
-        logger.info("unpacking %s into %s", path, folder)
-        _unpack(path, folder)
-    return str(folder)
+        with atomic.only_writer(folder):
+            if not folder.exists():
+                logger.info("unpacking %s into %s", path, folder)
+                _unpack(path, folder)
+    return str(_data_set(path, folder))
 
 
 def _unpack(path: Path, folder: Path) -> None:
-    beside = folder.with_name(f".{folder.name}{atomic.SUFFIX}")
-    shutil.rmtree(beside, ignore_errors=True)  # of a process that was killed
+    temporary = folder.with_name(f".{folder.name}.unpacking{atomic.SUFFIX}")
+    shutil.rmtree(temporary, ignore_errors=True)  # left by a process that was killed
     try:
         if zipfile.is_zipfile(path):
-            _unzip(path, beside)
+            _unzip(path, temporary)
         else:
             with tarfile.open(path) as archive:
-                _check_room(path, sum(member.size for member in archive))
-                archive.extractall(beside, filter="data")
-        beside.rename(folder)
-    except Exception as error:  # a damaged archive trips its readers in as many ways as they have lines
+                members = [member for member in archive if MAC_FOLDER not in PurePosixPath(member.name).parts]
+                _check_room(path, sum(member.size for member in members))
+                archive.extractall(temporary, members, filter="data")
+        temporary.rename(folder)
+    except Exception as error:  # a damaged archive makes its reader fail in many ways
         reason = str(error).partition("\n")[0].rstrip(" :") or type(error).__name__
-        raise ValueError(f"{path} cannot be unpacked ({reason}): get it again, or unpack it yourself") from None
+        raise ValueError(f"{path} cannot be unpacked ({reason}): download it again, or unpack it by hand") from None
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _unzip(path: Path, folder: Path) -> None:
+    # Not shutil.unpack_archive, which silently skips members with unsafe names and keeps the backslashes of Windows.
     with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            inside = PurePosixPath(name.replace("\\", "/"))
+        members = archive.infolist()
+        for member in members:
+            member.filename = member.filename.replace("\\", "/")
+            inside = PurePosixPath(member.filename)
             if inside.is_absolute() or ".." in inside.parts or ":" in inside.parts[0]:
-                raise ValueError(f"{name} would be written outside of its folder")
-        _check_room(path, sum(member.file_size for member in archive.infolist()))
-        archive.extractall(folder)
+                raise ValueError(f"{member.filename} would be written outside of its folder")
+        members = [member for member in members if MAC_FOLDER not in PurePosixPath(member.filename).parts]
+        _check_room(path, sum(member.file_size for member in members))
+        folder.mkdir()
+        archive.extractall(folder, members)
 
 
 def _check_room(path: Path, size: int) -> None:
     free = shutil.disk_usage(path.parent).free
     if size > free:
         raise OSError(f"it needs {size / 1e9:.1f} GB and {free / 1e9:.1f} GB are free")
+
+
+def _data_set(path: Path, folder: Path) -> Path:
+    inside = folder
+    while not _has_layout(inside):
+        folders = [entry for entry in sorted(inside.iterdir()) if entry.is_dir() and not entry.name.startswith(".")]
+        found = [entry for entry in folders if _has_layout(entry)]
+        if len(found) > 1 and not OFFICIAL_NAMES.intersection(entry.name for entry in found):
+            raise ValueError(
+                f"{path} holds {len(found)} data sets ({', '.join(entry.name for entry in found)}), "
+                f"which are now in {inside}: set data.root (--root) to one of these folders"
+            )
+        if len(folders) != 1:
+            return found[0] if len(found) == 1 else folder
+        inside = folders[0]
+    return inside
+
+
+def _has_layout(folder: Path) -> bool:
+    return any((folder / name).is_dir() for name in LAYOUT_FOLDERS)

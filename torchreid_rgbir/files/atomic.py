@@ -1,55 +1,135 @@
-"""Files that are either the old one or the new one, never half of either, whatever ends the process that writes them."""
+"""Files that hold either the old content or the new one, never a part of it, even if the process that writes them is killed."""
 
+import hashlib
+import logging
 import os
+import shutil
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-SUFFIX = ".writing"  # of a file that is not in its place yet; its name begins with a dot
+from filelock import FileLock, Timeout
+
+logger = logging.getLogger(__name__)
+
+SUFFIX = ".writing"  # of a file that is still being written; its name begins with a dot
+MAX_WAIT = 60  # seconds that a process waits for another one that writes the same file and makes no progress
 
 
 @contextmanager
 def replacing(path: str | Path, mode: str = "wb") -> Iterator[IO]:
-    """Opens a file beside `path` for writing; at the end it is flushed to the disk and takes `path`'s place.
+    """Opens a temporary file beside `path` for writing; at the end it is flushed to the disk and renamed to `path`.
 
     Args:
-        path: of the file to make or replace; its folder is there.
+        path: the file to create or replace; its folder must exist.
         mode: "wb", or "w" for UTF-8 text.
 
     Raises:
-        OSError: a full disk, a read-only folder; `path` is as it was, and nothing is left beside it.
+        OSError: the disk is full or the folder is read-only. `path` is unchanged and the temporary file is removed.
     """
     path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}{SUFFIX}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{SUFFIX}")
     try:
-        with open(beside, mode, encoding=None if "b" in mode else "utf-8") as file:
+        with open(temporary, mode, encoding=None if "b" in mode else "utf-8") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(beside, path)
+        os.replace(temporary, path)
         _flush_folder(path.parent)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise OSError(f"{path} cannot be written ({reason}): make room, or choose another folder") from error
+        raise OSError(f"{path} cannot be written ({reason}): make room, or choose a different folder") from error
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Replaces a text file at once."""
+    """Replaces a text file atomically."""
     with replacing(path, "w") as file:
         file.write(text)
 
 
+def link(source: Path, path: Path) -> None:
+    """Gives a file a second name, atomically: a hard link where the file system has them, else a copy.
+
+    Raises:
+        OSError: the second name cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{SUFFIX}")
+    try:
+        os.link(source, temporary)
+        os.replace(temporary, path)
+        _flush_folder(path.parent)
+    except OSError:
+        with replacing(path) as file, open(source, "rb") as content:
+            shutil.copyfileobj(content, file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def remove_left_over(folder: Path) -> None:
-    """Removes what a killed process was about to write in `folder`; only for a folder that nobody else writes to."""
-    for beside in folder.glob(f".*{SUFFIX}"):
-        beside.unlink(missing_ok=True)
+    """Removes temporary files of killed processes. No other process may be writing to `folder`."""
+    for temporary in folder.glob(f".*{SUFFIX}"):
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def only_writer(path: Path) -> Iterator[None]:
+    """Lets one process of this user and machine at a time write `path`, a file or a folder.
+
+    A second process waits while the first one makes progress, which shows in the temporary files beside `path`
+    (`.NAME.*`), and then checks whether anything is left to do. The system frees the lock when its process ends. The lock
+    only saves work: `path` is replaced atomically anyway, also by other machines.
+
+    Raises:
+        OSError: the other process made no progress for `MAX_WAIT` seconds.
+    """
+    # Not beside `path`: some network file systems have no locks, and folders of data stay as their authors made them.
+    locks = Path(tempfile.gettempdir(), f"torchreid_rgbir-{os.getuid()}")
+    locks.mkdir(mode=0o700, exist_ok=True)
+    lock = FileLock(locks / f"{hashlib.sha256(os.fsencode(os.path.abspath(path))).hexdigest()[:16]}.lock")
+    seen, since = -1.0, time.monotonic()
+    while True:
+        try:
+            lock.acquire(timeout=2)
+            break
+        except Timeout:
+            if seen < 0:
+                logger.info("waiting for another process that writes %s", path)
+        written = _last_write(path)
+        if written != seen:
+            seen, since = written, time.monotonic()
+        elif time.monotonic() - since > MAX_WAIT:
+            raise OSError(
+                f"{path} is being written by another process, which made no progress for {MAX_WAIT} s: "
+                "wait for it or end it, then repeat the command"
+            )
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _last_write(path: Path) -> float:
+    # A new file in a temporary folder changes that folder's time.
+    times = [0.0]
+    for temporary in path.parent.glob(f".{path.name}.*"):
+        times += [_modified(folder) for folder, _, _ in os.walk(temporary)] or [_modified(temporary)]
+    return max(times)
+
+
+def _modified(path: str | Path) -> float:
+    try:
+        return os.stat(path).st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _flush_folder(folder: Path) -> None:
-    # A rename is kept over a power cut only once the folder itself is on the disk.
+    # A rename survives a power cut only after the folder itself is on the disk.
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

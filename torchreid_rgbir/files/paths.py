@@ -39,9 +39,11 @@ def without_duplicates(paths: Iterable[str]) -> tuple[list[str], dict[str, str]]
     first: dict[str, str] = {}
     duplicates = {}
     for path in paths:
-        known = first.setdefault(same_file_key(path), path)
-        if known is path:
+        key = same_file_key(path)
+        if key not in first:
+            first[key] = path
             continue
+        known = first[key]
         if os.path.exists(path) and os.path.exists(known) and not os.path.samefile(known, path):
             raise ValueError(f"{path} and {known} differ only in the Unicode form of their names: rename one of them")
         duplicates[path] = known
