@@ -78,7 +78,7 @@ def test_a_backbone_that_the_loader_cannot_build_is_written_as_graphs(weights, p
         "reid_features.py",
         "rgb.onnx",
     ]
-    assert "model.safetensors is left out" in caplog.text
+    assert "model.safetensors is omitted" in caplog.text
     found = standalone.load_onnx(tmp_path / "out")(photos, "ir")
     np.testing.assert_allclose(found, features_of(weights, photos, "ir"), atol=1e-4)
 
@@ -191,7 +191,7 @@ def test_mistakes_end_in_one_line_and_leave_nothing(weights, tmp_path, capsys):
         (["--weights", str(tmp_path / "none")], "is missing: give the path of a checkpoint"),
         (["--weights", str(tmp_path / "hollow")], "is damaged or no checkpoint"),
         (["--weights", str(tmp_path / "stock")], "does not say which model it holds"),
-        (["--weights", str(weights), "--images", str(tmp_path / "empty")], "holds no image"),
+        (["--weights", str(weights), "--images", str(tmp_path / "empty")], "contains no image"),
         (["--weights", str(weights), "--images", str(tmp_path / "nowhere")], "nowhere is missing"),
         (["--weights", str(weights), "--images", str(tmp_path / "text.jpg")], "text.jpg cannot be read"),
         (["--weights", str(weights), "--out", str(tmp_path / "stock")], "is a file: choose a folder"),

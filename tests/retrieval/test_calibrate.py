@@ -21,22 +21,22 @@ def cosine(degrees):
 
 
 def test_a_hand_count():
-    """Four images; the nearest reference of another category is 80, 60, 50 and 85 degrees away."""
+    """Four images. The nearest reference of a different category is 80, 60, 50 and 85 degrees away."""
     images = at(10, 30, 40, 95)
     categories = np.array(["anna", "anna", "bert", "bert"])
-    # bert's image at 40 is 40 from anna, its nearest stranger; the one at 95 is 85 from carl.
-    found = calibrate(images, categories, REFERENCES, rate=0.25)  # one of four may pass: the 40; not the 60
+    # bert's image at 40 degrees is 40 from anna, the nearest other category. The one at 95 is 85 from carl.
+    found = calibrate(images, categories, REFERENCES, rate=0.25)  # one of four may be identified: the 40, not the 60
     assert found.threshold == cosine(60)
     assert found.threshold > np.float32(math.cos(math.radians(60))) - 1e-6
     assert found.false_match_rate == 0.25
-    # With it, anna's at 10 and 30 and bert's at 95 are named rightly; the one at 40 is taken for anna.
+    # anna's images at 10 and 30 and bert's at 95 are identified correctly. The one at 40 is taken for anna.
     assert found.identified == 0.75
     assert found.num_images == 4
     looser = calibrate(images, categories, REFERENCES, rate=0.5)
     assert (looser.threshold, looser.false_match_rate) == (cosine(80), 0.5)
 
 
-def test_images_of_nobody_among_the_references():
+def test_images_without_a_reference_of_their_category():
     found = calibrate(at(10, 100), np.array(["dora", "emil"]), REFERENCES, rate=0.5)
     assert found.false_match_rate <= 0.5
     assert math.isnan(found.identified)
@@ -71,5 +71,5 @@ def test_mistakes():
     with pytest.raises(ValueError, match="3 images cannot measure a false-match rate of 0.01: give at least 100"):
         calibrate(images, categories, REFERENCES, 0.01)
     alone = References(ReferenceTable.of(["a"], ["anna"]), at(0))
-    with pytest.raises(ValueError, match="every reference is of category anna"):
+    with pytest.raises(ValueError, match="all references have the category anna"):
         calibrate(images, categories, alone, 0.5)

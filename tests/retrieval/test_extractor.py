@@ -136,9 +136,9 @@ def test_mistakes(tmp_path, extractor, paths):
     for images, message in (
         ([*paths, tmp_path / "words.jpg"], "words.jpg cannot be read .it is not an image"),
         ([], "no image was given"),
-        (tmp_path / "empty", "holds no image"),
-        (np.zeros((4, 4, 3)), r"array \(4, 4, 3\) of float64: expected"),
-        (np.zeros((4, 4, 2), np.uint8), r"array \(4, 4, 2\) of uint8: expected"),
+        (tmp_path / "empty", "contains no image"),
+        (np.zeros((4, 4, 3)), r"array \(4, 4, 3\) of float64: convert it"),
+        (np.zeros((4, 4, 2), np.uint8), r"array \(4, 4, 2\) of uint8: convert it"),
     ):
         with pytest.raises(ValueError, match=message):
             extractor(images, "ir")
@@ -165,7 +165,7 @@ def test_a_checkpoint_that_does_not_say_what_it_is(tmp_path, weights):
         ("a", "which model it holds"),
         ("b", "which model it holds"),
         ("c", "no checkpoint"),
-        ("d", "how its features are taken"),
+        ("d", "which feature it was tested with"),
     ):
         with pytest.raises(ValueError, match=message):
             Extractor.load(tmp_path / f"{name}.pth.tar")

@@ -178,7 +178,7 @@ def test_mistakes(gallery, where, clustered):
     with pytest.raises(FileNotFoundError, match="gallery add"):
         Gallery.open(where + "2")
     gallery.check(FINGERPRINT, "rgb")
-    with pytest.raises(ValueError, match="another model"):
+    with pytest.raises(ValueError, match="a different model"):
         gallery.check("f" * 32)
     with pytest.raises(ValueError, match="gallery of rgb images, not ir"):
         gallery.check(FINGERPRINT, "ir")
@@ -188,7 +188,7 @@ def test_mistakes(gallery, where, clustered):
         gallery.search(features[:, :31])
     with pytest.raises(ValueError, match="row 2 is not finite"):
         gallery.search(np.where(np.arange(200)[:, None] == 2, np.nan, features))
-    with pytest.raises(ValueError, match="1 for 200 rows"):
+    with pytest.raises(ValueError, match="1 features for 200 rows"):
         gallery.add(features[:1], rows)
     with pytest.raises(ValueError, match="k is 0"):
         gallery.search(features, 0)
@@ -220,7 +220,7 @@ def test_the_index_finds_what_exact_search_finds(gallery, where, clustered, rows
 @pytest.mark.parametrize("index", [False, True])
 def test_erased_features_are_off_the_disk(gallery, where, clustered, index):
     features, rows = clustered
-    kept = gallery.references().features[3].tobytes()
+    kept = gallery.store.references().features[3].tobytes()
     gallery.set_threshold(0.5)
     if index:
         gallery.compact(index=True)
@@ -272,11 +272,11 @@ def add_by_fives(where, features, rows):
 ADDS_UNTIL_KILLED = """
 import itertools, sys
 import numpy as np
-from torchreid_rgbir.retrieval import Gallery, Rows
+from torchreid_rgbir.retrieval import Gallery, ReferenceTable
 gallery, life = Gallery.open(sys.argv[1]), int(sys.argv[2])
 for commit in itertools.count():
     numbers = [1e6 * life + 10 * commit + i for i in range(10)]
-    gallery.add(np.array(numbers)[:, None] ** [[0, 1]], Rows.of([f"{number:.0f}" for number in numbers], [str(commit)] * 10))
+    gallery.add(np.array(numbers)[:, None] ** [[0, 1]], ReferenceTable.of([f"{number:.0f}" for number in numbers], [str(commit)] * 10))
     print(*(f"{number:.0f}" for number in numbers), flush=True)
 """
 
@@ -300,7 +300,7 @@ def test_killed_while_adding(where):
         assert len(there) == len(set(there)) == len(gallery)
         assert set(acknowledged) <= set(there)
         assert len(there) % 10 == 0
-        references = gallery.references()
+        references = gallery.store.references()
         np.testing.assert_allclose(
             references.features[:, 1] / references.features[:, 0], [float(path) for path in there]
         )
@@ -313,7 +313,7 @@ def test_a_damaged_gallery_is_one_line(gallery, where, clustered):
     for part in ("data", "_versions"):
         for path in (Path(where) / "references.lance" / part).iterdir():
             path.write_bytes(path.read_bytes()[:40])
-        with pytest.raises(ValueError, match="cannot be read .*if it is damaged, restore a copy") as caught:
+        with pytest.raises(ValueError, match="cannot be read .*if the gallery is damaged, restore a copy") as caught:
             Gallery.open(where).search(features[:1])
         assert "\n" not in str(caught.value)
 
@@ -326,9 +326,9 @@ def test_a_creation_that_was_cut_short_can_be_repeated(tmp_path):
     assert len(Gallery.create(where, FINGERPRINT, 4, "ir")) == 0
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.jpg").write_bytes(b"")
-    with pytest.raises(FileExistsError, match="choose another place"):
+    with pytest.raises(FileExistsError, match="choose a different location"):
         Gallery.create(tmp_path / "photos", FINGERPRINT, 4, "ir")
-    with pytest.raises(FileNotFoundError, match="is no gallery"):
+    with pytest.raises(FileNotFoundError, match="is not a gallery"):
         Gallery.open(tmp_path / "photos")
 
 
@@ -337,7 +337,7 @@ def test_an_address_of_object_storage(tmp_path, clustered):
     pytest.importorskip("lancedb")
     features, rows = clustered
     where = f"file://{tmp_path}/gallery"
-    with pytest.raises(FileNotFoundError, match="is no gallery"):
+    with pytest.raises(FileNotFoundError, match="is not a gallery"):
         Gallery.open(where)
     Gallery.create(where, FINGERPRINT, 32, "ir").add(features, rows)
     assert len(Gallery.open(where)) == 200
@@ -355,7 +355,7 @@ def test_an_empty_gallery(tmp_path):
 
 def test_a_server_that_does_not_answer():
     pytest.importorskip("pymilvus")
-    with pytest.raises(ConnectionError, match="is the server up"):
+    with pytest.raises(ConnectionError, match="check that the server is running"):
         Gallery.open("http://127.0.0.1:9")
 
 

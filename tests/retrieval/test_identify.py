@@ -7,6 +7,7 @@ from torchreid_rgbir import config
 from torchreid_rgbir.commands.arguments import moment
 from torchreid_rgbir.files import checkpoint
 from torchreid_rgbir.retrieval import Extractor, Filter, Gallery, References, ReferenceTable, identify, read_image_table
+from torchreid_rgbir.retrieval import extractor as extractor_module
 from torchreid_rgbir.retrieval.identify import open_references
 from torchreid_rgbir.retrieval.search import unit
 from torchreid_rgbir.runs.build import build_engine
@@ -51,14 +52,14 @@ def test_a_filter_goes_before_the_ranking(references, clustered):
     [answer] = identify(features[:1], references, topk=5, where=Filter(cameras=[2]))
     assert len(answer.matches) == 5
     assert {match.camera for match in answer.matches} == {2}
-    with pytest.raises(ValueError, match="no reference is left"):
+    with pytest.raises(ValueError, match="there is no reference to compare with"):
         identify(features[:1], references, where=Filter(cameras=[9]))
 
 
 def test_one_category_needs_a_threshold(clustered):
     features, rows = clustered
     alone = References(rows.take(slice(0, 5)), unit(features[:5]))
-    with pytest.raises(ValueError, match='every reference is of category category "0"'):
+    with pytest.raises(ValueError, match='all references have the category category "0"'):
         identify(features, alone)
     answers = identify(features, alone, threshold=0.7)
     assert [answer.unknown for answer in answers[:5]] == [False] * 5
@@ -77,7 +78,7 @@ def tested(tmp_path_factory):
     )
     engine = build_engine(cfg)
     engine.test(dist_metric="cosine")
-    state = {"state_dict": engine.model.state_dict(), "about": engine.about}
+    state = {"state_dict": engine.model.state_dict(), "about": engine.metadata}
     checkpoint.save(state, root / "model.pth.tar")
     return engine, root / "set" / "test", root / "model.pth.tar"
 
@@ -109,7 +110,7 @@ def test_references_of_another_model_or_modality(tmp_path, extractor, photos):
     with pytest.raises(ValueError, match="--reference-modality rgb or ir"):
         open_references(str(photos / "rgb"), extractor, None)
     Gallery.create(tmp_path / "other", "f" * 32, 512, "rgb")
-    with pytest.raises(ValueError, match="another model"):
+    with pytest.raises(ValueError, match="a different model"):
         open_references(str(tmp_path / "other"), extractor, None)
     Gallery.create(tmp_path / "ir", extractor.fingerprint, 512, "ir")
     with pytest.raises(ValueError, match="gallery of ir images, not rgb"):
@@ -123,11 +124,9 @@ def test_a_time_without_a_zone_is_told_as_one_that_is_taken():
 
 
 def test_references_are_computed_in_batches_of_the_size_asked_for(photos, extractor, monkeypatch):
-    sizes, embed = [], extractor.testing.embed
+    sizes, embed = [], extractor_module.embed
     monkeypatch.setattr(
-        type(extractor.testing),
-        "embed",
-        lambda _, model, images, number: sizes.append(len(images)) or embed(model, images, number),
+        extractor_module, "embed", lambda model, images, *rest: sizes.append(len(images)) or embed(model, images, *rest)
     )
     open_references(str(photos / "rgb"), extractor, "rgb", batch_size=2)
     assert max(sizes) == 2

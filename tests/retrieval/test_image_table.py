@@ -45,7 +45,7 @@ def test_a_table(folder):
         ("", "columns : expected path and category"),
         ("path,category,color\n", "color: expected path and category"),
         ("path,category\n", "lists no image"),
-        ("path,category\nphotos/anna/b.png\n", "line 2: more or fewer cells"),
+        ("path,category\nphotos/anna/b.png\n", "line 2: the number of cells differs"),
         ("path,category\nphotos/anna/b.png,\n", "line 2: the category is empty"),
         ("path,category\nphotos/anna/x.png,anna\n", "line 2: .*x.png is missing"),
         ("path,category,camera\nphotos/anna/b.png,anna,east\n", "line 2: .*east"),
@@ -65,10 +65,10 @@ def test_tables_with_mistakes(folder, text, message):
 
 
 def test_folders_with_mistakes(folder, tmp_path):
-    with pytest.raises(ValueError, match="its images lie loose"):
+    with pytest.raises(ValueError, match="its images are not in category folders"):
         read_image_table(folder / "anna")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match=r"holds no CATEGORY/\*.jpg"):
+    with pytest.raises(ValueError, match=r"contains no CATEGORY/\*.jpg"):
         read_image_table(tmp_path / "empty")
     for name in ("nowhere", "nowhere.csv"):
         with pytest.raises(FileNotFoundError, match=f"{name} is missing"):

@@ -106,15 +106,17 @@ def test_the_report_shows_the_runs_results(report, run):
         for measure in ("rank1", "mAP", "mINP"):
             assert f"<td>{100 * setting['mean'][measure]:.1f}" in table
     assert table.count("<tr>") == 1 + len(results["settings"])
-    right, wrong = (int(re.search(rf"First match {word}: (\d+) of 16 queries", page)[1]) for word in ("right", "wrong"))
-    assert right + wrong == 16 and right > 0 and wrong > 0
+    correct, incorrect = (
+        int(re.search(rf"First match {word}: (\d+) of 16 queries", page)[1]) for word in ("correct", "incorrect")
+    )
+    assert correct + incorrect == 16 and correct > 0 and incorrect > 0
     assert "night &lt;&amp;&gt; day" in page and "night <&>" not in page
     assert "batches_per_epoch: 2" in page
 
 
 def test_good_and_bad_examples_are_told_apart(report, weights):
     page = report.read_text(encoding="utf-8")
-    good, bad = re.search(r"First match right(.*)First match wrong(.*)Training curves", page, re.DOTALL).groups()
+    good, bad = re.search(r"First match correct(.*)First match incorrect(.*)Training curves", page, re.DOTALL).groups()
     for part, sign in ((good, "✓"), (bad, "✗")):
         firsts = [re.search("[✓✗]", strip)[0] for strip in part.split('class="query"')[1:]]
         assert firsts and set(firsts) == {sign}
@@ -157,11 +159,11 @@ def test_the_report_in_a_browser_on_a_phone(report, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--only", "faces"], "picture 'faces' is unknown: choose from ranked"),
-        (["--only", "ranked", "--report"], "the report shows everything: leave --only out"),
-        (["--only", "ranked", "--ir", "x.jpg"], "--ir gives images for stages and activation"),
+        (["--only", "faces"], "figure 'faces' is unknown: choose from ranked"),
+        (["--only", "ranked", "--report"], "the report always shows everything: omit --only"),
+        (["--only", "ranked", "--ir", "x.jpg"], "--ir gives images for the figures stages and activation"),
         (["--only", "stages", "--rgb", "x.jpg"], "x.jpg is missing"),
-        (["--only", "ranked", "--untrained"], "--untrained is for the picture stages"),
+        (["--only", "ranked", "--untrained"], "--untrained changes only the figure stages"),
         (["--root", "nowhere"], "nowhere"),
         (["--weights", "nowhere"], "is missing: give the path of a checkpoint"),
     ],
@@ -181,7 +183,7 @@ def test_a_checkpoint_alone_has_no_curves(weights, tmp_path, capsys):
     alone.parent.mkdir(parents=True)
     shutil.copy(weights, alone)
     assert main(["visualize", "--weights", str(alone), "--out", str(tmp_path / "out")]) == 2
-    assert "alone holds no training curves" in capsys.readouterr().err
+    assert "alone contains no training curves" in capsys.readouterr().err
     assert [path.name for path in visualize(alone, tmp_path / "out", only=["ranked"])] == ["ranked.png"]
 
 

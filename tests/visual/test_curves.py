@@ -26,7 +26,7 @@ def test_every_point_is_read(tmp_path):
 
 
 def test_a_folder_without_event_files_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="holds no training curves"):
+    with pytest.raises(FileNotFoundError, match="contains no training curves"):
         read_curves(tmp_path)
 
 

@@ -38,5 +38,5 @@ def test_what_cannot_be_drawn_is_said(features):
     with pytest.raises(ValueError, match="no identity has RGB and IR images"):
         draw_embedding(dataclasses.replace(features, pids=np.arange(len(features))))
     one = features.take(np.flatnonzero(features.pids == 0)[[0, 4]])
-    with pytest.raises(ValueError, match="at least 3 images, got 2"):
+    with pytest.raises(ValueError, match="at least 3 images, but there are 2"):
         draw_embedding(one)

@@ -28,5 +28,5 @@ def test_the_same_identities_are_chosen_in_both_modalities(features):
 
 
 def test_features_without_paths_have_no_pictures(features):
-    with pytest.raises(ValueError, match="without paths"):
+    with pytest.raises(ValueError, match="have no paths"):
         choose_samples(features)

@@ -1,4 +1,4 @@
-"""Finds the score below which an image is "unknown", for a wanted false-match rate, and stores it in the gallery."""
+"""Find the score below which an image is "unknown" for a given false-match rate, and store it in the gallery."""
 
 import argparse
 
@@ -17,32 +17,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reference", required=True, metavar="X", help="a gallery, a folder CATEGORY/*.jpg or a .csv file"
     )
-    parser.add_argument("--reference-modality", choices=NAMES, help="what the references are; a gallery knows")
+    parser.add_argument("--reference-modality", choices=NAMES, help="modality of the references; a gallery stores it")
     parser.add_argument(
         "--images",
         required=True,
         metavar="X",
-        help="labeled images that are none of the references: CATEGORY/*.jpg or .csv",
+        help="labeled images that are not among the references: CATEGORY/*.jpg or .csv",
     )
-    parser.add_argument("--modality", required=True, choices=NAMES, help="what these are")
+    parser.add_argument("--modality", required=True, choices=NAMES, help="modality of the images")
     parser.add_argument(
-        "--rate", type=float, default=0.01, help="share of strangers that may be given a name (default: %(default)s)"
+        "--rate",
+        type=float,
+        default=0.01,
+        help="largest share of unknown people that may be identified (default: %(default)s)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     labeled = read_image_table(args.images)
-    num_allowed(args.rate, len(labeled))  # before anything is extracted
+    num_allowed(args.rate, len(labeled))  # fails before the extraction
     extractor = load_extractor(args)
     references = open_references(args.reference, extractor, args.reference_modality, args.batch_size)
     features = extractor(list(labeled.paths), args.modality, args.batch_size)
     found = calibrate(features, labeled.categories, references, args.rate)
     print(f"threshold {found.threshold:.9g}, from {found.num_images} images against {len(references)} references:")
-    print(f"  strangers given a name   {100 * found.false_match_rate:.2f} %")
-    print(f"  known ones named rightly {100 * found.identified:.2f} %")
+    print(f"  unknown people identified (falsely)  {100 * found.false_match_rate:.2f} %")
+    print(f"  known people identified correctly    {100 * found.identified:.2f} %")
     if isinstance(references, Gallery):
         references.set_threshold(found.threshold)
-        print(f"stored in {args.reference}: identify uses it unless --threshold is given")
+        print(f"stored in {args.reference}; identify uses it unless --threshold is given")
     else:
-        print(f"give it to identify: --threshold {found.threshold:.9g}")
+        print(f"pass it to identify: --threshold {found.threshold:.9g}")
     return 0

@@ -1,4 +1,4 @@
-"""Export a trained model: an ONNX graph for each modality, weights as safetensors, and a loader that does not need torchreid."""
+"""Export a trained model as an ONNX graph per modality and safetensors, with a loader that does not need torchreid."""
 
 import argparse
 from pathlib import Path
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="PATH",
-        help="image files, or folders with some, to compare the exported features on (default: the training data, if it is there)",
+        help="image files or folders to compare the exported features on (default: the training data, if it is there)",
     )
 
 
@@ -33,9 +33,11 @@ def run(args: argparse.Namespace) -> int:
     for kind, difference in differences.items():
         print(f"largest difference from PyTorch's features on {kind}: {difference:.1e}")
     if "files" not in differences:
-        print("compared on random images only, since the training data is not there: give some files with --images")
+        print("compared on random images only, because the training data is not there: give image files with --images")
     measured = onnx_over_eager(args.weights, out)
-    onnx, eager = (1000 * measured["medians"][side] / 2 for side in ("onnx", "eager"))  # two streams each
+    onnx, eager = (
+        1000 * measured["medians"][side] / 2 for side in ("onnx", "eager")
+    )  # a measurement runs both streams
     print(
         f"one image on one CPU thread: ONNX Runtime {onnx:.1f} ms, PyTorch {eager:.1f} ms, "
         f"ratio {measured['ratios']['onnx_over_eager']:.2f} (median of 20, interleaved)"

@@ -1,4 +1,4 @@
-"""Features of one's own images as an .npz file: what `evaluate` reads, or a program of yours."""
+"""Extract features of any images to an .npz file that `evaluate` and other programs can read."""
 
 import argparse
 
@@ -18,23 +18,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             nargs="+",
             default=[],
             metavar="X",
-            help=f"{name.upper()} images, or folders of them, such as ID/*.jpg: the folder's name is the identity, a file prefix cN_ the camera",
+            help=f"{name.upper()} images or folders ID/*.jpg; ID is the identity, a file prefix cN_ gives the camera",
         )
-    parser.add_argument("--out", required=True, metavar="FEATURES.npz", help="where to write")
-    parser.add_argument(
-        "--no-normalize", action="store_true", help="leave the features as long as the model makes them"
-    )
+    parser.add_argument("--out", required=True, metavar="FEATURES.npz", help="file to write")
+    parser.add_argument("--no-normalize", action="store_true", help="do not scale features to length 1")
 
 
 def run(args: argparse.Namespace) -> int:
     images = {name: getattr(args, name) for name in NAMES if getattr(args, name)}
     if not images:
-        raise ValueError("no image is given: name some with --rgb, --ir or both, which also says their modality")
+        raise ValueError("no image is given: give some with --rgb, --ir or both")
     report.check_folder(args.out)
     data = extract(load_extractor(args), images, args.batch_size, normalize=not args.no_normalize)
     save_features(args.out, data)
     counts = ", ".join(f"{(data.modalities == i).sum()} {name.upper()}" for i, name in enumerate(NAMES))
     print(
-        f"{len(data)} images ({counts}) in {len(set(data.pids))} folders: {data.features.shape[1]} numbers each, in {args.out}"
+        f"{len(data)} images ({counts}) in {len(set(data.pids))} folders: "
+        f"{data.features.shape[1]} numbers each, in {args.out}"
     )
     return 0

@@ -1,4 +1,4 @@
-"""A gallery of references that lasts: add, remove, list, search, compact. Needs the extra `gallery` (LanceDB), or `cluster` for a Milvus server."""
+"""Keep references in a gallery: add, remove, list, search, compact. Needs the extra `gallery`, or `cluster` for Milvus."""
 
 import argparse
 import logging
@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from torchreid_rgbir import terminal
-from torchreid_rgbir.commands.arguments import add_model_arguments, add_where_arguments, load_extractor, where
+from torchreid_rgbir.commands.arguments import add_filter_arguments, add_model_arguments, filter_of, load_extractor
 from torchreid_rgbir.modality import NAMES
 from torchreid_rgbir.retrieval.build_gallery import build_gallery
 from torchreid_rgbir.retrieval.extractor import image_list
@@ -29,43 +29,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
         return chosen
 
-    add = action("add", "add images, making the gallery where there is none; those that are in it already are skipped")
+    add = action(
+        "add", "add images; the gallery is made if it does not exist, and images that it already holds are skipped"
+    )
     add_model_arguments(add)
     add.add_argument(
         "--images", required=True, metavar="X", help="a folder CATEGORY/*.jpg, or a .csv file (see the guide)"
     )
-    add.add_argument("--modality", required=True, choices=NAMES, help="what the images are")
+    add.add_argument("--modality", required=True, choices=NAMES, help="modality of the images")
 
     remove = action("remove", "remove images by path or by filter")
     remove.add_argument(
-        "--path", nargs="+", default=[], metavar="P", help="of images, as `gallery list --images` shows them"
+        "--path", nargs="+", default=[], metavar="P", help="paths of images, as `gallery list --images` prints them"
     )
-    add_where_arguments(remove)
+    add_filter_arguments(remove)
 
-    listing = action("list", "what is in it: images by category")
+    listing = action("list", "list the categories and their numbers of images")
     listing.add_argument(
-        "--images", action="store_true", help="a line an image instead: path, category, camera, time, extra"
+        "--images", action="store_true", help="print one line per image instead: path, category, camera, time, extra"
     )
-    add_where_arguments(listing)
+    add_filter_arguments(listing)
 
-    search = action("search", "the reference images nearest to given ones, whatever their category")
+    search = action("search", "find the nearest reference images, regardless of category")
     add_model_arguments(search)
-    search.add_argument("--image", required=True, nargs="+", metavar="X", help="images, or folders of them")
-    search.add_argument("--modality", required=True, choices=NAMES, help="what these are")
-    search.add_argument("--topk", type=int, default=10, metavar="N", help="references an image (default: %(default)s)")
-    search.add_argument(
-        "--index", action="store_true", help="ask the index whatever the size, instead of every reference"
-    )
-    add_where_arguments(search)
+    search.add_argument("--image", required=True, nargs="+", metavar="X", help="images, or folders of images")
+    search.add_argument("--modality", required=True, choices=NAMES, help="modality of the images")
+    search.add_argument("--topk", type=int, default=10, metavar="N", help="references per image (default: %(default)s)")
+    search.add_argument("--index", action="store_true", help="use the index even if the gallery is small")
+    add_filter_arguments(search)
 
-    compact = action("compact", "gather what many additions and removals left on the disk")
+    compact = action("compact", "merge the files of many additions and removals")
     compact.add_argument(
-        "--index", action="store_true", help="make the search index, for galleries beyond a million images"
+        "--index", action="store_true", help="build the search index, for galleries of more than a million images"
     )
     compact.add_argument(
         "--erase",
         action="store_true",
-        help="take removed images off the disk now, not in an hour; nobody else may have it open",
+        help="delete removed images from the disk now instead of an hour later",
     )
 
 
@@ -85,18 +85,19 @@ def _add(args: argparse.Namespace) -> int:
 
 def _remove(args: argparse.Namespace) -> int:
     gallery = Gallery.open(args.gallery)
-    # `gallery add` keeps absolute paths; rows added from Python may be named otherwise.
+    # `gallery add` stores absolute paths. Rows added from Python may have other names.
     paths = [*args.path, *(str(Path(path).absolute()) for path in args.path)]
-    removed = gallery.remove(replace(where(args), paths=paths))
+    removed = gallery.remove(replace(filter_of(args), paths=paths))
     print(
-        f"removed {removed} images: {len(gallery)} left in {args.gallery}; `gallery compact --erase` takes them off the disk"
+        f"removed {removed} images: {len(gallery)} left in {args.gallery}; "
+        "`gallery compact --erase` deletes them from the disk"
     )
     return 0
 
 
 def _list(args: argparse.Namespace) -> int:
     gallery = Gallery.open(args.gallery)
-    rows = gallery.rows(where(args))
+    rows = gallery.rows(filter_of(args))
     if args.images:
         for i in range(len(rows)):
             match = rows.match(i, 0.0)
@@ -104,9 +105,10 @@ def _list(args: argparse.Namespace) -> int:
             print(f"{match.path}\t{match.category}\t{match.camera}\t{time}\t{rows.extras[i]}")
         return 0
     about = gallery.about
-    threshold = "none, calibrate finds one" if about.threshold is None else f"{about.threshold:.9g}"
+    threshold = "none, calibrate sets one" if about.threshold is None else f"{about.threshold:.9g}"
     print(
-        f"{args.gallery}: {len(gallery)} {about.modality} images, {about.dim} numbers each, of model {about.fingerprint[:8]}"
+        f"{args.gallery}: {len(gallery)} {about.modality} images, {about.dim} numbers each, "
+        f"of model {about.fingerprint[:8]}"
     )
     print(f"threshold: {threshold}")
     for category, count in sorted(Counter(rows.categories).items()):
@@ -119,7 +121,7 @@ def _search(args: argparse.Namespace) -> int:
     gallery, extractor = Gallery.open(args.gallery), load_extractor(args)
     gallery.check(extractor.fingerprint)
     features = extractor(paths, args.modality, args.batch_size)
-    found = gallery.search(features, args.topk, where(args), exact=False if args.index else None)
+    found = gallery.search(features, args.topk, filter_of(args), exact=False if args.index else None)
     for path, matches in zip(paths, found, strict=True):
         print(path)
         for place, match in enumerate(matches, start=1):
@@ -130,7 +132,7 @@ def _search(args: argparse.Namespace) -> int:
 def _compact(args: argparse.Namespace) -> int:
     gallery = Gallery.open(args.gallery)
     if args.index:
-        logger.info("making the index of %d images", len(gallery))
+        logger.info("building the index of %d images", len(gallery))
     gallery.compact(index=args.index, erase=args.erase)
     print(f"{len(gallery)} images in {args.gallery}" + (", indexed" if args.index else ""))
     return 0

@@ -1,4 +1,4 @@
-"""Who or what is it: ranks the categories of references of one modality for images of the other."""
+"""Identify images: rank the categories of references of one modality for images of the other."""
 
 import argparse
 import math
@@ -6,14 +6,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from torchreid_rgbir.commands.arguments import add_model_arguments, add_where_arguments, load_extractor, where
+from torchreid_rgbir.commands.arguments import add_filter_arguments, add_model_arguments, filter_of, load_extractor
 from torchreid_rgbir.metrics import report
 from torchreid_rgbir.modality import NAMES
 from torchreid_rgbir.retrieval.extractor import image_list
 from torchreid_rgbir.retrieval.gallery import Gallery
 from torchreid_rgbir.retrieval.identify import Answer, identify, open_references
+from torchreid_rgbir.visual.grid import save_picture
 from torchreid_rgbir.visual.identify_grid import draw_identify_grid
-from torchreid_rgbir.visual.ranked import save_picture
 
 EXAMPLE = "torchreid-rgbir identify --weights model-best.pth.tar --reference photos/rgb --reference-modality rgb --image night.jpg --modality ir"
 
@@ -26,35 +26,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="a folder CATEGORY/*.jpg, a .csv file (see the guide), or a gallery",
     )
-    parser.add_argument("--reference-modality", choices=NAMES, help="what the references are; a gallery knows")
-    parser.add_argument("--image", required=True, nargs="+", metavar="X", help="images to identify, or folders of them")
-    parser.add_argument("--modality", required=True, choices=NAMES, help="what these are")
-    parser.add_argument("--topk", type=int, default=10, metavar="N", help="categories an image (default: %(default)s)")
+    parser.add_argument("--reference-modality", choices=NAMES, help="modality of the references; a gallery stores it")
+    parser.add_argument(
+        "--image", required=True, nargs="+", metavar="X", help="images to identify, or folders of images"
+    )
+    parser.add_argument("--modality", required=True, choices=NAMES, help="modality of the images")
+    parser.add_argument("--topk", type=int, default=10, metavar="N", help="categories per image (default: %(default)s)")
     parser.add_argument(
         "--threshold",
         type=float,
         metavar="SCORE",
-        help='best scores below it are "unknown" (default: a gallery\'s, if calibrated)',
+        help='an image whose best score is below it is "unknown" (default: the threshold in the gallery)',
     )
     parser.add_argument(
         "--labeled",
         action="store_true",
-        help="the images lie in folders named by their category: say how many were right",
+        help="the images are in folders named by their category: count the correct ones",
     )
-    parser.add_argument("--json", metavar="OUT", help="write the answers as JSON")
-    parser.add_argument(
-        "--save-picture", metavar="OUT.png", help="draw the images (50 at most) beside their best references"
-    )
-    add_where_arguments(parser)
+    parser.add_argument("--json", metavar="OUT", help="write the results as JSON")
+    parser.add_argument("--save-picture", metavar="OUT.png", help="draw up to 50 images beside their best references")
+    add_filter_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     for out in filter(None, (args.json, args.save_picture)):
         report.check_folder(out)
     if args.topk < 1:
-        raise ValueError(f"--topk {args.topk}: ask for at least 1 category")
+        raise ValueError(f"--topk is {args.topk}: set it to 1 or more")
     if args.threshold is not None and math.isnan(args.threshold):
-        raise ValueError("--threshold nan: give a score, between -1 and 1")
+        raise ValueError("--threshold is nan: give a score between -1 and 1")
     paths = [str(path) for path in image_list(args.image)]
     extractor = load_extractor(args)
     references = open_references(args.reference, extractor, args.reference_modality, args.batch_size)
@@ -63,14 +63,14 @@ def run(args: argparse.Namespace) -> int:
         threshold = references.about.threshold if threshold is None else threshold
         modality = references.about.modality
     if modality == args.modality:
-        print(f"note: {modality} against {modality} is outside of what the model was trained for", file=sys.stderr)
+        print(f"note: the model was not trained to compare {modality} with {modality} images", file=sys.stderr)
     features = extractor(paths, args.modality, args.batch_size)
-    answers = identify(features, references, args.topk, threshold, where(args))
+    answers = identify(features, references, args.topk, threshold, filter_of(args))
     for path, answer in zip(paths, answers, strict=True):
         print(render(path, answer, threshold))
     if args.labeled:
-        right = sum(is_right(path, answer) for path, answer in zip(paths, answers, strict=True))
-        print(f"best category right: {right} of {len(paths)} images, {right / len(paths):.4f}")
+        correct = sum(is_correct(path, answer) for path, answer in zip(paths, answers, strict=True))
+        print(f"best category correct: {correct} of {len(paths)} images, {correct / len(paths):.4f}")
     if args.json:
         report.write_results(args.json, as_json(paths, answers))
     if args.save_picture:
@@ -79,8 +79,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def render(path: str, answer: Answer, threshold: float | None) -> str:
-    """An image and its ranked categories, a line each."""
-    lines = [path + (f": unknown, no score of {threshold:g} or more" if answer.unknown else "")]
+    """Formats an image and its ranked categories, one per line."""
+    lines = [path + (f": unknown, all scores are below {threshold:g}" if answer.unknown else "")]
     width = max(len(match.category) for match in answer.matches)
     lines += [
         f"{place:>4}  {match.category:<{width}}  {match.score:>6.3f}  {match.path}"
@@ -89,13 +89,13 @@ def render(path: str, answer: Answer, threshold: float | None) -> str:
     return "\n".join(lines)
 
 
-def is_right(path: str, answer: Answer) -> bool:
+def is_correct(path: str, answer: Answer) -> bool:
     """Whether the best category is the name of the image's folder."""
     return answer.matches[0].category == Path(path).absolute().parent.name
 
 
 def as_json(paths: Sequence[str], answers: Sequence[Answer]) -> dict:
-    """What `--json` writes."""
+    """Returns the contents of the `--json` file."""
     return {
         "images": [
             {

@@ -1,4 +1,4 @@
-"""A trained model for use elsewhere: ONNX graphs, safetensors, and a loader that needs neither torchreid nor this package."""
+"""Exports a trained model as ONNX graphs and safetensors, with a loader that needs neither torchreid nor this package."""
 
 from torchreid_rgbir.export.folder import export
 

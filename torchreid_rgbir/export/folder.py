@@ -1,4 +1,4 @@
-"""Writes a trained model as a folder of its own, once what it computes has been compared with PyTorch."""
+"""Exports a trained model to a folder, after comparing its features with PyTorch's."""
 
 import json
 import logging
@@ -26,30 +26,31 @@ from torchreid_rgbir.models.loading import load_model
 logger = logging.getLogger(__name__)
 
 DESCRIPTION, WEIGHTS = "model.json", "model.safetensors"
-LOADER = "reid_features.py"  # the standalone loader's name in the folder
-TOLERANCE = 1e-4  # of a feature, where features are up to 1; relative to the largest where they are larger
-NUM_FILES = 8  # looked at of a folder
+LOADER = "reid_features.py"  # name of the standalone loader in the folder
+TOLERANCE = 1e-4  # largest difference of a feature, relative to the largest feature if that is above 1
+NUM_FILES = 8  # images compared per folder
 
 
 def export(weights: str | Path, out: str | Path, images: Sequence[str | Path] = ()) -> dict[str, float]:
     """Writes rgb.onnx, ir.onnx, model.safetensors, model.json and the loader.
 
-    Each graph takes `images` (batch, 3, H, W), normalized, and gives `features` (batch, D) after batch normalization.
-    Nothing appears in `out` unless both ONNX Runtime's and the loader's own features agree with PyTorch's. A backbone that the loader cannot build
-    is written as graphs alone, without model.safetensors.
+    Each graph maps `images` (batch, 3, H, W), normalized, to `features` (batch, D) after batch normalization. Nothing is
+    written to `out` unless the features of ONNX Runtime and of the loader agree with PyTorch's. If the loader cannot
+    build the backbone, model.safetensors is omitted.
 
     Args:
         weights: a checkpoint that `train` wrote.
-        out: folder to write to; made where it is missing.
-        images: files to compare on as well as on random images, or folders, of which a few files are taken; when empty,
-            a few of the data that the model was trained on, if it is there.
+        out: folder to write to. It is made if it is missing.
+        images: files to compare the features on, besides random images. A few files of each folder are taken. Empty
+            selects a few images of the data that the model was trained on, if the data is there.
 
     Returns:
-        The largest difference on 'random' images and on 'files' (left out where there are none), as `TOLERANCE` counts it.
+        The largest difference on 'random' images and on 'files', measured as `TOLERANCE` says. 'files' is omitted if
+        there are none.
 
     Raises:
-        FileNotFoundError: no checkpoint, or no image where they should be.
-        ValueError: no checkpoint of ours, a file that is no image, a missing extra, or features that differ.
+        FileNotFoundError: the checkpoint or an image is missing.
+        ValueError: the checkpoint or an image cannot be read, an extra is not installed, or the features differ.
         NotADirectoryError: `out` is a file.
     """
     require("export", "onnx", "onnxscript", "onnxruntime", "safetensors")
@@ -71,7 +72,7 @@ def export(weights: str | Path, out: str | Path, images: Sequence[str | Path] = 
         if standalone.knows(backbone):
             (folder / WEIGHTS).write_bytes(save(model.state_dict()))
         else:
-            logger.warning("%s is left out: the loader builds torchvision's ResNets, not %s", WEIGHTS, backbone)
+            logger.warning("%s is omitted: the loader can build only torchvision's ResNets, not %s", WEIGHTS, backbone)
         description = {
             "model": about["model"] | {"feature": "bn", "feature_dim": model.feature_dim},
             "images": about["images"],
@@ -79,10 +80,10 @@ def export(weights: str | Path, out: str | Path, images: Sequence[str | Path] = 
         }
         (folder / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
         shutil.copy(standalone.__file__, folder / LOADER)
-        logger.info("comparing what both compute")
+        logger.info("comparing the features with PyTorch's")
         differences = _compare(model, folder, about["images"], files, real)
         out.mkdir(exist_ok=True)
-        # Without its description a folder is no model: nobody loads half of an old one and half of a new one.
+        # The description is removed first and written last, so that no one loads a mixture of an old and a new model.
         for old in (DESCRIPTION, WEIGHTS):
             (out / old).unlink(missing_ok=True)
         for path in sorted(folder.iterdir(), key=lambda path: path.name == DESCRIPTION):
@@ -91,18 +92,20 @@ def export(weights: str | Path, out: str | Path, images: Sequence[str | Path] = 
 
 
 def find_images(paths: Sequence[str | Path]) -> list[str]:
-    """The files among `paths`, and the first few images below those that are folders.
+    """Lists the files among `paths`, and the first few images below each folder among them.
 
     Raises:
-        FileNotFoundError: a path that is not there, or a folder without an image.
+        FileNotFoundError: a path is missing, or a folder contains no image.
     """
     found = []
     for path in map(Path, paths):
         if not path.exists():
-            raise FileNotFoundError(f"{path} is missing: give image files, or folders that hold some")
+            raise FileNotFoundError(f"{path} is missing: give image files or folders of images")
         files = list(islice(_images_below(path), NUM_FILES)) if path.is_dir() else [str(path)]
         if not files:
-            raise FileNotFoundError(f"{path} holds no image ({', '.join(IMAGE_SUFFIXES)}): choose another folder")
+            raise FileNotFoundError(
+                f"{path} contains no image ({', '.join(IMAGE_SUFFIXES)}): choose a different folder"
+            )
         found += files
     return found
 
@@ -110,7 +113,7 @@ def find_images(paths: Sequence[str | Path]) -> list[str]:
 def _training_images(about: dict) -> list[str]:
     images = _images_below(Path(yaml.safe_load(about["config"])["data"]["root"]).expanduser())
     some = list(islice(images, 4 * NUM_FILES))
-    broken = find_broken_images(some)  # which a run with data.skip_broken has passed over, too
+    broken = find_broken_images(some)  # a run with data.skip_broken skipped them too
     return [path for path in some if path not in broken][:NUM_FILES]
 
 
@@ -126,7 +129,9 @@ def _prepared(files: Sequence[str], about: dict) -> torch.Tensor:
 
 
 def _write_graph(model: DualResNet, modality: int, images: dict, path: Path) -> None:
-    example = torch.zeros(2, 3, images["height"], images["width"])  # a batch of one would be taken for a constant
+    example = torch.zeros(
+        2, 3, images["height"], images["width"]
+    )  # the exporter treats a batch size of 1 as a constant
     torch.onnx.export(
         model.stream(modality),
         (example,),
@@ -160,8 +165,8 @@ def _compare(
                 difference = _difference(found, expected)
                 if not difference <= TOLERANCE:
                     raise ValueError(
-                        f"the {name} features of {runtime} differ from PyTorch's by {difference:.1e} on {kind} images, "
-                        f"{TOLERANCE:g} is allowed: nothing was written"
+                        f"the {name} features of {runtime} differ from PyTorch's by {difference:.1e} on {kind} images "
+                        f"(at most {TOLERANCE:g} is allowed): nothing was written; report this with the versions in use"
                     )
                 differences[kind] = max(differences[kind], difference)
     return differences

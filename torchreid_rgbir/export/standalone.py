@@ -1,10 +1,10 @@
-"""Features of RGB and infrared images from an exported model. Stands in the exported folder; torchreid is not needed.
+"""Extracts features of RGB and infrared images with an exported model. This file is in the exported folder and needs no torchreid.
 
 from reid_features import load_onnx, load_torch
 model = load_onnx("exported")      # numpy, Pillow, onnxruntime
 model = load_torch("exported")     # numpy, Pillow, torch, torchvision, safetensors
 features = model(["night/1.jpg", "night/2.jpg"], "ir")     # (2, D) float32
-features /= numpy.linalg.norm(features, axis=1, keepdims=True)     # then similarity is features @ others.T
+features /= numpy.linalg.norm(features, axis=1, keepdims=True)     # then the similarity is features @ others.T
 """
 
 import json
@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-Stream = Callable[[np.ndarray], np.ndarray]  # prepared images (B, 3, H, W) of one modality to features (B, D)
+Stream = Callable[[np.ndarray], np.ndarray]  # maps prepared images (B, 3, H, W) of one modality to features (B, D)
 
 
 class ExportedModel:
     """Both streams of an exported model.
 
     Args:
-        images: height, width, norm_mean and norm_std, as model.json has them.
+        images: height, width, norm_mean and norm_std, as in model.json.
         streams: "rgb" and "ir", each a function of prepared images.
     """
 
@@ -31,18 +31,18 @@ class ExportedModel:
         self.streams = streams
 
     def __call__(self, images: Sequence, modality: str, batch_size: int = 32) -> np.ndarray:
-        """Features of images.
+        """Extracts features of images.
 
         Args:
             images: paths or PIL images, at least one.
-            modality: "rgb" or "ir", of all of them.
-            batch_size: how many pass the network at a time.
+            modality: "rgb" or "ir", of all images.
+            batch_size: images per forward pass.
 
         Returns:
             (N, D) float32, not normalized.
 
         Raises:
-            ValueError: no image, or an unknown modality.
+            ValueError: there is no image, or the modality is unknown.
         """
         if modality not in self.streams or not len(images):
             raise ValueError(f"{len(images)} images of modality {modality!r}: give at least one, of 'rgb' or 'ir'")
@@ -50,7 +50,7 @@ class ExportedModel:
         return np.concatenate([self.streams[modality](np.stack([self.prepare(one) for one in b])) for b in batches])
 
     def prepare(self, image) -> np.ndarray:
-        """A path or a PIL image to what the network takes, (3, H, W) float32."""
+        """Converts a path or a PIL image to the input of the network, (3, H, W) float32."""
         if not isinstance(image, Image.Image):
             with Image.open(image) as opened:
                 return self.prepare(opened)
@@ -61,11 +61,11 @@ class ExportedModel:
 
 
 def load_onnx(folder: str | Path, threads: int = 0) -> ExportedModel:
-    """The model as ONNX Runtime runs it on the CPU.
+    """Loads the model for ONNX Runtime on the CPU.
 
     Args:
-        folder: holds model.json, rgb.onnx and ir.onnx.
-        threads: of one call; 0 = a thread a core.
+        folder: the folder with model.json, rgb.onnx and ir.onnx.
+        threads: threads per call, 0 = one per core.
     """
     import onnxruntime
 
@@ -82,11 +82,11 @@ def load_onnx(folder: str | Path, threads: int = 0) -> ExportedModel:
 
 
 def load_torch(folder: str | Path, device: str = "cpu") -> ExportedModel:
-    """The model as PyTorch runs it.
+    """Loads the model for PyTorch.
 
     Args:
-        folder: holds model.json and model.safetensors.
-        device: "cpu", "cuda".
+        folder: the folder with model.json and model.safetensors.
+        device: "cpu" or "cuda".
     """
     import torch
     import torch.nn.functional as F
@@ -117,14 +117,14 @@ def load_torch(folder: str | Path, device: str = "cpu") -> ExportedModel:
 
 
 def knows(name: str) -> bool:
-    """Whether `load_torch` can build the backbone of this name."""
+    """Whether `load_torch` can build the backbone with this name."""
     import torchvision
 
     return name.removeprefix("dual_").removesuffix("_ibn_a") in vars(torchvision.models)
 
 
 def _resnet(name: str):
-    """torchvision's network; resnet50_ibn_a is ResNet-50 with half of each block's first normalization, in Layers 1-3, over single images."""
+    """Builds torchvision's network. In resnet50_ibn_a, half of each block's first normalization in Layers 1-3 is per image."""
     import torch
     import torchvision
 

@@ -1,4 +1,4 @@
-"""Images into a gallery, a commit every thousand, so that an interrupted filling goes on where it stopped."""
+"""Adds images to a gallery, with a commit every 1,024 images, so that an interrupted command can be repeated."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,30 +15,31 @@ COMMIT_ROWS = 1024
 
 
 def build_gallery(
-    where: str, extractor: Extractor, images: str | Path, modality: str, batch_size: int = 64
+    location: str, extractor: Extractor, images: str | Path, modality: str, batch_size: int = 64
 ) -> tuple[Gallery, int, int]:
-    """Extracts images and adds them to a gallery, which is made where there is none.
+    """Extracts images and adds them to a gallery. The gallery is made if it does not exist.
 
     Args:
-        where: what `Gallery.open` takes.
+        location: what `Gallery.open` takes.
         extractor: the model.
-        images: what `read_image_table` takes; those whose path is in the gallery already are skipped.
-        modality: "rgb" or "ir", what they are.
-        batch_size: images computed at a time.
+        images: what `read_image_table` takes. Images whose path is already in the gallery are skipped.
+        modality: "rgb" or "ir", of all images.
+        batch_size: images per forward pass.
 
     Returns:
-        The gallery, and how many images were added and skipped.
+        The gallery, the number of added images and the number of skipped ones.
 
     Raises:
-        FileNotFoundError, ValueError: nothing there, an image that is none, a gallery of another model or modality.
+        FileNotFoundError, ValueError: an image is missing or cannot be read, or the gallery belongs to a different model
+            or modality.
     """
     rows = read_image_table(images)
-    # A row's name must not depend on where the command was run.
+    # The path of a row must not depend on the folder in which the command runs.
     rows = replace(rows, paths=np.array([str(Path(path).absolute()) for path in rows.paths], object))
     try:
-        gallery = Gallery.open(where)
+        gallery = Gallery.open(location)
     except FileNotFoundError:
-        gallery = Gallery.create(where, extractor.fingerprint, extractor.model.feature_dim, modality)
+        gallery = Gallery.create(location, extractor.fingerprint, extractor.model.feature_dim, modality)
     gallery.check(extractor.fingerprint, modality)
     added = 0
     for start in progress(range(0, len(rows), COMMIT_ROWS), "adding", unit="commit"):

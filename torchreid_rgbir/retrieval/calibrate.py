@@ -1,4 +1,4 @@
-"""The threshold of open-set identification: so high that a stranger is rarely given a name."""
+"""Calibration for open-set identification: finds a threshold so high that an unknown person is rarely identified."""
 
 import math
 from typing import NamedTuple
@@ -14,9 +14,10 @@ from torchreid_rgbir.retrieval.references import Searchable
 class Calibration(NamedTuple):
     """Attributes:
     threshold: an image whose best score is below it is unknown.
-    false_match_rate: share of the images that would be given a name if their own category were not among the references.
-    identified: share of the images, of those whose category is there, that come out named, and rightly; NaN where none is there.
-    num_images: labeled images that were compared.
+    false_match_rate: share of the images that would be identified if their own category were not among the references.
+    identified: share of the images with a category among the references that are identified correctly. It is NaN if
+        there is no such image.
+    num_images: number of labeled images that were compared.
     """
 
     threshold: float
@@ -28,49 +29,50 @@ class Calibration(NamedTuple):
 def calibrate(features: NDArray, categories: NDArray, references: Searchable, rate: float) -> Calibration:
     """Finds the lowest threshold that keeps the false-match rate.
 
-    Each image plays the stranger: its best score among the references of all *other* categories is what a stranger like it would
-    score. That score grows with the number of references, so the threshold is for references like these.
+    Each image is treated as unknown: its best score among the references of all *other* categories is the score that an
+    unknown image like it would reach. That score grows with the number of references, so the threshold holds for
+    references like these.
 
     Args:
         features: (Q, D) of labeled images.
-        categories: (Q,) what they show; some may be in no reference.
+        categories: (Q,) labels of the images. Some may not occur among the references.
         references: a gallery, or references in memory.
-        rate: wanted false-match rate (false-positive identification rate, ISO/IEC 19795-1), in (0, 1).
+        rate: largest false-match rate (false-positive identification rate, ISO/IEC 19795-1), in (0, 1).
 
     Raises:
-        ValueError: a rate outside of (0, 1), too few images to measure it, or no reference of another category.
+        ValueError: the rate is outside of (0, 1), there are too few images to measure it, or all references have one
+            category.
     """
     allowed = num_allowed(rate, len(features))
     answers = identify(features, references, topk=2)
-    strangers = np.array(
+    other = np.array(
         [
             next(match.score for match in answer.matches if match.category != category)
             for category, answer in zip(categories, answers, strict=True)
         ],
         np.float32,
     )
-    threshold = np.nextafter(
-        np.sort(strangers)[::-1][allowed], np.float32(2)
-    )  # just above the first that must not pass
-    own = _own(features, categories, references)
+    # Just above the best score that must be rejected.
+    threshold = np.nextafter(np.sort(other)[::-1][allowed], np.float32(2))
+    own = _own_scores(features, categories, references)
     known = ~np.isnan(own)
     return Calibration(
         float(threshold),
-        float(np.mean(strangers >= threshold)),
-        float(np.mean((own >= threshold) & (own > strangers), where=known)) if known.any() else math.nan,
+        float(np.mean(other >= threshold)),
+        float(np.mean((own >= threshold) & (own > other), where=known)) if known.any() else math.nan,
         len(features),
     )
 
 
 def num_allowed(rate: float, num_images: int) -> int:
-    """How many of the images may be given a name.
+    """Returns how many of the images may be identified falsely.
 
     Raises:
-        ValueError: a rate outside of (0, 1), or too few images to measure it.
+        ValueError: the rate is outside of (0, 1), or there are too few images to measure it.
     """
     if not 0 < rate < 1:
         raise ValueError(f"rate is {rate}: a false-match rate lies between 0 and 1")
-    allowed = math.floor(round(rate * num_images, 6))  # 0.29 * 100 is a little less than 29
+    allowed = math.floor(round(rate * num_images, 6))  # 0.29 * 100 is slightly below 29
     if allowed == 0:
         raise ValueError(
             f"{num_images} images cannot measure a false-match rate of {rate:g}: give at least {math.ceil(1 / rate)}"
@@ -78,8 +80,8 @@ def num_allowed(rate: float, num_images: int) -> int:
     return allowed
 
 
-def _own(features: NDArray, categories: NDArray, references: Searchable) -> NDArray[np.float32]:
-    """(Q,) the best score of each image among the references of its own category; NaN where there is none."""
+def _own_scores(features: NDArray, categories: NDArray, references: Searchable) -> NDArray[np.float32]:
+    """(Q,) the best score of each image among the references of its own category, NaN if there are none."""
     own = np.full(len(features), np.nan, np.float32)
     for category in np.unique(categories):
         images = np.flatnonzero(categories == category)

@@ -1,4 +1,4 @@
-"""Features of one's own images, from a checkpoint and nothing else."""
+"""Extracts features of any images with a trained model. It needs only the checkpoint."""
 
 import hashlib
 import os
@@ -17,29 +17,30 @@ from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from torchreid_rgbir.data.images import list_images, read_image, to_8_bits
+from torchreid_rgbir.data.images import IMAGE_SUFFIXES, list_images, read_image, to_8_bits
 from torchreid_rgbir.data.transforms import BatchTransforms, Decode
 from torchreid_rgbir.files import checkpoint
+from torchreid_rgbir.modality import modality_of
 from torchreid_rgbir.models import DualResNet
 from torchreid_rgbir.models.embedding import embed
 from torchreid_rgbir.models.loading import load_model
-from torchreid_rgbir.protocols.protocol import modality_of
 from torchreid_rgbir.terminal import progress
 
 AnyImage = str | os.PathLike[str] | NDArray[np.uint8] | Image.Image
 
 
 class Extractor:
-    """A trained model that turns images into features, as the test of its training run did.
+    """A trained model that extracts features of images in the same way as the test of its training run.
 
-    Made by `Extractor.load`.
+    Use `Extractor.load` to make one. Features have length 1 by default and are compared by cosine, also if the run was
+    tested with `test.dist_metric euclidean`.
 
     Attributes:
         model: the model, in evaluation mode, on its device.
-        height, width: of the images that it takes, in pixels.
-        mean, std: of each channel, of images in [0, 1].
-        fingerprint: names what the features depend on (weights, size, normalization, kind of feature), so that features of
-            two models are never compared; 32 hexadecimal digits.
+        height, width: size of the images that the model takes, in pixels.
+        mean, std: normalization of each channel, for images in [0, 1].
+        fingerprint: 32 hexadecimal digits that identify everything the features depend on (weights, size, normalization,
+            kind of feature), so that features of different models are never compared.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Extractor:
         self.feature, self.flip = feature, flip
         self.device = device
         self.amp = amp
-        # This text is part of every gallery's fingerprint, so it never changes.
+        # Galleries store the fingerprint, so this text never changes. It is the repr of a class of an earlier version.
         kind = f"Testing(query='ir', sampling='official', feature={feature!r}, flip={flip!r}, rerank=None)"
         settings = f"({self.height!r}, {self.width!r}, {self.mean!r}, {self.std!r}, {kind})"
         self.fingerprint = _fingerprint(model, settings)
@@ -66,16 +67,16 @@ class Extractor:
 
     @classmethod
     def load(cls, path: str | Path, device: str | torch.device | None = None, amp: bool = False) -> "Extractor":
-        """Reads everything from a checkpoint: architecture, weights, size, normalization, kind of feature.
+        """Reads architecture, weights, image size, normalization and kind of feature from a checkpoint.
 
         Args:
             path: model/model.pth.tar-EPOCH or model/model-best.pth.tar of a run.
-            device: where to compute; None: on the GPU where there is one.
-            amp: compute in half precision where torch holds that to be safe: faster on a GPU, features differ in the third digit.
+            device: device to compute on. None uses the GPU if there is one.
+            amp: use automatic mixed precision. It is faster on a GPU, and features differ in the third digit.
 
         Raises:
-            FileNotFoundError: no such file.
-            ValueError: no checkpoint, or one that does not say what model it is.
+            FileNotFoundError: the file is missing.
+            ValueError: the file is not a checkpoint, or does not describe its model.
         """
         model, about = load_model(path)
         try:
@@ -83,7 +84,8 @@ class Extractor:
             feature, flip = test["feature"], test["flip"]
         except KeyError as error:
             raise ValueError(
-                f"{path} does not say how its features are taken ({error} is missing): give a checkpoint of `torchreid-rgbir train`"
+                f"{path} does not say which feature it was tested with ({error} is missing): "
+                "use a checkpoint that `torchreid-rgbir train` wrote"
             ) from None
         device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         model = model.to(device).to(memory_format=torch.channels_last)
@@ -97,25 +99,25 @@ class Extractor:
         batch_size: int = 64,
         normalize: bool = True,
     ) -> NDArray[np.float32]:
-        """Features of images of one modality.
+        """Extracts features of images of one modality.
 
         Args:
-            images: paths, a folder (its images and those of its subfolders, sorted by path), arrays (H, W, 3) or (H, W) of
-                uint8, PIL images, or one of them.
-            modality: "rgb" or "ir", what the images are.
-            batch_size: images computed at a time.
+            images: one image or several: paths, folders (with their subfolders, sorted by path), uint8 arrays (H, W, 3)
+                or (H, W), or PIL images.
+            modality: "rgb" or "ir", of all images.
+            batch_size: images per forward pass.
             normalize: scale each feature to length 1.
 
         Returns:
             (N, D), in the order of the images.
 
         Raises:
-            FileNotFoundError: an image or a folder that is not there.
-            ValueError: no image, one that cannot be read, an unknown modality.
+            FileNotFoundError: an image or a folder is missing.
+            ValueError: there is no image, an image cannot be read, or the modality is unknown.
         """
         number = modality_of(modality)
         if batch_size < 1:
-            raise ValueError(f"batch size is {batch_size}: compute at least 1 image at a time")
+            raise ValueError(f"batch size is {batch_size}: set it to 1 or more")
         features = []
         for batch in self._batches(image_list(images), batch_size):
             inputs = self._transforms.normalize(batch.to(self.device, non_blocking=True))
@@ -126,10 +128,10 @@ class Extractor:
         return (F.normalize(joined) if normalize else joined).cpu().numpy()
 
     def _batches(self, images: Sequence[AnyImage], batch_size: int) -> Iterator[Tensor]:
-        """uint8 batches (B, 3, H, W); threads decode the next ones while one is computed."""
+        """Yields uint8 batches (B, 3, H, W). Threads decode the next batches during a forward pass."""
         starts = range(0, len(images), batch_size)
         ahead: deque[list[Future[Tensor]]] = deque()
-        # Threads: Pillow lets go of the interpreter while it decodes, and a gallery's library may not be forked.
+        # Threads suffice because Pillow releases the GIL while it decodes. LanceDB does not allow forking.
         with (
             ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
             progress(None, "extracting features", len(images), unit="image") as bar,
@@ -150,7 +152,7 @@ class Extractor:
         if isinstance(image, np.ndarray):
             if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)):
                 raise ValueError(
-                    f"an image is an array {image.shape} of {image.dtype}: expected (H, W, 3) or (H, W) of uint8"
+                    f"an image is an array {image.shape} of {image.dtype}: convert it to uint8 with shape (H, W, 3) or (H, W)"
                 )
             return self._decode(Image.fromarray(image).convert("RGB"))
         return self._decode(read_image(os.fspath(image)))
@@ -163,22 +165,21 @@ class Extractor:
 
 
 def image_list(images: AnyImage | Sequence[AnyImage]) -> list[AnyImage]:
-    """One image, several, or a folder of them, as a list.
+    """Lists one image, several images or the images of folders.
 
     Raises:
-        FileNotFoundError: a path that is not there; found before any is read.
-        ValueError: no image.
+        FileNotFoundError: a path is missing. Nothing has been read by then.
+        ValueError: there is no image.
     """
     one = isinstance(images, (str, os.PathLike, Image.Image)) or (isinstance(images, np.ndarray) and images.ndim < 4)
     listed: list[AnyImage] = []
     for image in [images] if one else images:  # type: ignore[list-item,union-attr]
         if isinstance(image, (str, os.PathLike)):
-            found = _images_at(Path(image).expanduser())
-            listed += found
+            listed += _images_at(Path(image).expanduser())
         else:
             listed.append(image)  # type: ignore[arg-type]
     if not listed:
-        raise ValueError("no image was given: name at least one")
+        raise ValueError("no image was given: give at least one")
     return listed
 
 
@@ -190,7 +191,7 @@ def _images_at(path: Path) -> list[str]:
     folders = [path, *(folder for folder in path.rglob("*") if folder.is_dir() and not _is_hidden(folder, path))]
     found = sorted(image for folder in folders for image in list_images(folder))
     if not found:
-        raise ValueError(f"{path} holds no image: give a folder with .jpg, .jpeg, .png or .bmp files")
+        raise ValueError(f"{path} contains no image: give a folder with {', '.join(IMAGE_SUFFIXES)} files")
     return found
 
 
@@ -201,7 +202,7 @@ def _is_hidden(folder: Path, top: Path) -> bool:
 def _fingerprint(model: nn.Module, settings: str) -> str:
     digest = hashlib.blake2b(settings.encode(), digest_size=16)
     for name, tensor in sorted(model.state_dict().items()):
-        if not name.startswith(checkpoint.CLASSIFIER):  # no feature depends on it
+        if not name.startswith(checkpoint.CLASSIFIER):  # features do not depend on the classifier
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

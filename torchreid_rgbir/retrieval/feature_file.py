@@ -1,4 +1,4 @@
-"""Features of one's own images with the columns of FEATURES.npz."""
+"""Extracts images with their labels: the columns of FEATURES.npz."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,28 +8,28 @@ import numpy as np
 
 from torchreid_rgbir.data.folder import parse_camera
 from torchreid_rgbir.metrics.features import TestFeatures
-from torchreid_rgbir.protocols.protocol import modality_of
+from torchreid_rgbir.modality import modality_of
 from torchreid_rgbir.retrieval.extractor import Extractor, image_list
 
 
 def extract(
     extractor: Extractor, images: Mapping[str, Sequence[str]], batch_size: int = 64, normalize: bool = True
 ) -> TestFeatures:
-    """Extracts images of either or both modalities.
+    """Extracts images of one or both modalities.
 
-    The name of the folder that holds an image is its identity: pids number these names in sorted order. A file prefix `cN_` gives
-    the camera, 0 = unknown; images of an identity, modality and camera are numbered by path.
+    An image's identity is the name of its folder, and pids number these names in sorted order. A file prefix `cN_` gives
+    the camera, 0 = unknown. The images of an identity, modality and camera are numbered by path.
 
     Args:
         extractor: the model.
-        images: "rgb" or "ir" -> images, or folders of them.
+        images: "rgb" or "ir" -> images, or folders of images.
         batch_size, normalize: as for `Extractor`.
 
     Returns:
-        One row an image, RGB first, sorted by path.
+        One row per image, RGB first, sorted by path.
 
     Raises:
-        FileNotFoundError, ValueError: as for `Extractor`, before any is extracted where an image or folder is missing.
+        FileNotFoundError, ValueError: as for `Extractor`. A missing image or folder is found before extraction starts.
     """
     paths = {name: sorted({str(path) for path in image_list(list(given))}) for name, given in images.items()}
     listed = [(path, name) for name in sorted(paths, key=modality_of) for path in paths[name]]

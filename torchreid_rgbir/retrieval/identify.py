@@ -1,25 +1,27 @@
-"""Who or what is it: the categories nearest to an image among references of known category (claims 11 and 22)."""
+"""Identification: ranks the categories of labeled references for an image (claims 11 and 22)."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from torchreid_rgbir.retrieval.extractor import Extractor
 from torchreid_rgbir.retrieval.gallery import Gallery, is_gallery
 from torchreid_rgbir.retrieval.image_table import read_image_table
-from torchreid_rgbir.retrieval.reference_table import Filter, Match
+from torchreid_rgbir.retrieval.reference_table import Filter, ReferenceMatch
 from torchreid_rgbir.retrieval.references import References, Searchable
+
+if TYPE_CHECKING:
+    from torchreid_rgbir.retrieval.extractor import Extractor
 
 
 class Answer(NamedTuple):
     """Attributes:
-    unknown: the best score is below the threshold.
+    unknown: whether the best score is below the threshold.
     matches: the best reference of each category, best category first.
     """
 
     unknown: bool
-    matches: list[Match]
+    matches: list[ReferenceMatch]
 
 
 def identify(
@@ -29,64 +31,68 @@ def identify(
     threshold: float | None = None,
     where: Filter = Filter(),  # noqa: B008
 ) -> list[Answer]:
-    """Ranks the references' categories for each image, each by its best reference.
+    """Ranks the categories of the references for each image. A category's score is that of its best reference.
 
     Args:
         features: (Q, D) of the images.
         references: a gallery, or references in memory.
-        topk: categories an image; fewer where there are fewer.
-        threshold: an image whose best score is below it is unknown; None: none is.
-        where: which references take part.
+        topk: largest number of categories per image.
+        threshold: an image whose best score is below it is unknown. None: no image is unknown.
+        where: selects the references that take part.
 
     Raises:
-        ValueError: features that do not fit, no reference that the filter lets through, or references of one category only and no
-            threshold, so that every image would be of it.
+        ValueError: the features do not match the references, the filter selects no reference, or all references have one
+            category and there is no threshold, so that every image would be identified as that category.
     """
-    answers: dict[int, list[Match]] = {}
-    asked = np.arange(len(features))
+    ranked: dict[int, list[ReferenceMatch]] = {}
+    pending = np.arange(len(features))
     wanted = max(topk, 2)
-    num = wanted  # of references to look at, until they are of so many categories
-    while len(asked):
+    num = wanted  # references to look at; it grows until they cover `wanted` categories
+    while len(pending):
         unfinished = []
-        for query, found in zip(asked.tolist(), references.search(features[asked], num, where), strict=True):
-            best: dict[str, Match] = {}
+        for query, found in zip(pending.tolist(), references.search(features[pending], num, where), strict=True):
+            best: dict[str, ReferenceMatch] = {}
             for match in found:
                 best.setdefault(match.category, match)
-            answers[query] = list(best.values())
+            ranked[query] = list(best.values())
             if len(best) < wanted and len(found) == num:
                 unfinished.append(query)
-        asked, num = np.array(unfinished, int), 4 * num
-    if not all(answers.values()):
-        raise ValueError("no reference is left to compare with: the gallery is empty, or the filter too narrow")
-    if threshold is None and all(len(matches) == 1 for matches in answers.values()):
+        pending, num = np.array(unfinished, int), 4 * num
+    if not all(ranked.values()):
         raise ValueError(
-            f"every reference is of category {answers[0][0].category}, so every image would be: add others, or give a threshold"
+            "there is no reference to compare with: the gallery is empty, or the filter excludes everything"
+        )
+    if threshold is None and all(len(matches) == 1 for matches in ranked.values()):
+        raise ValueError(
+            f"all references have the category {ranked[0][0].category}, so every image would be identified as it: "
+            "add references of other categories, or give a threshold"
         )
     return [
-        Answer(threshold is not None and bool(answers[query][0].score < threshold), answers[query][:topk])
+        Answer(threshold is not None and bool(ranked[query][0].score < threshold), ranked[query][:topk])
         for query in range(len(features))
     ]
 
 
 def open_references(
-    where: str, extractor: Extractor, modality: str | None, batch_size: int = 64
+    source: str, extractor: "Extractor", modality: str | None, batch_size: int = 64
 ) -> References | Gallery:
-    """A gallery, checked against the model; or a reference folder, extracted into memory.
+    """Opens a gallery and checks that it belongs to the model, or extracts a folder of references into memory.
 
     Args:
-        where: what `Gallery.open` or `read_image_table` takes.
+        source: what `Gallery.open` or `read_image_table` takes.
         extractor: the model of the images to identify.
-        modality: "rgb" or "ir", of the references; a gallery knows its own.
-        batch_size: images of a folder computed at a time.
+        modality: "rgb" or "ir", of the references. None uses the gallery's modality.
+        batch_size: number of a folder's images that are extracted at a time.
 
     Raises:
-        FileNotFoundError, ValueError: nothing there, damaged, of another model or modality; a folder without a modality.
+        FileNotFoundError, ValueError: the references are missing or damaged, or belong to a different model or modality,
+            or a folder is given without a modality.
     """
-    if is_gallery(where):
-        gallery = Gallery.open(where)
+    if is_gallery(source):
+        gallery = Gallery.open(source)
         gallery.check(extractor.fingerprint, modality)
         return gallery
-    rows = read_image_table(where)
+    rows = read_image_table(source)
     if modality is None:
-        raise ValueError(f"the modality of {where} is not given: say --reference-modality rgb or ir")
+        raise ValueError(f"the modality of {source} is not given: add --reference-modality rgb or ir")
     return References(rows, extractor(list(rows.paths), modality, batch_size))

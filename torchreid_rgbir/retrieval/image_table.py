@@ -1,4 +1,4 @@
-"""Which images, of what: a folder CATEGORY/*.jpg, or a CSV file with a line an image."""
+"""Reads which images there are and what they show: from a folder CATEGORY/*.jpg or a CSV file."""
 
 import csv
 import json
@@ -15,19 +15,19 @@ CSV_COLUMNS = ("path", "category", "camera", "time", "extra")
 
 
 def read_image_table(source: str | Path) -> ReferenceTable:
-    """Reads a reference folder, or a .csv file.
+    """Reads a folder of references or a CSV file.
 
     Args:
-        source: a folder with one folder a category, where a file prefix `cN_` gives the camera; or a CSV file with the columns path
-            (relative to the file) and category, and where wanted camera (0 = unknown), time (ISO 8601 with its zone) and
-            extra (a JSON object).
+        source: a folder with one folder per category, where a file prefix `cN_` gives the camera. Or a CSV file with the
+            columns path (relative to the file) and category, and optionally camera (0 = unknown), time (ISO 8601 with
+            its zone) and extra (a JSON object).
 
     Returns:
-        The images, sorted by category and name; those of a CSV file in its order.
+        The images of a folder sorted by category and name, those of a CSV file in its order.
 
     Raises:
-        FileNotFoundError: no such folder or file, or an image that it names.
-        ValueError: no image, or a line that cannot be read; names it.
+        FileNotFoundError: the folder or file is missing, or an image that it lists.
+        ValueError: there is no image, or a line cannot be read. The message names the line.
     """
     source = Path(source).expanduser()
     if source.suffix.lower() == ".csv" and not source.is_dir():
@@ -38,13 +38,13 @@ def read_image_table(source: str | Path) -> ReferenceTable:
 def _read_folder(folder: Path) -> ReferenceTable:
     if not folder.is_dir():
         raise FileNotFoundError(
-            f"{folder} is missing: give a folder with one folder a category, a .csv file, or a gallery"
+            f"{folder} is missing: give a folder with one folder per category, a .csv file, or a gallery"
         )
     names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     images = [(image, name) for name in names for image in list_images(folder / name)]
     if not images:
-        loose = " (its images lie loose: sort them into folders)" if list_images(folder) else ""
-        raise ValueError(f"{folder} holds no CATEGORY/*.jpg{loose}: give a folder with one folder a category")
+        loose = " (its images are not in category folders)" if list_images(folder) else ""
+        raise ValueError(f"{folder} contains no CATEGORY/*.jpg{loose}: create one folder per category")
     paths, categories = zip(*images, strict=True)
     return ReferenceTable.of(paths, categories, cameras=[parse_camera(Path(path).name) for path in paths])
 
@@ -61,7 +61,7 @@ def _read_csv(path: Path) -> ReferenceTable:
         except ValueError as error:
             raise ValueError(f"{path}, line {number}: {error}") from None
     if not lines:
-        raise ValueError(f"{path} lists no image: give a line for each")
+        raise ValueError(f"{path} lists no image: write one line per image")
     return ReferenceTable.of(*zip(*lines, strict=True))
 
 
@@ -72,28 +72,28 @@ def _numbered(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
             columns = reader.fieldnames or ()
             if not {"path", "category"} <= set(columns) <= set(CSV_COLUMNS):
                 raise ValueError(
-                    f"columns {', '.join(columns)}: expected path and category, and of {', '.join(CSV_COLUMNS[2:])} any"
+                    f"columns {', '.join(columns)}: expected path and category, optionally {', '.join(CSV_COLUMNS[2:])}"
                 )
             for row in reader:
                 yield reader.line_num, row
         except (csv.Error, UnicodeDecodeError, ValueError) as error:
             raise ValueError(
-                f"{path} is no such table ({error}): write it as UTF-8 with commas and a header line"
+                f"{path} is not a valid CSV table ({error}): write it as UTF-8 with commas and a header line"
             ) from None
 
 
 def _parsed(row: Mapping[str, str], folder: Path) -> tuple[str, str, int, datetime | None, dict[str, Any]]:
     if None in row or None in row.values():
-        raise ValueError("more or fewer cells than columns: mend the line")
+        raise ValueError("the number of cells differs from the number of columns: fix the line")
     image = folder / row["path"]
     if not image.is_file():
-        raise FileNotFoundError(f"{image} is missing: a path is relative to the .csv file")
+        raise FileNotFoundError(f"{image} is missing: write the path relative to the .csv file")
     if not row["category"]:
-        raise ValueError("the category is empty: name one")
+        raise ValueError("the category is empty: fill it in")
     camera, time, extra = (row.get(name) or "" for name in ("camera", "time", "extra"))
     parsed = json.loads(extra) if extra else {}
     if not isinstance(parsed, dict):
         raise ValueError(f"extra is {extra[:40]}: expected a JSON object")
     taken = datetime.fromisoformat(time) if time else None
-    to_utc(taken)  # says what is wrong with it
+    to_utc(taken)  # checks the time zone
     return str(image), row["category"], int(camera or 0), taken, parsed

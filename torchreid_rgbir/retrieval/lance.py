@@ -1,4 +1,4 @@
-"""A gallery in LanceDB: one table, on a disk or object storage; every change is a versioned commit of the library."""
+"""A gallery in LanceDB: one table on a disk or object storage. Every change is a versioned commit of the library."""
 
 import os
 import shutil
@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchreid_rgbir.extras import require
-from torchreid_rgbir.retrieval.gallery import LANCE_TABLE, Gallery, GalleryInfo
-from torchreid_rgbir.retrieval.reference_table import Filter, Match, ReferenceTable, to_utc
-from torchreid_rgbir.retrieval.references import References, check_queries
+from torchreid_rgbir.retrieval.reference_table import Filter, ReferenceMatch, ReferenceTable, to_utc
+from torchreid_rgbir.retrieval.references import References
 from torchreid_rgbir.retrieval.search import unit
+from torchreid_rgbir.retrieval.store import LANCE_TABLE, GalleryInfo, Store
 
-# Read at the import; its warnings are about its own affairs.
+# The library reads these when it is imported. Its warnings concern only its own internals.
 os.environ.setdefault("LANCE_LOG", "error")
 os.environ.setdefault("LANCE_INCLUDE_VECTOR_CENTROIDS", "false")
 require("gallery", "lancedb")
@@ -27,36 +27,36 @@ import pyarrow as pa  # noqa: E402
 
 from torchreid_rgbir.retrieval.lance_index import IndexReader, make_index  # noqa: E402
 
-EXACT_ROWS = 1_000_000  # up to here a search compares with every image (2 GB of features at D = 512)
-BATCH_ROWS = 8192  # read at a time
+EXACT_ROWS = 1_000_000  # up to this size a search compares with every image (2 GB of features at D = 512)
+BATCH_ROWS = 8192  # rows read at a time
 COLUMNS = ("path", "category", "camera", "time", "extra")
 EMPTY_JSON = "{}"
 
 
-class LanceGallery(Gallery):
-    """See `Gallery`. Up to `EXACT_ROWS` images the features are held in memory, from the first search on."""
+class LanceStore(Store):
+    """See `Store`. Up to `EXACT_ROWS` images the features are held in memory from the first search on."""
 
-    def __init__(self, where: str, table: Any):
-        self.where = where
+    def __init__(self, location: str, table: Any):
+        self.location = location
         self._table = table
         self._held: References | None = None
         self._reader: IndexReader | None = None
-        self._renew()
+        self._reload()
 
     @classmethod
-    def open_at(cls, where: str) -> "LanceGallery":
-        missing = FileNotFoundError(f"{where} is no gallery: make one with `torchreid-rgbir gallery add`")
-        folder = Path(where) / f"{LANCE_TABLE}.lance"
-        if "://" not in where and (not folder.is_dir() or _is_cut_short(folder)):
-            raise missing  # before the library makes a folder of that name
-        with _working(where):
-            database = lancedb.connect(where)
+    def open(cls, location: str) -> "LanceStore":
+        missing = FileNotFoundError(f"{location} is not a gallery: make one with `torchreid-rgbir gallery add`")
+        folder = Path(location) / f"{LANCE_TABLE}.lance"
+        if "://" not in location and (not folder.is_dir() or _is_unfinished(folder)):
+            raise missing  # otherwise the library makes a folder of that name
+        with _one_line_errors(location):
+            database = lancedb.connect(location)
             if LANCE_TABLE in database.list_tables().tables:
-                return cls(where, database.open_table(LANCE_TABLE))
+                return cls(location, database.open_table(LANCE_TABLE))
         raise missing
 
     @classmethod
-    def create_at(cls, where: str, about: GalleryInfo) -> "LanceGallery":
+    def create(cls, location: str, about: GalleryInfo) -> "LanceStore":
         schema = pa.schema(
             [
                 pa.field("feature", pa.list_(pa.float32(), about.dim), metadata=about.as_text()),
@@ -67,22 +67,23 @@ class LanceGallery(Gallery):
                 ("extra", pa.string()),
             ]
         )
-        folder = Path(where) / f"{LANCE_TABLE}.lance"
-        if "://" not in where and Path(where).exists():
-            if _is_cut_short(folder):
+        exists = FileExistsError(f"{location} already exists: choose a different location, or add to it")
+        if "://" not in location and Path(location).exists():
+            folder = Path(location) / f"{LANCE_TABLE}.lance"
+            if _is_unfinished(folder):
                 shutil.rmtree(folder)
-            if not Path(where).is_dir() or any(Path(where).iterdir()):
-                raise FileExistsError(f"{where} exists already: choose another place, or add to it")
-        with _working(where):
-            database = lancedb.connect(where)
+            if not Path(location).is_dir() or any(Path(location).iterdir()):
+                raise exists
+        with _one_line_errors(location):
+            database = lancedb.connect(location)
             if LANCE_TABLE not in database.list_tables().tables:
-                return cls(where, database.create_table(LANCE_TABLE, schema=schema))
-        raise FileExistsError(f"{where} exists already: choose another place, or add to it")
+                return cls(location, database.create_table(LANCE_TABLE, schema=schema))
+        raise exists
 
     def __len__(self) -> int:
         return self._num_rows
 
-    def _add(self, features: NDArray, rows: ReferenceTable) -> None:
+    def add(self, features: NDArray, rows: ReferenceTable) -> None:
         table = pa.table(
             {
                 "feature": pa.FixedSizeListArray.from_arrays(pa.array(features.ravel()), self.about.dim),
@@ -90,33 +91,33 @@ class LanceGallery(Gallery):
                 "category": rows.categories,
                 "camera": rows.cameras,
                 "time": rows.times,
-                # Where nothing is known the column is empty: thousands of equal texts are stored as a run, which takes longer to read.
+                # An empty object is stored as null: thousands of equal texts are stored as a run, which is slower to read.
                 "extra": pa.array(rows.extras, pa.string(), mask=rows.extras == EMPTY_JSON),
             },
             schema=self._table.schema,
         )
-        with _working(self.where):
+        with _one_line_errors(self.location):
             merge = self._table.merge_insert("path").when_matched_update_all().when_not_matched_insert_all()
             merge.execute(table)
-            self._renew()
+            self._reload()
 
-    def _remove(self, where: Filter) -> int:
-        with _working(self.where):
+    def remove(self, where: Filter) -> int:
+        with _one_line_errors(self.location):
             removed = self._table.delete(_sql(where)).num_deleted_rows
-            self._renew()
+            self._reload()
         return removed
 
-    def rows(self, where: Filter = Filter()) -> ReferenceTable:  # noqa: B008
-        with _working(self.where):
+    def rows(self, where: Filter) -> ReferenceTable:
+        with _one_line_errors(self.location):
             query = self._table.search().select(list(COLUMNS))
             if where:
                 query = query.where(_sql(where))
             return _rows(query.to_arrow())
 
     def references(self) -> References:
-        """All of it in memory."""
+        """Returns the complete gallery in memory."""
         if self._held is None:
-            with _working(self.where):
+            with _one_line_errors(self.location):
                 features = np.empty((len(self), self.about.dim), np.float32)
                 parts, start = [], 0
                 for batch in self._table.search().to_batches(BATCH_ROWS):
@@ -128,96 +129,88 @@ class LanceGallery(Gallery):
             self._held = References(rows, features)
         return self._held
 
-    def search(
-        self,
-        queries: NDArray,
-        k: int = 10,
-        where: Filter = Filter(),  # noqa: B008
-        exact: bool | None = None,
-    ) -> list[list[Match]]:
+    def search(self, queries: NDArray, k: int, where: Filter, exact: bool | None) -> list[list[ReferenceMatch]]:
         if exact is None:
             exact = not self._indexed or len(self) <= EXACT_ROWS
         if exact:
             return self.references().search(queries, k, where)
         if not self._indexed:
-            raise ValueError(f"{self.where} has no index: make it with `torchreid-rgbir gallery compact --index`")
-        check_queries(queries, k, self.about.dim)
-        with _working(self.where):
+            raise ValueError(f"{self.location} has no index: build it with `torchreid-rgbir gallery compact --index`")
+        with _one_line_errors(self.location):
             if self._reader is None:
-                self._reader = IndexReader(self.where, LANCE_TABLE, self._table.version)
-            found = self._reader.ask(unit(queries), k, _sql(where), COLUMNS)
+                self._reader = IndexReader(self.location, LANCE_TABLE, self._table.version)
+            found = self._reader.search(unit(queries), k, _sql(where), COLUMNS)
         return [_matches(table) for table in found]
 
     def set_threshold(self, threshold: float) -> None:
-        with _working(self.where):
+        with _one_line_errors(self.location):
             self._table.update_field_metadata({"path": "feature", "metadata": {"threshold": repr(float(threshold))}})
-            self._renew()
+            self._reload()
 
     def refresh(self) -> None:
-        with _working(self.where):
+        with _one_line_errors(self.location):
             self._table.checkout_latest()
-            self._renew()
+            self._reload()
 
-    def compact(self, index: bool = False, erase: bool = False) -> None:
-        with _working(self.where), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*cleanup_older_than=0")  # our docstring says the same
-            index = index or (erase and self._indexed)  # its codes tell of removed images too
+    def compact(self, index: bool, erase: bool) -> None:
+        with _one_line_errors(self.location), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*cleanup_older_than=0")  # the docstring warns of the same
+            index = index or (erase and self._indexed)  # the codes in the index describe removed images too
             if index:
-                # First everything else: to move rows under an index makes the library build it again.
+                # The indexes go first: moving rows under an index makes the library rebuild it.
                 for made in self._table.list_indices():
                     self._table.drop_index(made.name)
             if erase:
-                # The library's own compaction leaves a file alone while less than a tenth of its rows are removed.
+                # The library's own compaction skips a file while less than a tenth of its rows are removed.
                 self._table.add(self._table.search().to_batches(BATCH_ROWS), mode="overwrite")
             self._table.optimize(
                 cleanup_older_than=timedelta(0) if erase else timedelta(hours=1), delete_unverified=erase
             )
             if index:
                 make_index(self._table)
-            self._renew()
+            self._reload()
 
-    def _renew(self) -> None:
-        """Looks at the table again, after a change."""
+    def _reload(self) -> None:
+        """Reads the state of the table again after a change."""
         self._held = None
         self._reader = None
         self._num_rows: int = self._table.count_rows()
         self._indexed = any(index.columns == ["feature"] for index in self._table.list_indices())
-        described = {
-            key.decode(): value.decode() for key, value in (self._table.schema.field(0).metadata or {}).items()
-        }
+        metadata = {key.decode(): value.decode() for key, value in (self._table.schema.field(0).metadata or {}).items()}
         try:
-            self.about = GalleryInfo.from_text(described)
+            self.about = GalleryInfo.from_text(metadata)
         except KeyError as error:
-            raise _NotOurs(
-                f"{self.where} is no gallery of ours ({error} is missing): make one with gallery add"
+            raise _ForeignTable(
+                f"{self.location} is not a gallery of this package ({error} is missing): make one with gallery add"
             ) from None
 
 
-def _matches(found: Any) -> list[Match]:
+def _matches(found: Any) -> list[ReferenceMatch]:
     rows, distances = _rows(found), found.column("_distance").to_numpy()
     return [rows.match(row, 1 - distance) for row, distance in enumerate(distances)]
 
 
-def _is_cut_short(folder: Path) -> bool:
+def _is_unfinished(folder: Path) -> bool:
     """Whether a process ended while it made this table, before its first commit."""
     return folder.is_dir() and not any(folder.glob("_versions/*.manifest")) and not any(folder.glob("data/*"))
 
 
-class _NotOurs(ValueError):
-    """A table in the store that nobody here has made."""
+class _ForeignTable(ValueError):
+    """A table that a different program made."""
 
 
 @contextmanager
-def _working(where: str) -> Iterator[None]:
-    """What goes wrong in the store, in one line."""
+def _one_line_errors(location: str) -> Iterator[None]:
+    """Turns the library's errors into one line."""
     try:
         yield
-    except _NotOurs:
+    except _ForeignTable:
         raise
     except (RuntimeError, OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split(", /root")[0].split())[:200]
         raise ValueError(
-            f"{where} cannot be read or written ({reason}): free the disk if it is full; if it is damaged, restore a copy"
+            f"{location} cannot be read or written ({reason}): free disk space if the disk is full; "
+            "if the gallery is damaged, restore a copy"
         ) from None
 
 

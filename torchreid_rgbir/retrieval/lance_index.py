@@ -1,4 +1,4 @@
-"""The index of a LanceDB gallery, IVF_HNSW_SQ: how it is made and asked.
+"""The index of a LanceDB gallery, IVF_HNSW_SQ: how it is built and searched.
 
 Its settings were measured by `torchreid-rgbir benchmark --only search` (docs/scale.md).
 """
@@ -18,17 +18,18 @@ import pyarrow as pa  # noqa: E402
 from lancedb.background_loop import LOOP  # noqa: E402
 from lancedb.index import Bitmap, BTree, HnswSq  # noqa: E402
 
-# A partition is a graph of its own, and every one is asked, since asking half of them loses a seventh of the nearest images: so there are few.
-PARTITION_ROWS = 4_000_000  # a graph is made in memory, with its codes some 700 bytes an image
+# Each partition is a separate graph. All of them are searched, because half of them would miss a seventh of the nearest
+# images. So there are few partitions.
+PARTITION_ROWS = 4_000_000  # a graph is built in memory: about 700 bytes per image, codes included
 ALL_PARTITIONS = 2**16
 GRAPH_DEGREE, CONSTRUCTION_CANDIDATES, SEARCH_CANDIDATES = 20, 150, 100
-FILTERED_CANDIDATES = 300  # a filter hides most of what the graph leads to
-REFINE = 2  # of so many times k candidates the stored features decide, not their 8-bit codes
+FILTERED_CANDIDATES = 300  # a filter rejects most of the images that the graph leads to
+REFINE = 2  # this many times k candidates are compared by their stored features instead of their 8-bit codes
 QUERIES_AT_ONCE = 64
 
 
 def make_index(table: Any) -> None:
-    """Indexes the features of a table, and the columns that filters ask for."""
+    """Indexes the features of a table and the columns that filters use."""
     config = HnswSq(
         distance_type="cosine",
         num_partitions=-(-table.count_rows() // PARTITION_ROWS),
@@ -36,41 +37,41 @@ def make_index(table: Any) -> None:
         ef_construction=CONSTRUCTION_CANDIDATES,
     )
     table.create_index("feature", config=config)
-    # Without these a filter reads its whole column at every search.
+    # Without these a filter reads its complete column in every search.
     for column, kind in (("category", BTree()), ("camera", Bitmap()), ("time", BTree())):
         table.create_index(column, config=kind)
 
 
 class IndexReader:
-    """Asks the index of one version of a table.
+    """Searches the index of one version of a table.
 
-    By the library's asynchronous interface: its other one goes to and fro between two threads six times a query, which takes longer than
-    the search, and keeps to one core.
+    It uses the library's asynchronous interface. The synchronous one switches between two threads six times per query,
+    which takes longer than the search, and uses one core only.
 
     Args:
-        where: the store.
+        location: folder or address of the database.
         table: name of the table in it.
-        version: of the table.
+        version: version of the table.
     """
 
-    def __init__(self, where: str, table: str, version: int):
-        self._table = LOOP.run(_open(where, table, version))
+    def __init__(self, location: str, table: str, version: int):
+        self._table = LOOP.run(_open(location, table, version))
 
-    def ask(self, queries: NDArray[np.float32], k: int, condition: str, columns: Sequence[str]) -> list[pa.Table]:
-        """The nearest rows of each query.
+    def search(self, queries: NDArray[np.float32], k: int, condition: str, columns: Sequence[str]) -> list[pa.Table]:
+        """Returns the nearest rows of each query.
 
         Args:
             queries: (Q, D).
-            k: how many.
-            condition: SQL that a row must meet to take part; "" for none.
-            columns: of the answers, besides _distance, 1 - cosine.
+            k: number of rows.
+            condition: SQL condition on the rows that take part, "" for none.
+            columns: columns of the results. The column _distance, 1 - cosine, is added.
 
         Returns:
             Q tables, nearest row first.
         """
-        return LOOP.run(self._ask(queries, k, condition, columns))
+        return LOOP.run(self._search(queries, k, condition, columns))
 
-    async def _ask(
+    async def _search(
         self, queries: NDArray[np.float32], k: int, condition: str, columns: Sequence[str]
     ) -> list[pa.Table]:
         found: list[pa.Table] = []
@@ -81,14 +82,14 @@ class IndexReader:
 
     async def _nearest(self, query: NDArray[np.float32], k: int, condition: str, columns: Sequence[str]) -> pa.Table:
         candidates = FILTERED_CANDIDATES if condition else SEARCH_CANDIDATES
-        asked = self._table.query().nearest_to(query).column("feature").distance_type("cosine").limit(k)
-        asked = asked.nprobes(ALL_PARTITIONS).ef(max(candidates, REFINE * k)).refine_factor(REFINE)
+        search = self._table.query().nearest_to(query).column("feature").distance_type("cosine").limit(k)
+        search = search.nprobes(ALL_PARTITIONS).ef(max(candidates, REFINE * k)).refine_factor(REFINE)
         if condition:
-            asked = asked.where(condition)  # the library's default: before the search, not among what it found
-        return await asked.select([*columns, "_distance"]).to_arrow()
+            search = search.where(condition)  # by default the library filters before the search
+        return await search.select([*columns, "_distance"]).to_arrow()
 
 
-async def _open(where: str, name: str, version: int) -> Any:
-    table = await (await lancedb.connect_async(where)).open_table(name)
+async def _open(location: str, name: str, version: int) -> Any:
+    table = await (await lancedb.connect_async(location)).open_table(name)
     await table.checkout(version)
     return table

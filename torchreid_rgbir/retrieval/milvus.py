@@ -1,4 +1,4 @@
-"""A gallery on a Milvus server or cluster, for galleries that outgrow one machine: one collection, searched by the server's HNSW index."""
+"""A gallery on a Milvus server or cluster, for galleries that outgrow one machine: one collection with an HNSW index."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchreid_rgbir.extras import require
-from torchreid_rgbir.retrieval.gallery import Gallery, GalleryInfo
-from torchreid_rgbir.retrieval.reference_table import Filter, Match, ReferenceTable, to_utc
-from torchreid_rgbir.retrieval.references import check_queries
+from torchreid_rgbir.retrieval.reference_table import Filter, ReferenceMatch, ReferenceTable, to_utc
 from torchreid_rgbir.retrieval.search import unit
+from torchreid_rgbir.retrieval.store import GalleryInfo, Store
 
 require("cluster", "pymilvus")
 from pymilvus import DataType, MilvusClient  # noqa: E402
@@ -20,35 +19,35 @@ from pymilvus.exceptions import MilvusException  # noqa: E402
 
 COLLECTION = "references"
 COLUMNS = ["path", "category", "camera", "time", "extra"]
-BATCH_ROWS = 4096  # a message to the server may hold 64 MB
-MAX_TEXT = 4096  # bytes of a path or a category
+BATCH_ROWS = 4096  # a message to the server holds at most 64 MB
+MAX_TEXT = 4096  # bytes in a path or a category
 GRAPH_DEGREE, CONSTRUCTION_CANDIDATES, SEARCH_CANDIDATES = 20, 150, 100
-MAX_HITS = 16384  # of one query, the server's limit
+MAX_HITS = 16384  # per query, the server's limit
 SECONDS_TO_ANSWER = 10
 
 
-class MilvusGallery(Gallery):
-    """See `Gallery`; `add` is in one commit up to 4,096 images, in one for each 4,096 beyond, and others see changes at once."""
+class MilvusStore(Store):
+    """See `Store`. `add` makes one commit per 4,096 images. Other processes see changes immediately."""
 
-    def __init__(self, where: str, client: MilvusClient, collection: str):
-        self.where = where
+    def __init__(self, location: str, client: MilvusClient, collection: str):
+        self.location = location
         self._client = client
         self._collection = collection
         self.refresh()
 
     @classmethod
-    def open_at(cls, where: str) -> "MilvusGallery":
-        client, collection = _connect(where)
-        with _answering(where):
+    def open(cls, location: str) -> "MilvusStore":
+        client, collection = _connect(location)
+        with _one_line_errors(location):
             if not client.has_collection(collection):
                 raise FileNotFoundError(
-                    f"{where} holds no gallery {collection}: make one with `torchreid-rgbir gallery add`"
+                    f"{location} does not hold a gallery {collection}: make one with `torchreid-rgbir gallery add`"
                 )
-        return cls(where, client, collection)
+        return cls(location, client, collection)
 
     @classmethod
-    def create_at(cls, where: str, about: GalleryInfo) -> "MilvusGallery":
-        client, collection = _connect(where)
+    def create(cls, location: str, about: GalleryInfo) -> "MilvusStore":
+        client, collection = _connect(location)
         schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
         schema.add_field("path", DataType.VARCHAR, max_length=MAX_TEXT, is_primary=True)
         schema.add_field("feature", DataType.FLOAT_VECTOR, dim=about.dim)
@@ -59,10 +58,10 @@ class MilvusGallery(Gallery):
         index = MilvusClient.prepare_index_params()
         parameters = {"M": GRAPH_DEGREE, "efConstruction": CONSTRUCTION_CANDIDATES}
         index.add_index("feature", index_type="HNSW", metric_type="IP", params=parameters)
-        with _answering(where):
+        with _one_line_errors(location):
             if client.has_collection(collection):
                 raise FileExistsError(
-                    f"{where} holds a gallery {collection} already: choose another name, or add to it"
+                    f"{location} already holds a gallery {collection}: choose a different name, or add to it"
                 )
             client.create_collection(
                 collection,
@@ -71,13 +70,13 @@ class MilvusGallery(Gallery):
                 properties=about.as_text(),
                 consistency_level="Strong",
             )
-        return cls(where, client, collection)
+        return cls(location, client, collection)
 
     def __len__(self) -> int:
-        with _answering(self.where):
+        with _one_line_errors(self.location):
             return int(self._client.query(self._collection, filter="", output_fields=["count(*)"])[0]["count(*)"])
 
-    def _add(self, features: NDArray, rows: ReferenceTable) -> None:
+    def add(self, features: NDArray, rows: ReferenceTable) -> None:
         times = rows.times.astype(np.int64).tolist()
         unknown = np.isnat(rows.times)
         entries = [
@@ -91,19 +90,19 @@ class MilvusGallery(Gallery):
             }
             for i in range(len(rows))
         ]
-        with _answering(self.where):
+        with _one_line_errors(self.location):
             for start in range(0, len(entries), BATCH_ROWS):
                 self._client.upsert(self._collection, entries[start : start + BATCH_ROWS])
 
-    def _remove(self, where: Filter) -> int:
+    def remove(self, where: Filter) -> int:
         before = len(self)
-        with _answering(self.where):
+        with _one_line_errors(self.location):
             self._client.delete(self._collection, filter=_expression(where))
         return before - len(self)
 
-    def rows(self, where: Filter = Filter()) -> ReferenceTable:  # noqa: B008
+    def rows(self, where: Filter) -> ReferenceTable:
         found: list[dict] = []
-        with _answering(self.where):
+        with _one_line_errors(self.location):
             pages = self._client.query_iterator(
                 self._collection, batch_size=BATCH_ROWS, filter=_expression(where), output_fields=COLUMNS
             )
@@ -112,17 +111,10 @@ class MilvusGallery(Gallery):
             pages.close()
         return _rows(found)
 
-    def search(
-        self,
-        queries: NDArray,
-        k: int = 10,
-        where: Filter = Filter(),  # noqa: B008
-        exact: bool | None = None,
-    ) -> list[list[Match]]:
+    def search(self, queries: NDArray, k: int, where: Filter, exact: bool | None) -> list[list[ReferenceMatch]]:
         if exact:
-            raise ValueError(f"{self.where} is searched by its server's index alone: leave exact out")
-        check_queries(queries, k, self.about.dim)
-        with _answering(self.where):
+            raise ValueError(f"{self.location} can be searched only by its server's index: omit exact")
+        with _one_line_errors(self.location):
             found = self._client.search(
                 self._collection,
                 data=list(unit(queries)),
@@ -138,42 +130,46 @@ class MilvusGallery(Gallery):
         return answers
 
     def set_threshold(self, threshold: float) -> None:
-        with _answering(self.where):
+        with _one_line_errors(self.location):
             self._client.alter_collection_properties(self._collection, {"threshold": repr(float(threshold))})
         self.refresh()
 
     def refresh(self) -> None:
-        with _answering(self.where):
+        with _one_line_errors(self.location):
             found = self._client.describe_collection(self._collection).get("properties", {})
         try:
             self.about = GalleryInfo.from_text(found)
         except KeyError as error:
-            raise ValueError(f"{self.where} is no gallery of ours ({error} is missing): choose another name") from None
+            raise ValueError(
+                f"{self.location} is not a gallery of this package ({error} is missing): choose a different name"
+            ) from None
 
-    def compact(self, index: bool = False, erase: bool = False) -> None:
+    def compact(self, index: bool, erase: bool) -> None:
         if index or erase:
             raise ValueError(
-                f"{self.where}: the server keeps its index and erases removed images by itself: compact alone"
+                f"{self.location}: the server maintains its index and erases removed images itself: omit --index and --erase"
             )
-        with _answering(self.where):
+        with _one_line_errors(self.location):
             self._client.compact(self._collection)
 
 
-def _connect(where: str) -> tuple[MilvusClient, str]:
-    address = urlsplit(where)
-    with _answering(where):
+def _connect(location: str) -> tuple[MilvusClient, str]:
+    address = urlsplit(location)
+    with _one_line_errors(location):
         client = MilvusClient(f"{address.scheme}://{address.netloc}", timeout=SECONDS_TO_ANSWER)
     return client, address.path.strip("/") or COLLECTION
 
 
 @contextmanager
-def _answering(where: str) -> Iterator[None]:
-    """What goes wrong on the server, in one line."""
+def _one_line_errors(location: str) -> Iterator[None]:
+    """Turns the server's errors into one line."""
     try:
         yield
     except MilvusException as error:
         reason = " ".join(str(error.message).split())[:200]
-        raise ConnectionError(f"{where} does not do it ({reason}): is the server up, and the address right?") from None
+        raise ConnectionError(
+            f"{location}: the request failed ({reason}): check that the server is running and the address is correct"
+        ) from None
 
 
 def _rows(found: Sequence[dict]) -> ReferenceTable:

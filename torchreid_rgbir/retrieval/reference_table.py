@@ -1,4 +1,4 @@
-"""What is known of reference images besides their features: path, category, camera, time and free JSON, column by column."""
+"""A table of reference images: path, category, camera, time and free JSON, stored column by column."""
 
 import json
 from collections.abc import Sequence
@@ -10,19 +10,54 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-FEW = 8  # values to look for, up to which a comparison with each is faster than NumPy's search among all
+FEW = 8  # up to this many values, comparing with each is faster than np.isin
+
+
+class ReferenceMatch(NamedTuple):
+    """A reference image that a search found.
+
+    Attributes:
+        path, category, camera, time, extra: the image's columns in the `ReferenceTable`.
+        score: cosine of the image's feature and the query's feature, in [-1, 1].
+    """
+
+    path: str
+    category: str
+    score: float
+    camera: int
+    time: datetime | None
+    extra: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Selects reference images before they are ranked. An empty condition excludes nothing.
+
+    Attributes:
+        categories, cameras, paths: the image has one of these values.
+        since, until: the image was taken in this period, both ends included. Images of unknown time are then excluded.
+    """
+
+    categories: Sequence[str] = ()
+    cameras: Sequence[int] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+    paths: Sequence[str] = ()
+
+    def __bool__(self) -> bool:
+        return any((self.categories, self.cameras, self.since, self.until, self.paths))
 
 
 @dataclass(frozen=True)
 class ReferenceTable:
-    """One row an image; made by `ReferenceTable.of`.
+    """One row per image. Use `ReferenceTable.of` to make one.
 
     Attributes:
-        paths: (N,) text; names the row, so no two are the same.
-        categories: (N,) text: a person, a vehicle, a kind of thing.
+        paths: (N,) text. A path identifies its row, so no two rows have the same path.
+        categories: (N,) text: a person, a vehicle, a kind of object.
         cameras: (N,) integers, 0 = unknown.
         times: (N,) datetime64[us] in UTC, NaT = unknown.
-        extras: (N,) JSON objects, as text.
+        extras: (N,) JSON objects as text.
     """
 
     paths: NDArray
@@ -40,10 +75,10 @@ class ReferenceTable:
         times: Sequence[datetime | None] | None = None,
         extras: Sequence[dict[str, Any]] | None = None,
     ) -> "ReferenceTable":
-        """From plain Python values; a column that is left out is unknown, or empty, in every row.
+        """Makes a table from plain Python values. A column that is not given is unknown or empty in every row.
 
         Raises:
-            ValueError: columns of different lengths, a path given twice, a time without a time zone, no JSON.
+            ValueError: columns differ in length, a path occurs twice, a time has no time zone, or an extra is not JSON.
         """
         num = len(paths)
         columns: dict[str, Any] = {
@@ -54,16 +89,16 @@ class ReferenceTable:
         }
         for name, column in columns.items():
             if len(column) != num:
-                raise ValueError(f"{name}: {len(column)} entries for {num} paths: give one for each")
+                raise ValueError(f"{name} has {len(column)} entries for {num} paths: give one for each path")
         seen: set[str] = set()
         for path in paths:
             if path in seen:
-                raise ValueError(f"path {path} is given twice: a path names one row")
+                raise ValueError(f"path {path} is given twice: list each path once")
             seen.add(path)
         try:
             texts = [json.dumps(extra, allow_nan=False) for extra in columns["extras"]]
         except (TypeError, ValueError) as error:
-            raise ValueError(f"extras: {error}: give what JSON can hold") from None
+            raise ValueError(f"extras cannot be written as JSON ({error}): use only JSON values") from None
         return cls(
             np.array(list(map(str, paths)), object),
             np.array(list(map(str, categories)), object),
@@ -76,13 +111,13 @@ class ReferenceTable:
         return len(self.paths)
 
     def take(self, rows: NDArray | slice) -> "ReferenceTable":
-        """Those rows (indices, a mask or a slice), in that order."""
+        """Returns the given rows (indices, a mask or a slice) in that order."""
         return ReferenceTable(*(getattr(self, field.name)[rows] for field in fields(self)))
 
-    def match(self, row: int, score: float) -> "Match":
-        """A row as a search's answer."""
+    def match(self, row: int, score: float) -> ReferenceMatch:
+        """Returns one row as the result of a search."""
         time = self.times[row].item()
-        return Match(
+        return ReferenceMatch(
             str(self.paths[row]),
             str(self.categories[row]),
             float(score),
@@ -91,14 +126,14 @@ class ReferenceTable:
             json.loads(self.extras[row]),
         )
 
-    def seen(self, where: "Filter") -> NDArray[np.bool_] | None:
-        """(N,) which rows the filter lets through; None: all."""
+    def mask(self, where: Filter) -> NDArray[np.bool_] | None:
+        """(N,) the rows that the filter selects, or None if it selects all of them."""
         masks = []
         if where.categories:
-            known = [self._numbers[name] for name in where.categories if name in self._numbers]
-            masks.append(_among(self._category_numbers, known))
+            known = [self._number_of[name] for name in where.categories if name in self._number_of]
+            masks.append(_is_in(self._category_numbers, known))
         if where.cameras:
-            masks.append(_among(self.cameras, where.cameras))
+            masks.append(_is_in(self.cameras, where.cameras))
         if where.since is not None:
             masks.append(self.times >= to_utc(where.since))  # false for NaT
         if where.until is not None:
@@ -109,62 +144,27 @@ class ReferenceTable:
         return np.logical_and.reduce(masks) if masks else None
 
     @cached_property
-    def _numbers(self) -> dict[str, int]:
+    def _number_of(self) -> dict[str, int]:
         return {name: i for i, name in enumerate(dict.fromkeys(self.categories))}
 
     @cached_property
     def _category_numbers(self) -> NDArray[np.int64]:
         # Comparing numbers is some hundred times faster than comparing text.
-        numbers = self._numbers
-        return np.fromiter((numbers[name] for name in self.categories), np.int64, len(self))
+        number_of = self._number_of
+        return np.fromiter((number_of[name] for name in self.categories), np.int64, len(self))
 
 
-class Match(NamedTuple):
-    """A reference image that a search found.
-
-    Attributes:
-        path, category, camera, time, extra: of the image, as they were given.
-        score: cosine of its feature and the query's, in [-1, 1].
-    """
-
-    path: str
-    category: str
-    score: float
-    camera: int
-    time: datetime | None
-    extra: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Filter:
-    """Which references a search sees; what is left out, or empty, excludes nothing. A filter applies before the ranking.
-
-    Attributes:
-        categories, cameras, paths: one of these.
-        since, until: taken in this time, both ends included; references of unknown time are then left out.
-    """
-
-    categories: Sequence[str] = ()
-    cameras: Sequence[int] = ()
-    since: datetime | None = None
-    until: datetime | None = None
-    paths: Sequence[str] = ()
-
-    def __bool__(self) -> bool:
-        return any((self.categories, self.cameras, self.since, self.until, self.paths))
-
-
-def _among(values: NDArray[np.int64], wanted: Sequence[int]) -> NDArray[np.bool_]:
+def _is_in(values: NDArray[np.int64], wanted: Sequence[int]) -> NDArray[np.bool_]:
     if not 0 < len(wanted) <= FEW:
         return np.isin(values, wanted)
     return np.logical_or.reduce([values == one for one in wanted])
 
 
 def to_utc(time: datetime | None) -> np.datetime64:
-    """NaT for None.
+    """Converts a time to UTC. None becomes NaT.
 
     Raises:
-        ValueError: a time without a time zone.
+        ValueError: the time has no time zone.
     """
     if time is None:
         return np.datetime64("NaT", "us")

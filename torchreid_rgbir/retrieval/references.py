@@ -1,4 +1,4 @@
-"""References held in memory: rows and features, searched exactly."""
+"""References in memory: their table and features, searched exactly."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -6,22 +6,22 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from torchreid_rgbir.retrieval.reference_table import Filter, Match, ReferenceTable
+from torchreid_rgbir.retrieval.reference_table import Filter, ReferenceMatch, ReferenceTable
 from torchreid_rgbir.retrieval.search import nearest, unit
 
 
 class Searchable(Protocol):
-    """What can be asked for the nearest references: those in memory, or a gallery."""
+    """Anything that finds nearest references: `References` in memory, or a `Gallery`."""
 
     def __len__(self) -> int: ...
 
-    def search(self, queries: NDArray, k: int = 10, where: Filter = ...) -> list[list[Match]]: ...
+    def search(self, queries: NDArray, k: int = 10, where: Filter = ...) -> list[list[ReferenceMatch]]: ...
 
 
 @dataclass(frozen=True)
 class References:
     """Attributes:
-    rows: of N images.
+    rows: the table of N images.
     features: (N, D), of length 1.
     """
 
@@ -31,22 +31,22 @@ class References:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def search(self, queries: NDArray, k: int = 10, where: Filter = Filter()) -> list[list[Match]]:  # noqa: B008
-        """The references nearest to each query.
+    def search(self, queries: NDArray, k: int = 10, where: Filter = Filter()) -> list[list[ReferenceMatch]]:  # noqa: B008
+        """Returns the references nearest to each query.
 
         Args:
             queries: (Q, D), of any length.
-            k: how many; fewer where the filter leaves fewer.
-            where: which references take part.
+            k: largest number of matches. There are fewer if the filter selects fewer references.
+            where: selects the references that take part.
 
         Returns:
-            For each query its matches, best first; those that tie in the order of their rows.
+            For each query its matches, best first. Ties are in row order.
 
         Raises:
-            ValueError: `check_queries`'s.
+            ValueError: see `check_queries`.
         """
         check_queries(queries, k, self.features.shape[1])
-        found = nearest(unit(queries), self.features, k, self.rows.seen(where))
+        found = nearest(unit(queries), self.features, k, self.rows.mask(where))
         return [
             [self.rows.match(row, score) for row, score in zip(rows, scores, strict=True)] for rows, scores in found
         ]
@@ -54,21 +54,22 @@ class References:
 
 def check_queries(queries: NDArray, k: int, dim: int) -> None:
     """Raises:
-    ValueError: not (Q, dim), a value that is not finite, k below 1.
+    ValueError: the queries are not (Q, dim), a value is not finite, or k is below 1.
     """
     if k < 1:
-        raise ValueError(f"k is {k}: ask for at least 1 reference")
+        raise ValueError(f"k is {k}: set it to 1 or more")
     check_features(queries, dim)
 
 
 def check_features(features: NDArray, dim: int) -> None:
     """Raises:
-    ValueError: not (N, dim), or a value that is not finite.
+    ValueError: the features are not (N, dim), or a value is not finite.
     """
     if features.ndim != 2 or features.shape[1] != dim:
         raise ValueError(
-            f"features {features.shape}: the references' have {dim} numbers each; use the model that made them"
+            f"features have shape {features.shape}, but the references have {dim} numbers each: "
+            "use the model that made the references"
         )
     finite = np.isfinite(features).all(axis=1)
     if not finite.all():
-        raise ValueError(f"features: row {int(np.argmin(finite))} is not finite: extract it again")
+        raise ValueError(f"features: row {int(np.argmin(finite))} is not finite: extract that image again")

@@ -1,69 +1,69 @@
-"""Exact search: the references nearest to each query, by one matrix product."""
+"""Exact search: finds the references nearest to each query with one matrix product."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 SCORES_BYTES = 2**28  # working memory for the scores of one block of queries
-RUN = 128  # references whose best score stands for them all when a bound is sought
+RUN = 128  # consecutive references that share one maximum when the k-th best score is bounded
 
 
 def nearest(
     queries: NDArray[np.float32],
     references: NDArray[np.float32],
     k: int,
-    seen: NDArray[np.bool_] | None = None,
+    valid: NDArray[np.bool_] | None = None,
 ) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-    """The k references with the highest cosine to each query.
+    """Returns the k references with the highest cosine to each query.
 
-    The product in float32 finds the candidates, float64 orders them: so equal references have equal scores whatever their
-    place, and those that tie come in the order of their rows.
+    The float32 product finds candidates and float64 orders them. So equal references have equal scores wherever they are
+    in the table, and ties are in row order.
 
     Args:
         queries: (Q, D), of length 1.
         references: (N, D), of length 1.
-        k: at most so many; fewer where fewer are seen.
-        seen: (N,) which references take part; None: all.
+        k: largest number of results. There are fewer if fewer references are valid.
+        valid: (N,) the references that take part. None selects all.
 
     Returns:
-        For each query the rows and their cosines, best first.
+        For each query the row numbers and their cosines, best first.
     """
     num_references, dim = references.shape
-    num_seen = num_references if seen is None else int(np.count_nonzero(seen))
-    k = min(k, num_seen)
+    num_valid = num_references if valid is None else int(np.count_nonzero(valid))
+    k = min(k, num_valid)
     if k == 0:
         return [(np.empty(0, np.int64), np.empty(0, np.float32)) for _ in queries]
-    hidden = None if seen is None else ~seen
-    # What rounding may move a sum of `dim` products of unit vectors by, on both sides of the k-th.
+    ignored = None if valid is None else ~valid
+    # Largest rounding error of a sum of `dim` products of unit vectors, on both sides of the k-th best score.
     margin = 2 * dim * float(np.finfo(np.float32).eps)
     block = max(1, SCORES_BYTES // (4 * num_references))
     found = []
     for start in range(0, len(queries), block):
         scores = queries[start : start + block] @ references.T  # (block, N)
-        if hidden is not None:
-            np.copyto(scores, -np.inf, where=hidden)
-        lowest = np.maximum(_bound(scores, k) - margin, np.finfo(np.float32).min)  # what is hidden stays below it
+        if ignored is not None:
+            np.copyto(scores, -np.inf, where=ignored)
+        lowest = np.maximum(_bound(scores, k) - margin, np.finfo(np.float32).min)  # ignored references stay below it
         for query, row, low in zip(queries[start : start + block], scores, lowest, strict=True):
             found.append(_ordered(query, references, np.flatnonzero(row >= low), k))
     return found
 
 
 def unit(features: NDArray) -> NDArray[np.float32]:
-    """Features (N, D) scaled to length 1; zeros stay zeros."""
+    """Scales features (N, D) to length 1. Zeros stay zeros."""
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
     lengths[lengths == 0] = 1
     return np.ascontiguousarray(features / lengths, dtype=np.float32)
 
 
 def _bound(scores: NDArray[np.float32], k: int) -> NDArray[np.float32]:
-    """A score that at least k of each row reach, and few more: the k-th best among the best of runs of references.
+    """A score that at least k entries of each row reach, and few more: the k-th best among the maxima of short runs.
 
-    One pass over the scores, where a selection would take several. It is NumPy's, as the product is: two libraries' threads that wait
-    for each other's work take longer than the work.
+    It needs one pass over the scores, where a selection needs several. NumPy computes it because NumPy also computes the
+    product: the thread pools of two libraries that wait for each other take longer than the computation.
     """
     num = scores.shape[1]
     length = min(RUN, max(1, num // (4 * k)))
-    whole = num - num % length
-    best = scores[:, :whole].reshape(len(scores), -1, length).max(axis=2)  # (Q, runs)
+    complete = num - num % length
+    best = scores[:, :complete].reshape(len(scores), -1, length).max(axis=2)  # (Q, runs)
     return np.partition(best, -k, axis=1)[:, -k]
 
 

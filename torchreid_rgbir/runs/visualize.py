@@ -1,4 +1,4 @@
-"""Everything there is to see of a trained model: pictures in files, or one page that shows them all."""
+"""Draws all figures of a trained model, as files or on one HTML page."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,13 +23,14 @@ from torchreid_rgbir.visual import page
 from torchreid_rgbir.visual.activation import draw_activations
 from torchreid_rgbir.visual.curves import draw_curves, read_curves
 from torchreid_rgbir.visual.embedding import draw_embedding
-from torchreid_rgbir.visual.ranked import draw_ranked, save_picture
+from torchreid_rgbir.visual.grid import save_picture
+from torchreid_rgbir.visual.ranked import draw_ranked
 from torchreid_rgbir.visual.samples import choose_samples, read_samples
 from torchreid_rgbir.visual.separation import draw_separation, pair_distances
 from torchreid_rgbir.visual.stages import draw_stages
 
-OF_TEST_SET = ("ranked", "embedding", "separation")
-OF_IMAGES = ("stages", "activation")
+OF_TEST_SET = ("ranked", "embedding", "separation")  # figures that need the features of the test set
+OF_IMAGES = ("stages", "activation")  # figures of single images
 KINDS = (*OF_TEST_SET, *OF_IMAGES, "curves")
 
 
@@ -42,22 +43,22 @@ def visualize(
     report: bool = False,
     untrained: bool = False,
 ) -> list[Path]:
-    """Draws what `KINDS` names, each as OUT/KIND.png.
+    """Draws the figures in `KINDS`, each as OUT/KIND.png.
 
     Args:
-        weights: a checkpoint that `train` wrote; training curves are read from the run's folder around it.
-        out: folder to write to; made where it is missing.
-        root: the data, where it no longer lies where the model was trained; the first of the run's test sets is shown.
-        only: some of `KINDS`; when empty, all, but stages only of a model that was trained with the perceptual edge loss.
-        images: modality -> files for stages and activation; some of the test set when None.
-        report: write OUT/report.html instead, one page with all of it.
-        untrained: stages show the network as training found it, too.
+        weights: a checkpoint that `train` wrote. Training curves are read from the folder of its run.
+        out: folder to write to. It is made if it is missing.
+        root: folder of the data, if it has moved since the training. The first test set of the run is shown.
+        only: some of `KINDS`. Empty selects all, but stages only if the model was trained with the perceptual edge loss.
+        images: modality -> files for stages and activation. None selects some images of the test set.
+        report: write OUT/report.html instead, one page with all figures.
+        untrained: the figure stages also shows the network as it was before training.
 
     Returns:
         The files written.
 
     Raises:
-        ValueError, FileNotFoundError, NotADirectoryError: a user's mistake; nothing was written.
+        ValueError, FileNotFoundError, NotADirectoryError: an argument is wrong. Nothing was written.
     """
     _check(only, images, report)
     if Path(out).expanduser().is_file():
@@ -68,13 +69,15 @@ def visualize(
     small = min(about["images"]["height"], about["images"]["width"])
     kinds = tuple(dict.fromkeys(only))
     if not kinds:
-        # VGG's weights are not fetched for a model that was trained without them.
-        sees_edges = cfg.loss.name == "mso" and cfg.loss.mso.weight_pef > 0 and small >= SMALLEST
-        kinds = tuple(kind for kind in KINDS if kind != "stages" or sees_edges or untrained)
+        # Do not download VGG's weights for a model that was trained without them.
+        uses_edges = cfg.loss.name == "mso" and cfg.loss.mso.weight_pef > 0 and small >= SMALLEST
+        kinds = tuple(kind for kind in KINDS if kind != "stages" or uses_edges or untrained)
     if "stages" in kinds and small < SMALLEST:
-        raise ValueError(f"stages shows VGG's maps, and images {small} pixels small have none: leave it out")
+        raise ValueError(
+            f"stages needs images of at least {SMALLEST} pixels for VGG, but they are {small} pixels: remove it from --only"
+        )
     if untrained and "stages" not in kinds:
-        raise ValueError("--untrained is for the picture stages: add it to --only, or leave --untrained out")
+        raise ValueError("--untrained changes only the figure stages: add stages to --only, or omit --untrained")
     curves = read_curves(run) if "curves" in kinds else {}
     vgg: Any = VGGStages(**cfg.loss.pef) if "stages" in kinds else None
     stages = {"before": before_training(about), "after": model} if untrained else {"Layer0": model}
@@ -100,27 +103,27 @@ def visualize(
         "curves": lambda: draw_curves(curves),
     }
     if report:
-        # Every query's list, so that good and bad ones can be told apart and counted.
+        # The lists of all queries are needed to count the correct and incorrect ones.
         lists = ranked_lists(features, query, ignored, distance, cfg.test.visrank_topk, len(features))
-        lists = [ranked for ranked in lists if ranked[1]]  # a query may have to pass over the whole gallery
-        pictures = {kind: draw[kind]() for kind in progress(kinds, "drawing", unit="picture") if kind != "ranked"}
-        html = page.render(engine.results[dataset], lists, pictures, run.name, str(weights), about)
+        lists = [ranked for ranked in lists if ranked[1]]  # a query may ignore the complete gallery
+        figures = {kind: draw[kind]() for kind in progress(kinds, "drawing", unit="figure") if kind != "ranked"}
+        html = page.render(engine.results[dataset], lists, figures, run.name, str(weights), about)
         path = Path(out).expanduser() / "report.html"
         path.parent.mkdir(parents=True, exist_ok=True)
         tables.write_text(path, html)
         return [path]
-    pictures = {kind: draw[kind]() for kind in progress(kinds, "drawing", unit="picture")}
+    figures = {kind: draw[kind]() for kind in progress(kinds, "drawing", unit="figure")}
     paths = [Path(out).expanduser() / f"{kind}.png" for kind in kinds]
-    for path, picture in zip(paths, pictures.values(), strict=True):
-        save_picture(picture, path)
+    for path, figure in zip(paths, figures.values(), strict=True):
+        save_picture(figure, path)
     return paths
 
 
 def configuration(about: dict, weights: str | Path, root: str) -> CfgNode:
-    """The configuration of the run that left a checkpoint, changed to testing it.
+    """Returns the configuration of a checkpoint's run, changed to test the checkpoint.
 
     Raises:
-        ValueError: the run had a key that is unknown, of a loss that no file registered.
+        ValueError: the configuration has an unknown key, such as that of a custom loss that is not registered.
     """
     try:
         cfg = _of_run(about)
@@ -132,13 +135,15 @@ def configuration(about: dict, weights: str | Path, root: str) -> CfgNode:
 
 
 def before_training(about: dict) -> DualResNet:
-    """A checkpoint's network as training found it, in evaluation mode: drawn with the run's seed, or with the weights that the run started from.
+    """Returns a checkpoint's network as it was before training, in evaluation mode.
+
+    It is initialized with the run's seed, or with the weights that the run started from.
 
     Args:
-        about: what the checkpoint says of itself.
+        about: metadata of the checkpoint.
 
     Raises:
-        ValueError, FileNotFoundError: weights that are no longer to be had, or a loss that no file registered.
+        ValueError, FileNotFoundError: the weights are no longer available, or a custom loss is not registered.
     """
     cfg = _of_run(about)
     start = cfg.model.load_weights
@@ -154,12 +159,12 @@ def _of_run(about: dict) -> CfgNode:
     try:
         cfg.merge_from_other_cfg(CfgNode.load_cfg(about["config"]))
     except KeyError as error:
-        raise ValueError(f"{error.args[0]}; --import FILE.py, the file that registered it") from None
+        raise ValueError(f"{error.args[0]}: if a custom loss has this key, add --import FILE.py") from None
     return cfg
 
 
 def scored(cfg: CfgNode) -> tuple[CrossModalEngine, str]:
-    """The engine after its test, with features and results, and the name of its first test set."""
+    """Tests a run. Returns the engine with features and results, and the name of its first test set."""
     engine = build_engine(cfg)
     engine.test(dist_metric=cfg.test.dist_metric, normalize_feature=cfg.test.normalize_feature)
     return engine, next(iter(engine.features))
@@ -168,9 +173,9 @@ def scored(cfg: CfgNode) -> tuple[CrossModalEngine, str]:
 def _check(only: Sequence[str], images: dict[int, Sequence[str]] | None, report: bool) -> None:
     unknown = [kind for kind in only if kind not in KINDS]
     if unknown:
-        raise ValueError(f"picture {unknown[0]!r} is unknown: choose from {', '.join(KINDS)}")
+        raise ValueError(f"figure {unknown[0]!r} is unknown: choose from {', '.join(KINDS)}")
     if report and only:
-        raise ValueError("the report shows everything: leave --only out")
+        raise ValueError("the report always shows everything: omit --only")
     if images and not set(only or KINDS) & set(OF_IMAGES):
         name = NAMES[next(iter(images))]
-        raise ValueError(f"--{name} gives images for {' and '.join(OF_IMAGES)}: add one of them to --only")
+        raise ValueError(f"--{name} gives images for the figures {' and '.join(OF_IMAGES)}: add one of them to --only")

@@ -1,4 +1,4 @@
-"""Figures of results."""
+"""Figures of results. Each module draws one figure from lists and arrays."""
 
 from torchreid_rgbir.visual.ranked import draw_ranked, save_picture
 

@@ -1,4 +1,4 @@
-"""Where in an image the network responds: Layer4's maps of either stream over the image, as torchreid's visactmap shows one."""
+"""Draws where the network responds in an image: Layer4's maps of either stream over the image, like torchreid's visactmap."""
 
 from collections.abc import Sequence
 
@@ -17,14 +17,14 @@ from torchreid_rgbir.visual.samples import Samples
 
 @torch.no_grad()
 def activation_maps(model: DualResNet, samples: Samples) -> Tensor:
-    """The energy of Layer4's maps: the sum of their squares over the channels.
+    """Computes the energy of Layer4's maps: the sum of their squares over the channels.
 
     Args:
         model: in evaluation mode.
-        samples: B images of one modality; they pass that modality's stream.
+        samples: B images of one modality. They pass that modality's stream.
 
     Returns:
-        (B, H, W) in [0, 1], enlarged to the images' size.
+        (B, H, W) in [0, 1], enlarged to the size of the images.
     """
     maps = model.stream(samples.modality)(samples.inputs, return_featuremaps=True)  # (B, D, h, w)
     energy = min_max(maps.square().sum(dim=1, keepdim=True))  # (B, 1, h, w)
@@ -33,14 +33,14 @@ def activation_maps(model: DualResNet, samples: Samples) -> Tensor:
 
 
 def draw_activations(model: DualResNet, groups: Sequence[Samples]) -> Image.Image:
-    """Each image beside its activation map, a pair of columns for each group.
+    """Draws each image beside its activation map, with a pair of columns for each group.
 
     Args:
         model: in evaluation mode.
         groups: at least one.
 
     Returns:
-        A picture, WIDTH pixels wide.
+        An image WIDTH pixels wide.
     """
     num_rows, num_columns = max(len(group.images) for group in groups), 2 * len(groups)
     tall, wide = groups[0].images.shape[2:]

@@ -1,21 +1,24 @@
-"""A picture of a comparison: each method's mAP as a bar, with its standard deviation over the seeds."""
+"""Draws a comparison of methods: each method's mAP as a bar, with its standard deviation over the seeds.
+
+It uses Pillow, because `compare` runs without the extra `visual` that brings matplotlib.
+"""
 
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from torchreid_rgbir.visual.ranked import save_picture
+from torchreid_rgbir.visual.grid import save_picture
 
 ROW, NAME, BAR, MARGIN = 44, 260, 640, 24  # pixels
 BLUE, GREY, BLACK, WHITE = "#3b6fb6", "#d8d8d8", "#222222", "#ffffff"
 
 
 def draw_comparison(found: dict, path: str | Path) -> Path:
-    """Draws what `compare` found, best mAP first, and saves it.
+    """Draws the results of `compare`, best mAP first, and saves the figure.
 
     Args:
-        found: what compare.json holds, with at least one method that finished.
-        path: of the picture.
+        found: the contents of compare.json, with at least one method that finished.
+        path: the PNG file to write.
 
     Returns:
         The path.

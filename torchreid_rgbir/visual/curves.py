@@ -1,4 +1,4 @@
-"""Training curves from the event files that a run leaves for TensorBoard."""
+"""Draws training curves from the event files that a run writes for TensorBoard."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -13,38 +13,38 @@ PANEL = 460  # pixels, height of a panel
 
 
 def read_curves(run: str | Path) -> Curves:
-    """The scalars of all event files of a run; where a resumed run repeats a step, the later file counts.
+    """Reads the scalars of all event files of a run. If a resumed run repeats a step, the later file counts.
 
     Args:
         run: the run's folder, `data.save_dir`.
 
     Returns:
-        Tag -> step -> value, steps ascending: 'Train/loss', ... by batch, 'Test/DATASET/mAP', ... by epoch.
+        Tag -> step -> value, steps ascending. The step of 'Train/loss' etc. is a batch, of 'Test/DATASET/mAP' etc. an epoch.
 
     Raises:
-        FileNotFoundError: no event file, or none with a scalar.
+        FileNotFoundError: there is no event file, or none of them has a scalar.
     """
     curves: Curves = defaultdict(dict)
     for path in sorted(Path(run).glob("events.out.tfevents.*")):
-        events = EventAccumulator(str(path), size_guidance={"scalars": 0})  # 0: all of them
+        events = EventAccumulator(str(path), size_guidance={"scalars": 0})  # 0 reads all of them
         events.Reload()
         for tag in events.Tags()["scalars"]:
             curves[tag] |= {event.step: event.value for event in events.Scalars(tag)}
     if not curves:
         raise FileNotFoundError(
-            f"{run} holds no training curves (events.out.tfevents.*): give a checkpoint that lies in its run's folder"
+            f"{run} contains no training curves (events.out.tfevents.*): give a checkpoint inside the folder of its run"
         )
     return {tag: dict(sorted(points.items())) for tag, points in curves.items()}
 
 
 def draw_curves(curves: Curves) -> Image.Image:
-    """Losses, training accuracy, learning rate and test results, one above the other.
+    """Draws losses, training accuracy, learning rate and test results, one above the other.
 
     Args:
-        curves: of `read_curves`.
+        curves: the result of `read_curves`.
 
     Returns:
-        WIDTH pixels wide, PANEL pixels high for each of the panels that have a curve.
+        An image WIDTH pixels wide, and PANEL pixels high for each panel that has a curve.
     """
     panels = {
         "loss": [tag for tag in curves if tag.startswith("Train/loss")],
@@ -57,7 +57,7 @@ def draw_curves(curves: Curves) -> Image.Image:
     for axes, (title, tags) in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels.items(), strict=True):
         for tag in tags:
             name = tag.partition("/")[2]
-            # A test after the last epoch alone is one point, which a line would not show.
+            # A run that is tested only after its last epoch has one point, which a line does not show.
             axes.plot(list(curves[tag]), list(curves[tag].values()), marker="o", markersize=3, label=name)
         axes.set_title(title, fontsize=11)
         axes.set_xlabel("epoch" if title == "test" else "batch", fontsize=9)

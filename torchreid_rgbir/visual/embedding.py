@@ -1,4 +1,4 @@
-"""Features in the plane by t-SNE (van der Maaten and Hinton, JMLR 2008): identities by color, modalities by shape."""
+"""Draws features in the plane by t-SNE (van der Maaten and Hinton, JMLR 2008): identities by color, modalities by shape."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,25 +13,25 @@ require("visual", "sklearn")
 from matplotlib import colormaps  # noqa: E402
 from sklearn.manifold import TSNE  # noqa: E402
 
-PERPLEXITY = 30  # of t-SNE where there are points enough
+PERPLEXITY = 30  # lower for fewer than 91 points
 MARKERS = {RGB: ("o", "RGB"), IR: ("^", "IR")}
 
 
 def choose_identities(features: TestFeatures, num_ids: int) -> TestFeatures:
-    """The images of up to `num_ids` identities that have both modalities, spread evenly over all such.
+    """Selects the images of up to `num_ids` identities, spread evenly over all identities that have both modalities.
 
     Raises:
-        ValueError: no identity has both.
+        ValueError: no identity has both modalities.
     """
     both = np.intersect1d(features.pids[features.modalities == RGB], features.pids[features.modalities == IR])
     if not len(both):
-        raise ValueError("no identity has RGB and IR images: there is nothing to compare across modalities")
+        raise ValueError("no identity has RGB and IR images, so modalities cannot be compared: extract both modalities")
     places = np.unique(np.linspace(0, len(both) - 1, num_ids).round().astype(int))
     return features.take(np.isin(features.pids, both[places]))
 
 
 def plane(features: NDArray, distance: str = "cosine") -> NDArray:
-    """(N, D) features to (N, 2) by t-SNE; the same features give the same picture.
+    """Maps features (N, D) to (N, 2) by t-SNE. The same features give the same points.
 
     Args:
         features: N at least 3.
@@ -42,22 +42,22 @@ def plane(features: NDArray, distance: str = "cosine") -> NDArray:
 
 
 def draw_embedding(features: TestFeatures, distance: str = "cosine", num_ids: int = 20) -> Image.Image:
-    """Draws the images of some identities, as many as colors can be told apart.
+    """Draws the images of some identities, one color per identity.
 
     Args:
-        features: of test images, both modalities.
+        features: features of test images of both modalities.
         distance: "cosine" or "euclidean".
-        num_ids: at most 20.
+        num_ids: largest number of identities, at most 20, because more colors look alike.
 
     Returns:
-        A picture of WIDTH x WIDTH pixels.
+        An image of WIDTH x WIDTH pixels.
 
     Raises:
         ValueError: no identity has both modalities, or there are fewer than three images.
     """
     chosen = choose_identities(features, num_ids)
     if len(chosen) < 3:
-        raise ValueError(f"t-SNE wants at least 3 images, got {len(chosen)}: extract more of the test set")
+        raise ValueError(f"t-SNE needs at least 3 images, but there are {len(chosen)}: extract more of the test set")
     points = plane(chosen.features, distance)
     _, labels = np.unique(chosen.pids, return_inverse=True)
     figure = new_figure(WIDTH)
@@ -66,7 +66,7 @@ def draw_embedding(features: TestFeatures, distance: str = "cosine", num_ids: in
         rows = chosen.modalities == modality
         colors = colormaps["tab20"](labels[rows])
         axes.scatter(points[rows, 0], points[rows, 1], 14, colors, marker=marker, linewidths=0)
-        # The legend explains the shape, not an identity's color.
+        # The legend explains the shapes, not the colors.
         axes.scatter([], [], 14, "gray", marker=marker, label=name)
     axes.set_xticks([])
     axes.set_yticks([])

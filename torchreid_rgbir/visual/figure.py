@@ -1,4 +1,4 @@
-"""Matplotlib figures as pictures, without a display; narrow, so that their text is readable on a phone."""
+"""Makes matplotlib figures without a display. They are narrow, so that their text is readable on a phone."""
 
 import numpy as np
 from PIL import Image
@@ -10,16 +10,16 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
 DPI = 200
-WIDTH = 1000  # pixels of every figure: five inches, so that 10 pt are still 10 pixels on a 360-pixel screen
+WIDTH = 1000  # pixels, of every figure: 5 inches, so 10 pt are still 10 pixels on a 360-pixel screen
 
 
 def new_figure(height: int) -> Figure:
-    """An empty figure, WIDTH x `height` pixels."""
+    """Makes an empty figure of WIDTH x `height` pixels."""
     return Figure(figsize=(WIDTH / DPI, height / DPI), dpi=DPI, layout="constrained")
 
 
 def as_image(figure: Figure) -> Image.Image:
-    """The figure, drawn."""
+    """Draws a figure."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")

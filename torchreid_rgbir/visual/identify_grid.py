@@ -1,46 +1,42 @@
-"""Answers of `identify` as a picture: each image beside the best reference of its ranked categories."""
+"""Draws the results of `identify`: each image beside the best reference of its ranked categories."""
 
 from collections.abc import Sequence
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
-from torchreid_rgbir.data.images import read_image
 from torchreid_rgbir.retrieval.identify import Answer
-from torchreid_rgbir.visual.ranked import FRAME, GAP, LINE, QUERY
+from torchreid_rgbir.visual.grid import QUERY, Cell, draw_grid
 
-NAMED, UNKNOWN = "#2b6cb0", "#b0b0b0"
+IDENTIFIED, UNKNOWN = "#2b6cb0", "#b0b0b0"
 MAX_ROWS, MAX_COLUMNS = 50, 10
-WIDTH = 96  # pixels of a picture; its height is twice that
+SIZE = (96, 192)  # pixels
+MAX_CHARACTERS = 16
 
 
 def draw_identify_grid(rows: Sequence[tuple[str, Answer]]) -> Image.Image:
-    """Draws an image a row, the first 50, its category and score below each reference; gray where the image is unknown.
+    """Draws one image per row, for the first 50 images. Below each reference are its category and score.
+
+    The references of an unknown image have a gray frame.
 
     Args:
-        rows: (path of the image, its answer).
+        rows: the path of each image and its answer.
 
     Returns:
         An RGB image of at most 50 rows and 1 + 10 columns.
 
     Raises:
-        ValueError, FileNotFoundError: an image or a reference that cannot be read.
+        ValueError, FileNotFoundError: an image or a reference is missing or cannot be read.
     """
-    rows = rows[:MAX_ROWS]
-    wide, tall = WIDTH + 2 * FRAME + GAP, 2 * WIDTH + 2 * FRAME + 2 * LINE + GAP
-    columns = 1 + min(MAX_COLUMNS, max(len(answer.matches) for _, answer in rows))
-    sheet = Image.new("RGB", (columns * wide + 2 * GAP, len(rows) * tall + GAP), "white")
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    return draw_grid([_cells(path, answer) for path, answer in rows[:MAX_ROWS]], SIZE)
 
-    def place(path: str, row: int, column: int, color: str, lines: Sequence[str]) -> None:
-        left, top = GAP + column * wide + (GAP if column else 0), GAP + row * tall
-        pen.rectangle((left, top, left + WIDTH + 2 * FRAME - 1, top + 2 * WIDTH + 2 * FRAME - 1), fill=color)
-        sheet.paste(read_image(path).resize((WIDTH, 2 * WIDTH)), (left + FRAME, top + FRAME))
-        for i, line in enumerate(lines):
-            pen.text((left + FRAME, top + 2 * WIDTH + 2 * FRAME + i * LINE), line[:16], fill=QUERY, font=font)
 
-    for row, (path, answer) in enumerate(rows):
-        place(path, row, 0, QUERY, ["unknown" if answer.unknown else answer.matches[0].category])
-        for column, match in enumerate(answer.matches[:MAX_COLUMNS], start=1):
-            color = UNKNOWN if answer.unknown else NAMED
-            place(match.path, row, column, color, [match.category, f"{match.score:.3f}"])
-    return sheet
+def _cells(path: str, answer: Answer) -> list[Cell]:
+    best = "unknown" if answer.unknown else answer.matches[0].category[:MAX_CHARACTERS]
+    color = UNKNOWN if answer.unknown else IDENTIFIED
+    return [
+        Cell(path, QUERY, [best]),
+        *(
+            Cell(match.path, color, [match.category[:MAX_CHARACTERS], f"{match.score:.3f}"])
+            for match in answer.matches[:MAX_COLUMNS]
+        ),
+    ]

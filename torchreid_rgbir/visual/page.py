@@ -1,4 +1,4 @@
-"""The report of a run: one HTML page that holds its pictures, needs no network and no script, and fits a phone."""
+"""Renders the report of a run: one HTML page with all figures that needs no network and no script and fits a phone."""
 
 import base64
 import io
@@ -17,27 +17,30 @@ require("visual", "jinja2")
 from jinja2 import Environment, StrictUndefined  # noqa: E402
 
 TEMPLATE = Path(__file__).with_name("page.html")
-THUMB = (96, 192)  # pixels; shown at half of it, sharp on a phone's screen
+THUMB = (96, 192)  # pixels, twice the size on the page, so that images are sharp on a phone
 EXAMPLES = 5  # ranked lists of each kind
 
-# What each picture is called and how it is to be read.
+# Title and explanation of each figure.
 CAPTIONS = {
-    "curves": ("Training curves", "Means over an epoch's batches so far. A test result stands at its epoch."),
+    "curves": (
+        "Training curves",
+        "Each point is the mean over the batches of the epoch so far. A test result is shown at its epoch.",
+    ),
     "separation": (
         "Distances of pairs",
-        "The less the two histograms overlap, the better. The last panel is the task itself: RGB against IR.",
+        "The less the two histograms overlap, the better. The last panel shows the task itself: RGB against IR.",
     ),
     "embedding": (
         "Features in the plane",
-        "A color is an identity, a shape a modality. Good: colors apart, shapes of one color together.",
+        "A color is an identity, a shape is a modality. In a good model colors are apart and the shapes of a color together.",
     ),
     "stages": (
         "Edges",
-        "What the perceptual edge loss compares: the image's edges and Layer0's response, with their distance at each VGG stage.",
+        "The perceptual edge loss compares the image's edges with Layer0's response. The bars are their distances at each VGG stage.",
     ),
     "activation": (
         "Activation",
-        "Where Layer4 responds, red most. Good: on the person or vehicle, at like places in RGB and IR.",
+        "Layer4 responds most where the map is red. In a good model that is on the person or vehicle, at the same places in RGB and IR.",
     ),
 }
 
@@ -45,23 +48,23 @@ CAPTIONS = {
 def render(
     results: Mapping,
     lists: Sequence[tuple[str, Sequence[RankedImage]]],
-    pictures: Mapping[str, Image.Image],
+    figures: Mapping[str, Image.Image],
     title: str,
     checkpoint: str,
     about: Mapping,
 ) -> str:
-    """The page as HTML.
+    """Renders the page as HTML.
 
     Args:
-        results: what results.json holds.
-        lists: the ranked list of every query.
-        pictures: by the keys of `CAPTIONS`.
-        title: of the page.
-        checkpoint: its path.
-        about: what the checkpoint says of itself.
+        results: the contents of results.json.
+        lists: the ranked list of every query. No list is empty.
+        figures: the figures, by the keys of `CAPTIONS`.
+        title: title of the page.
+        checkpoint: path of the checkpoint.
+        about: the metadata of the checkpoint.
     """
-    right = [ranked for ranked in lists if ranked[1][0].is_right]
-    wrong = [ranked for ranked in lists if not ranked[1][0].is_right]
+    correct = [ranked for ranked in lists if ranked[1][0].is_right]
+    incorrect = [ranked for ranked in lists if not ranked[1][0].is_right]
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         title=title,
@@ -70,10 +73,10 @@ def render(
         rows=[(setting_name(setting), setting) for setting in results["settings"]],
         num_queries=len(lists),
         examples=[
-            ("First match right", len(right), [_strip(ranked) for ranked in _some(right)]),
-            ("First match wrong", len(wrong), [_strip(ranked) for ranked in _some(wrong)]),
+            ("First match correct", len(correct), [_strip(ranked) for ranked in _some(correct)]),
+            ("First match incorrect", len(incorrect), [_strip(ranked) for ranked in _some(incorrect)]),
         ],
-        pictures=[(*caption, _data_uri(pictures[key], "PNG")) for key, caption in CAPTIONS.items() if key in pictures],
+        figures=[(*caption, _data_uri(figures[key], "PNG")) for key, caption in CAPTIONS.items() if key in figures],
         checkpoint=checkpoint,
         config=about["config"],
         versions=about["versions"],
@@ -81,7 +84,7 @@ def render(
 
 
 def _some(lists: Sequence) -> list:
-    """Up to `EXAMPLES`, spread evenly."""
+    """Selects up to `EXAMPLES` lists, spread evenly."""
     return [lists[i] for i in np.unique(np.linspace(0, len(lists) - 1, EXAMPLES).round().astype(int))] if lists else []
 
 
@@ -94,7 +97,7 @@ def _thumb(impath: str) -> str:
     return _data_uri(read_image(impath).resize(THUMB), "JPEG")
 
 
-def _data_uri(picture: Image.Image, kind: str) -> str:
+def _data_uri(image: Image.Image, kind: str) -> str:
     data = io.BytesIO()
-    picture.save(data, kind)
+    image.save(data, kind)
     return f"data:image/{kind.lower()};base64,{base64.b64encode(data.getvalue()).decode()}"

@@ -1,4 +1,4 @@
-"""A few images to look at closely, as the network takes them."""
+"""Reads a few images for figures, as the network takes them."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -20,7 +20,7 @@ class Samples(NamedTuple):
     Attributes:
         modality: RGB or IR.
         images: (B, 3, H, W) uint8.
-        inputs: (B, 3, H, W), normalized: what the model takes.
+        inputs: (B, 3, H, W), normalized, the input of the model.
     """
 
     modality: int
@@ -34,10 +34,10 @@ def read_samples(impaths: Sequence[str], modality: int, described: dict) -> Samp
     Args:
         impaths: at least one.
         modality: RGB or IR.
-        described: height, width, norm_mean and norm_std, as a checkpoint has them.
+        described: height, width, norm_mean and norm_std, as in a checkpoint's metadata.
 
     Raises:
-        FileNotFoundError, ValueError: an image that is missing or cannot be read.
+        FileNotFoundError, ValueError: an image is missing or cannot be read.
     """
     decode = Decode(described["height"], described["width"])
     images = torch.stack([decode(read_image(impath)) for impath in impaths])
@@ -46,17 +46,20 @@ def read_samples(impaths: Sequence[str], modality: int, described: dict) -> Samp
 
 
 def choose_samples(features: TestFeatures, num_ids: int = 4) -> dict[int, list[str]]:
-    """Modality -> the first image of each of some identities, the same identities for both.
+    """Selects the first image of some identities, the same identities for both modalities.
+
+    Returns:
+        Modality -> paths.
 
     Raises:
-        ValueError: no identity has both modalities, or features without paths.
+        ValueError: no identity has both modalities, or the features have no paths.
     """
     chosen = choose_identities(features, num_ids)
     firsts = {}
     for modality in (RGB, IR):
         rows = chosen.of(modality)
         if rows.paths is None:
-            raise ValueError("features without paths: there are no pictures to show")
+            raise ValueError("the features have no paths, so there are no images to show")
         _, first = np.unique(rows.pids, return_index=True)
         firsts[modality] = [str(path) for path in rows.paths[first]]
     return firsts

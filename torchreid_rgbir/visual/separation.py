@@ -1,4 +1,4 @@
-"""How far apart images of one identity and of different identities are, within each modality and across the two."""
+"""Draws distances between images of one identity and of different identities, within each modality and across both."""
 
 from typing import NamedTuple
 
@@ -17,25 +17,25 @@ BINS = 60
 
 
 class Pairs(NamedTuple):
-    """Distances of pairs of images; each pair once, no image with itself."""
+    """Distances of pairs of images. Each pair occurs once, and no image is paired with itself."""
 
     intra: NDArray  # of the same identity
-    inter: NDArray  # of two identities
+    inter: NDArray  # of different identities
 
 
 def pair_distances(features: TestFeatures, distance: str = "cosine", max_images: int = 1500) -> dict[str, Pairs]:
-    """The distances between images, sorted by whom they join.
+    """Computes the distances between images of one identity and of different identities.
 
     Args:
-        features: of test images, both modalities.
+        features: features of test images of both modalities.
         distance: "cosine" or "euclidean".
-        max_images: of a modality; of more, so many are taken, evenly spaced in the order of identities.
+        max_images: of each modality. If there are more, this number is taken, evenly spaced in the order of identities.
 
     Returns:
-        The keys of `PANELS`, each with its pairs.
+        The pairs of each key of `PANELS`.
 
     Raises:
-        ValueError: a modality without images.
+        ValueError: a modality has no images.
     """
     sides = {modality: _thinned(features.of(modality), max_images) for modality in (RGB, IR)}
     found = {}
@@ -48,20 +48,23 @@ def pair_distances(features: TestFeatures, distance: str = "cosine", max_images:
 
 
 def draw_separation(pairs: dict[str, Pairs], distance: str = "cosine") -> Image.Image:
-    """Histograms of `pair_distances`, one above the other on one scale, each scaled to an area of 1.
+    """Draws the histograms of `pair_distances` one above the other, on one scale, each with an area of 1.
 
     Args:
-        pairs: of `pair_distances`.
-        distance: its name, for the axis.
+        pairs: the result of `pair_distances`.
+        distance: name of the distance, for the axis.
 
     Returns:
-        WIDTH x 3 PANEL pixels.
+        An image of WIDTH x 3 PANEL pixels.
     """
     values = np.concatenate([values for found in pairs.values() for values in found])
     edges = np.linspace(values.min(), max(values.max(), values.min() + 1e-6), BINS + 1)
     figure = new_figure(PANEL * len(pairs))
     for axes, (name, found) in zip(figure.subplots(len(pairs), sharex=True), pairs.items(), strict=True):
-        for label, color, part in (("same identity", "tab:green", found.intra), ("others", "tab:red", found.inter)):
+        for label, color, part in (
+            ("same identity", "tab:green", found.intra),
+            ("different identities", "tab:red", found.inter),
+        ):
             if len(part):
                 label = f"{label}: {len(part)} pairs, mean {part.mean():.2f}"
                 axes.hist(part, edges, density=True, color=color, alpha=0.5, label=label)

@@ -1,4 +1,4 @@
-"""What the perceptual edge loss sees of an image: its edges, Layer0's response, and how far apart VGG-16 finds the two, stage by stage."""
+"""Draws what the perceptual edge loss compares: an image's edges, Layer0's response, and their distance at each VGG-16 stage."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -17,22 +17,22 @@ from torchreid_rgbir.models import DualResNet
 from torchreid_rgbir.visual.figure import WIDTH, as_image, new_figure
 from torchreid_rgbir.visual.samples import Samples
 
-if TYPE_CHECKING:  # of the extra, which figure.py asks for
+if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
 @torch.no_grad()
 def edge_stages(model: DualResNet, samples: Samples, vgg: VGGStages) -> tuple[Tensor, Tensor, Tensor]:
-    """The parts of the perceptual edge loss of each image.
+    """Computes the parts of the perceptual edge loss for each image.
 
     Args:
         model: in evaluation mode.
-        samples: B images of one modality; they pass that modality's Layer0.
+        samples: B images of one modality. They pass that modality's Layer0.
         vgg: the stages that the model was trained with.
 
     Returns:
-        Edge maps (B, h, w), at least 0; Layer0's response (B, h, w), the mean over its channels; and the distances
-        (stages, B), whose sum over the stages is the image's loss.
+        Non-negative edge maps (B, h, w), Layer0's response averaged over its channels (B, h, w), and the distances
+        (stages, B). Their sum over the stages is the loss of an image.
     """
     maps = model.layer0[NAMES[samples.modality]](samples.inputs)  # (B, 64, h, w)
     edges = edge_map(to_unit(samples.images), (maps.shape[2], maps.shape[3]))  # (B, 1, h, w)
@@ -40,15 +40,15 @@ def edge_stages(model: DualResNet, samples: Samples, vgg: VGGStages) -> tuple[Te
 
 
 def draw_stages(models: Mapping[str, DualResNet], groups: Sequence[Samples], vgg: VGGStages) -> Image.Image:
-    """A row for each image: itself, its edge map, each model's Layer0 response, and their distances at each stage on one scale.
+    """Draws a row per image: the image, its edge map, each model's Layer0 response, and their distances at each stage.
 
     Args:
-        models: title -> model in evaluation mode; one, or the same network before and after training.
+        models: title -> model in evaluation mode: one, or the same network before and after training.
         groups: at least one.
         vgg: the stages that the models were trained with.
 
     Returns:
-        A picture, WIDTH pixels wide.
+        An image WIDTH pixels wide.
     """
     num_rows = sum(len(group.images) for group in groups)
     tall, wide = groups[0].images.shape[2:]
@@ -75,7 +75,7 @@ def draw_stages(models: Mapping[str, DualResNet], groups: Sequence[Samples], vgg
 
 
 def _draw_distances(axes: "Axes", models: Sequence[Tensor], longest: float) -> None:
-    """A bar for each stage and model, the last model's blue; below them the sums over the stages, which are the image's loss."""
+    """Draws a bar for each stage and model, blue for the last model, and below them the sums, which are the image's loss."""
     height = 0.8 / len(models)
     for number, distances in enumerate(models):
         stages = np.arange(1, len(distances) + 1) + (number - (len(models) - 1) / 2) * height

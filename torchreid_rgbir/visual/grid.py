@@ -1,0 +1,66 @@
+"""Draws images in a grid, with a colored frame and lines of text for each, and saves figures."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image, ImageDraw, ImageFont
+
+from torchreid_rgbir.data.images import read_image
+from torchreid_rgbir.files import atomic
+
+QUERY = "#404040"  # frame of a query and color of its text
+FRAME, GAP, LINE = 4, 8, 18  # pixels: frame, space between images, height of a line of text
+
+
+class Cell(NamedTuple):
+    """An image in a grid.
+
+    Attributes:
+        path: the image file.
+        color: of the frame.
+        lines: text below the image.
+        text_color: of the text.
+    """
+
+    path: str
+    color: str
+    lines: Sequence[str]
+    text_color: str = QUERY
+
+
+def draw_grid(rows: Sequence[Sequence[Cell]], size: tuple[int, int], titles: Sequence[str] = ()) -> Image.Image:
+    """Draws rows of images. The first image of each row, the query, is set apart.
+
+    Args:
+        rows: the cells of at least one row.
+        size: width and height of each image, in pixels.
+        titles: up to two lines of text above the grid.
+
+    Raises:
+        ValueError, FileNotFoundError: an image is missing or cannot be read.
+    """
+    num_lines = max(len(cell.lines) for cells in rows for cell in cells)
+    wide, tall = size[0] + 2 * FRAME + GAP, size[1] + 2 * FRAME + num_lines * LINE + GAP
+    header = len(titles) * LINE + GAP
+    sheet = Image.new("RGB", (max(map(len, rows)) * wide + 2 * GAP, len(rows) * tall + header + GAP), "white")
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    for i, (title, color) in enumerate(zip(titles, ("black", QUERY), strict=False)):
+        pen.text((GAP, GAP + i * LINE), title, fill=color, font=font)
+    for row, cells in enumerate(rows):
+        for column, cell in enumerate(cells):
+            left, top = GAP + column * wide + (GAP if column else 0), header + row * tall
+            bottom = top + size[1] + 2 * FRAME
+            pen.rectangle((left, top, left + size[0] + 2 * FRAME - 1, bottom - 1), fill=cell.color)
+            sheet.paste(read_image(cell.path).resize(size), (left + FRAME, top + FRAME))
+            for i, line in enumerate(cell.lines):
+                pen.text((left + FRAME, bottom + 1 + i * LINE), line, fill=cell.text_color, font=font)
+    return sheet
+
+
+def save_picture(image: Image.Image, path: str | Path) -> None:
+    """Writes a PNG file and makes its folder."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic.replacing(path) as file:
+        image.save(file, "PNG")
