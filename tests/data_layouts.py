@@ -3,6 +3,7 @@
 Fixtures with the functions' names are in tests/data/conftest.py; another folder's conftest.py makes the ones that it needs in the same way.
 """
 
+import dataclasses
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -119,6 +120,13 @@ def random_features(dataset) -> TestFeatures:
     pids, camids, modalities, numbers, paths = (np.array([getattr(i, key) for i in items]) for key in keys)
     features = np.random.default_rng(0).standard_normal((len(items), 6)).astype(np.float32)
     return TestFeatures(features, pids, camids, modalities, numbers, paths)
+
+
+def perfect_features(dataset) -> TestFeatures:
+    """Features of every test image of a data set that are equal for equal identities and orthogonal for others."""
+    features = random_features(dataset)
+    _, identity = np.unique(features.pids, return_inverse=True)
+    return dataclasses.replace(features, features=np.eye(identity.max() + 1)[identity])
 
 
 class Fails:

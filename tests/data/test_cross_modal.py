@@ -16,9 +16,8 @@ from PIL import Image
 from torchreid_rgbir import host
 from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, Item, find_folder
 from torchreid_rgbir.data.images import list_images, read_image
-from torchreid_rgbir.metrics import TestFeatures
 from torchreid_rgbir.modality import IR, RGB
-from torchreid_rgbir.protocols import standard
+from torchreid_rgbir.protocols import StandardProtocol
 
 
 def items(num_ids, camids, first=0, dsetids=(0,)):
@@ -152,13 +151,16 @@ def test_summary_counts(capsys):
 
 def test_a_dataset_that_names_no_protocol_has_the_standard_one():
     dataset = make(3, camids=(1, 2, 3))
-    features = TestFeatures(
-        np.random.default_rng(0).standard_normal((6, 4)),
-        *(np.array([getattr(item, key) for item in (*dataset.query, *dataset.gallery)]) for key in ("pid", "camid", "modality")),
-    )  # fmt: skip
-    assert dataset.score(features, "rgb", "euclidean", "agw") == standard.report(
-        features, query="rgb", distance="euclidean"
-    )
+    assert isinstance(dataset.protocol, StandardProtocol)
+    dataset.protocol.check(dataset.test_labels())
+
+
+def test_labels_of_the_test_images():
+    dataset = make(3, camids=(1, 2, 3))
+    labels, items = dataset.test_labels(), [*dataset.query, *dataset.gallery]
+    assert labels.features.shape == (len(items), 0)
+    for column, key in (("pids", "pid"), ("camids", "camid"), ("modalities", "modality"), ("image_numbers", "number")):
+        assert getattr(labels, column).tolist() == [getattr(item, key) for item in items]
 
 
 def test_a_sum_with_a_one_modality_set_says_so(fails):

@@ -2,14 +2,11 @@
 
 import shutil
 
-import numpy as np
 import pytest
 
+from tests.data_layouts import perfect_features
 from torchreid_rgbir.data.folder import RGBIRFolder, parse_camera
-from torchreid_rgbir.metrics import Rerank
-from torchreid_rgbir.metrics.features import TestFeatures as Features
 from torchreid_rgbir.modality import IR, NAMES, RGB
-from torchreid_rgbir.protocols import standard
 
 FILES = {"rgb": ["c1_a.jpg", "c2_a.png", "c2_b.JPG"], "ir": ["c12_a.jpeg", "x.bmp"]}
 
@@ -73,22 +70,8 @@ def test_no_images(tmp_path, write_folder, fails):
         load(tmp_path)
 
 
-def test_score_ranks_perfect_features_first(tmp_path, write_folder):
+def test_the_protocol_ranks_perfect_features_first(tmp_path, write_folder):
     write_folder(tmp_path, ["a", "b"], ["c", "d"], FILES)
     dataset = load(tmp_path)
-    items = [*dataset.query, *dataset.gallery]
-    pids, camids, modalities = (np.array([getattr(i, name) for i in items]) for name in ("pid", "camid", "modality"))
-    settings = dataset.score(Features(np.eye(2)[pids], pids, camids, modalities, None), "ir", "cosine", "official")
+    settings = dataset.protocol.score(perfect_features(dataset))
     assert settings[0]["direction"] == "ir->rgb" and settings[0]["mean"]["rank1"] == 1
-
-
-def test_score_hands_every_choice_to_the_protocol(tmp_path, write_folder, random_features):
-    write_folder(tmp_path, ["a", "b"], list("cdefgh"), FILES)
-    dataset = load(tmp_path)
-    features = random_features(dataset)
-    scored = dataset.score(features, "rgb", "euclidean", "agw", Rerank(3, 2, 0.3))
-    choices = {"query": "rgb", "distance": "euclidean", "rerank": Rerank(3, 2, 0.3)}
-    assert scored == standard.report(features, **choices)
-    for name, default in {"query": "ir", "distance": "cosine", "rerank": None}.items():
-        choices = {"query": "rgb", "distance": "euclidean", "rerank": Rerank(3, 2, 0.3), name: default}
-        assert scored != standard.report(features, **choices), name

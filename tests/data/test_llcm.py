@@ -4,14 +4,11 @@ import os
 import random
 import shutil
 
-import numpy as np
 import pytest
 
+from tests.data_layouts import perfect_features
 from torchreid_rgbir.data.llcm import LLCM, parse_camera
-from torchreid_rgbir.metrics import Rerank
-from torchreid_rgbir.metrics.features import TestFeatures as Features
 from torchreid_rgbir.modality import IR, RGB
-from torchreid_rgbir.protocols import llcm
 from torchreid_rgbir.protocols.galleries import draw_agw
 
 
@@ -108,28 +105,13 @@ def test_training_and_test_must_not_share_an_identity(tmp_path, write_llcm, fail
         load(tmp_path)
 
 
-def test_score_ranks_perfect_features_first(tmp_path, write_llcm):
+def test_the_protocol_ranks_perfect_features_first(tmp_path, write_llcm):
     write_llcm(tmp_path)
     dataset = load(tmp_path)
-    items = [*dataset.query, *dataset.gallery]
-    pids, camids, modalities, numbers = (
-        np.array([getattr(item, name) for item in items]) for name in ("pid", "camid", "modality", "number")
-    )
-    settings = dataset.score(Features(np.eye(9)[pids], pids, camids, modalities, numbers), "ir", "cosine", "agw")
+    settings = dataset.protocol.score(perfect_features(dataset))
+    assert [setting["direction"] for setting in settings] == ["nir->vis", "vis->nir"]
     assert settings[0]["mean"]["rank1"] == settings[0]["mean"]["mAP"] == 1
     assert settings[0]["num_queries"] == len(dataset.query)
-
-
-def test_score_hands_every_choice_to_the_protocol(tmp_path, write_llcm, random_features):
-    write_llcm(tmp_path, test=(3, 8, 9))
-    dataset = load(tmp_path)
-    features = random_features(dataset)
-    scored = dataset.score(features, "rgb", "euclidean", "agw", Rerank(3, 2, 0.3))
-    choices = {"query": "rgb", "distance": "euclidean", "rerank": Rerank(3, 2, 0.3)}
-    assert scored == llcm.report(features, **choices)
-    for name, default in {"query": "ir", "distance": "cosine", "rerank": None}.items():
-        choices = {"query": "rgb", "distance": "euclidean", "rerank": Rerank(3, 2, 0.3), name: default}
-        assert scored != llcm.report(features, **choices), name
 
 
 def test_galleries_are_random_choice_of_the_sorted_files(tmp_path, write_llcm, random_features):

@@ -1,13 +1,10 @@
 """RegDB's adapter on hand-written sets."""
 
-import numpy as np
 import pytest
 
+from tests.data_layouts import perfect_features
 from torchreid_rgbir.data.regdb import RegDB
-from torchreid_rgbir.metrics import Rerank
-from torchreid_rgbir.metrics.features import TestFeatures as Features
 from torchreid_rgbir.modality import IR, RGB
-from torchreid_rgbir.protocols import regdb
 
 
 def load(root, **options):
@@ -128,23 +125,9 @@ def test_a_missing_folder(tmp_path, write_regdb, fails, lost):
         load(tmp_path)
 
 
-def test_score_names_its_split(tmp_path, write_regdb):
+def test_the_protocol_records_the_split(tmp_path, write_regdb):
     write_regdb(tmp_path, num_ids=6)
     dataset = load(tmp_path, split_id=4)
-    items = [*dataset.query, *dataset.gallery]
-    pids, camids, modalities = (np.array([getattr(i, name) for i in items]) for name in ("pid", "camid", "modality"))
-    settings = dataset.score(Features(np.eye(3)[pids], pids, camids, modalities, None), "ir", "cosine", "official")
+    settings = dataset.protocol.score(perfect_features(dataset))
     assert settings[0]["split"] == 5 and settings[0]["direction"] == "thermal->visible"
     assert settings[0]["mean"]["rank1"] == settings[0]["mean"]["mINP"] == 1
-
-
-def test_score_hands_every_choice_to_the_protocol(tmp_path, write_regdb, random_features):
-    write_regdb(tmp_path, num_ids=16)
-    dataset = load(tmp_path)
-    features = random_features(dataset)
-    scored = dataset.score(features, "rgb", "euclidean", "agw", Rerank(3, 2, 0.3))
-    choices = {"query": "rgb", "distance": "euclidean", "rerank": Rerank(3, 2, 0.3)}
-    assert scored == regdb.report(features, 1, **choices)
-    for name, default in {"query": "ir", "distance": "cosine", "rerank": None}.items():
-        choices = {"query": "rgb", "distance": "euclidean", "rerank": Rerank(3, 2, 0.3), name: default}
-        assert scored != regdb.report(features, 1, **choices), name

@@ -5,14 +5,11 @@ import random
 import shutil
 from collections import Counter
 
-import numpy as np
 import pytest
 
+from tests.data_layouts import perfect_features
 from torchreid_rgbir.data.sysu_mm01 import SYSUMM01, read_ids
-from torchreid_rgbir.metrics import Rerank
-from torchreid_rgbir.metrics.features import TestFeatures as Features
 from torchreid_rgbir.modality import IR, RGB
-from torchreid_rgbir.protocols import sysu_mm01
 from torchreid_rgbir.protocols.galleries import draw_agw
 
 
@@ -125,30 +122,30 @@ def test_an_empty_list(tmp_path, write_sysu, fails, name, kind):
         load(tmp_path)
 
 
-def test_score_ranks_perfect_features_first(tmp_path, write_sysu):
+@pytest.mark.parametrize("sampling", ["official", "agw"])
+def test_the_protocol_ranks_perfect_features_first(tmp_path, write_sysu, sampling):
     write_sysu(tmp_path, test=(2, 9, 11), num_images=12)
     dataset = load(tmp_path)
-    items = [*dataset.query, *dataset.gallery]
-    pids, camids, modalities, numbers = (
-        np.array([getattr(item, name) for item in items]) for name in ("pid", "camid", "modality", "number")
-    )
-    features = np.eye(12)[pids] + np.random.default_rng(0).normal(0, 0.01, (len(items), 12))
-    for sampling in ("official", "agw"):
-        settings = dataset.score(Features(features, pids, camids, modalities, numbers), "ir", "cosine", sampling)
-        assert settings and all(setting["mean"]["rank1"] == setting["mean"]["mAP"] == 1 for setting in settings)
-        assert {setting["sampling"] for setting in settings} == {sampling}
+    settings = dataset.protocol.score(perfect_features(dataset), sampling=sampling)
+    assert [setting["shots"] for setting in settings] == ([1, 10, 1, 10] if sampling == "official" else [1, 1])
+    assert all(setting["mean"]["rank1"] == setting["mean"]["mAP"] == 1 for setting in settings)
+    assert {setting["sampling"] for setting in settings} == {sampling}
 
 
-def test_score_hands_every_choice_to_the_protocol(tmp_path, write_sysu, random_features):
-    write_sysu(tmp_path, test=(2, 9, 11))
+def test_the_official_trials_need_the_permutations_and_every_test_image(tmp_path, write_sysu, fails):
+    folder = write_sysu(tmp_path)
     dataset = load(tmp_path)
-    features = random_features(dataset)
-    scored = dataset.score(features, "rgb", "euclidean", "agw", Rerank(3, 2, 0.3))
-    choices = {"query": "rgb", "distance": "euclidean", "rerank": Rerank(3, 2, 0.3)}
-    assert scored == sysu_mm01.report(features, None, sampling="agw", **choices)
-    for name, default in {"query": "ir", "distance": "cosine", "rerank": None}.items():
-        choices = {"query": "rgb", "distance": "euclidean", "rerank": Rerank(3, 2, 0.3), name: default}
-        assert scored != sysu_mm01.report(features, None, sampling="agw", **choices), name
+    dataset.protocol.check(dataset.test_labels())
+    dataset.left_out = {dataset.train[0].impath: "broken"}
+    dataset.protocol.check(dataset.test_labels())
+    dataset.left_out = {dataset.gallery[0].impath: "broken"}
+    with fails(ValueError, "1 test images cannot be read", dataset.gallery[0].impath, "agw"):
+        dataset.protocol.check(dataset.test_labels())
+    dataset.protocol.check(dataset.test_labels(), sampling="agw")
+    dataset.left_out = {}
+    (folder / "exp" / "rand_perm_cam.mat").unlink()
+    with fails(FileNotFoundError, folder / "exp" / "rand_perm_cam.mat", "agw"):
+        dataset.protocol.check(dataset.test_labels())
 
 
 def test_agw_draws_random_choice_of_the_sorted_files(tmp_path, write_sysu, write_image, random_features):

@@ -1,5 +1,7 @@
 import io
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +104,25 @@ def test_a_damaged_file_is_an_error_or_another_value(tmp_path, compressed):
             num_errors += 1
             assert "\n" not in str(error)
     assert num_errors > 100
+
+
+def test_a_damaged_byte_that_crashes_scipy_is_an_error(tmp_path):
+    """Shows why this reader exists. If scipy refuses the file one day, `loadmat` can replace the reader."""
+    outer, inner = np.empty((1, 1), object), np.empty((2, 1), object)
+    inner[:, 0] = [np.arange(1, 4, dtype=np.uint8)[None]] * 2
+    outer[0, 0] = inner
+    savemat(tmp_path / "f.mat", {"cells": outer})
+    damaged = bytearray((tmp_path / "f.mat").read_bytes())
+    assert damaged[144] == 1  # the class of the outer matrix: cells
+    damaged[144] = 6  # numbers
+    (tmp_path / "f.mat").write_bytes(damaged)
+    with pytest.raises(ValueError, match="expected cells and plain numbers"):
+        read_variable(tmp_path / "f.mat", "cells")
+    code = f"from scipy.io import loadmat; loadmat({str(tmp_path / 'f.mat')!r})"
+    ended = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, check=False)
+    if "Error" in ended.stderr:
+        pytest.skip("this version of scipy refuses the file")
+    assert ended.returncode < 0  # killed by a signal
 
 
 def test_bytes_left_over_are_damage(tmp_path):

@@ -1,9 +1,21 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
-from torchreid_rgbir.metrics import TestFeatures
+from torchreid_rgbir.metrics import Rerank, TestFeatures, ranking
 from torchreid_rgbir.modality import IR, RGB
-from torchreid_rgbir.protocols import llcm, regdb, standard, sysu_mm01
+from torchreid_rgbir.protocols import (
+    LLCMProtocol,
+    RegDBProtocol,
+    StandardProtocol,
+    SYSUMM01Protocol,
+    llcm,
+    protocol,
+    regdb,
+    standard,
+    sysu_mm01,
+)
 
 REPORTS = {
     "sysu_mm01": lambda data, **flags: sysu_mm01.report(data, None, sampling="agw", **flags),
@@ -11,6 +23,7 @@ REPORTS = {
     "llcm": llcm.report,
     "standard": standard.report,
 }
+PROTOCOLS = [SYSUMM01Protocol(), RegDBProtocol(), LLCMProtocol(), StandardProtocol()]
 
 
 @pytest.fixture
@@ -52,3 +65,58 @@ def test_settings_are_plain_numbers(data, report):
         assert {type(setting[key]) for key in ("num_trials", "num_queries", "num_valid_queries", "num_gallery")} == {
             int
         }
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_every_choice_changes_the_report(data, name):
+    report = REPORTS[name]
+    if name == "sysu_mm01":
+        data.camids[data.camids == 6] = 3  # indoor galleries of RGB queries need it
+    choices = {"query": "rgb", "distance": "euclidean", "rerank": Rerank(3, 2, 0.3)}
+    scored = report(data, **choices)
+    for choice, default in {"query": "ir", "distance": "cosine", "rerank": None}.items():
+        assert scored != report(data, **choices | {choice: default}), choice
+
+
+@pytest.mark.parametrize("tested", PROTOCOLS, ids=list(REPORTS))
+class TestCheck:
+    """`check` raises what `score` would raise."""
+
+    def test_it_ranks_nothing(self, data, tested, monkeypatch):
+        def fail(*args):
+            raise AssertionError("a check computed a distance or a ranking")
+
+        monkeypatch.setattr(protocol, "DistanceRows", fail)
+        monkeypatch.setattr(ranking, "score", fail)
+        tested.check(data.labels, sampling="agw")
+        with pytest.raises(AssertionError, match="a check computed"):
+            tested.score(data, sampling="agw")
+
+    @pytest.mark.parametrize("query", ["ir", "rgb"])
+    @pytest.mark.parametrize(
+        "column, rows, value",
+        [
+            ("camids", [2], 9),
+            ("modalities", range(12), RGB),
+            ("modalities", [2], 7),
+            ("image_numbers", [0], 2),
+            ("image_numbers", [0], 0),
+            ("pids", [2, 5, 8, 11], 77),  # no IR image has a match
+            ("pids", [2, 5], 77),
+            ("camids", range(12), 1),
+        ],
+    )
+    def test_what_fails_in_the_test_fails_in_the_check(self, data, tested, query, column, rows, value):
+        getattr(data, column)[list(rows)] = value
+        try:
+            tested.score(data, query=query, sampling="agw")
+        except ValueError as error:
+            with pytest.raises(ValueError) as caught:
+                tested.check(data.labels, query=query, sampling="agw")
+            assert str(caught.value) == str(error)
+        else:
+            tested.check(data.labels, query=query, sampling="agw")
+
+    def test_labels_of_the_wrong_length(self, data, tested):
+        with pytest.raises(ValueError, match="camids: shape"):
+            tested.check(dataclasses.replace(data.labels, camids=data.camids[1:]), sampling="agw")
