@@ -1,11 +1,20 @@
-"""What the program `torchreid-rgbir` calls. To import the package takes seconds, torch's most of all, and Ctrl-C meanwhile is answered as later."""
+"""The console script `torchreid-rgbir`. It starts the command line without importing torch, which takes seconds.
 
+It is not part of the package, because importing a module of the package runs the package's __init__, which imports torch. `main` instead makes
+the package known to Python without running its __init__. The command line runs it later, before a command that needs it (`commands.load_package`).
+"""
+
+import importlib.util
 import sys
 
 
 def main() -> int:
-    """Runs the command line; returns the exit status."""
+    """Runs the command line and returns the exit status."""
     try:
+        if "torchreid_rgbir" not in sys.modules:
+            spec = importlib.util.find_spec("torchreid_rgbir")
+            assert spec is not None, "torchreid_rgbir is not installed beside this script"
+            sys.modules["torchreid_rgbir"] = importlib.util.module_from_spec(spec)
         from torchreid_rgbir.cli import main as run
     except KeyboardInterrupt:
         print("torchreid-rgbir: interrupted", file=sys.stderr)

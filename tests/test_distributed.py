@@ -18,7 +18,7 @@ import json, sys
 import torch
 from torchreid_rgbir import config, distributed, host
 from torchreid_rgbir.engine import cross_modal
-from torchreid_rgbir.build import build_engine
+from torchreid_rgbir.runs.build import build_engine
 from torchreid_rgbir.models import MODELS
 from tests import tiny
 

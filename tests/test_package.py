@@ -39,7 +39,7 @@ def test_a_name_taken_by_somebody_else_is_an_error():
 
 def test_a_private_that_torchreid_moved_is_named(monkeypatch):
     monkeypatch.delattr(host.models, "__model_factory")
-    with pytest.raises(ImportError, match="models.__model_factory is gone"):
+    with pytest.raises(ImportError, match="models.__model_factory is missing"):
         host.register_model("anything", torchreid_rgbir.MODELS["dual_resnet50"])
 
 

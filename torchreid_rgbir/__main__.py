@@ -1,4 +1,4 @@
-"""`python -m torchreid_rgbir COMMAND ...`, the same as `torchreid-rgbir COMMAND ...`."""
+"""`python -m torchreid_rgbir COMMAND ...` is the same as `torchreid-rgbir COMMAND ...`."""
 
 import sys
 

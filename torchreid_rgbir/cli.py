@@ -1,4 +1,4 @@
-"""`torchreid-rgbir COMMAND ...`: finds the command's module, parses its flags, turns what goes wrong into one line and an exit status."""
+"""The command line `torchreid-rgbir COMMAND ...`: parses flags, runs the command, and reports an error in one line with an exit status."""
 
 import argparse
 import importlib
@@ -7,43 +7,18 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from types import ModuleType
+from pathlib import Path
 from typing import NoReturn
 
-import torch
-
-from torchreid_rgbir import __version__, terminal
+from torchreid_rgbir import terminal
+from torchreid_rgbir.commands import COMMANDS, describe, load_package
 from torchreid_rgbir.commands.memory import keep_freed_memory
-from torchreid_rgbir.runs.provenance import versions
 
 logger = logging.getLogger(__name__)
 
-# What `--help` lists. A command's module is imported only when it is chosen, so that one command never pays for another's packages.
-COMMANDS = {
-    "quickstart": "make a synthetic RGB-IR set, train the method on it, score it, draw ranked results",
-    "train": "train a model, then test it (the flags of torchreid's scripts/main.py)",
-    "run": "run a script of torchreid's, such as scripts/main.py, with the plugin installed",
-    "test": "test a trained model (train with test.evaluate True)",
-    "splits": "train and test on RegDB's ten splits, resuming where it stopped; report their mean",
-    "compare": "train and score several methods, torchreid's own among them, under one protocol; one table",
-    "ablation": "ask what each part of the method brings, on synthetic people, with many seeds",
-    "evaluate": "score features extracted by any model under a data set's protocol",
-    "published": "compare a results.json with published numbers: within, below or above, and by how much",
-    "extract": "features of your own images",
-    "identify": "who or what is it: rank the categories of references for an image of the other modality",
-    "gallery": "keep references: add, remove, list, search, compact",
-    "calibrate": "find the score below which an image is unknown",
-    "export": "write a trained model as ONNX graphs and safetensors, for use without torchreid",
-    "visualize": "draw ranked results, features, distances, edges, activation and curves, or a report page",
-    "doctor": "check a data set on disk before training",
-    "synthesize": "write a synthetic RGB-IR data set in an official layout",
-    "benchmark": "measure speed, both sides of each ratio interleaved in one run",
-    "completion": "print the script that lets a shell complete commands, flags and files",
-}
-
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, as every other mistake is said."""
+    """An argument parser that reports an error in one line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, _line(self.prog, f"{message} (see {self.prog} --help)"))
@@ -53,10 +28,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command.
 
     Args:
-        argv: the words after `torchreid-rgbir`; the process's own when None.
+        argv: The words after `torchreid-rgbir`. By default those of the process.
 
     Returns:
-        The exit status: 0, 1 where a command reports a finding or fails for a reason of its own, 2 for a user's mistake, 130 after Ctrl-C.
+        The exit status: 0 for success, 1 if a command reports a finding or fails unexpectedly, 2 for a user error, 130 after Ctrl-C.
     """
     keep_freed_memory()
     chosen = program().parse_args(sys.argv[1:] if argv is None else list(argv))
@@ -68,81 +43,84 @@ def main(argv: Sequence[str] | None = None) -> int:
         describe(parser, command)
         args = parser.parse_args(chosen.rest, args)
         if args.quiet and args.verbose:
-            parser.error("--quiet and --verbose contradict each other: leave one out")
+            parser.error("--quiet and --verbose contradict each other: remove one of them")
         level = terminal.QUIET if args.quiet else terminal.VERBOSE if args.verbose else terminal.NORMAL
         start = time.monotonic()
         with terminal.log_level(level):
-            logger.debug("%s on %s", versions(), _device())
+            if not getattr(command, "LIGHT", False):
+                load_package()
+                _log_versions()
             status = command.run(args)
-            sys.stdout.flush()  # a pipe that is closed is found here rather than when the process ends
-            logger.debug("it took %.1f s", time.monotonic() - start)
+            sys.stdout.flush()  # a closed pipe is found here and not when the process ends
+            logger.debug("the command took %.1f s", time.monotonic() - start)
         return status
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # `torchreid-rgbir ... | head` is no error of anybody's
+    except BrokenPipeError:  # `torchreid-rgbir ... | head` is not an error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
         if args.debug:
             raise
-        mistake = isinstance(error, (ValueError, OSError))
-        sys.stderr.write(_line(name, _one_line(error) if mistake else _failure(error, args)))
-        return 2 if mistake else 1
+        is_user_error = isinstance(error, (ValueError, OSError))
+        sys.stderr.write(_line(name, _user_error(error) if is_user_error else _failure(error, args)))
+        return 2 if is_user_error else 1
 
 
 def program() -> Parser:
-    """The parser of everything up to a command's name."""
+    """Returns the parser of everything up to the command's name."""
     listing = "\n".join(f"  {name:<12} {text}" for name, text in COMMANDS.items())
     parser = Parser(
         prog="torchreid-rgbir",
         description="Visible-infrared re-identification with torchreid.",
-        epilog=f"commands:\n{listing}\n\nexample: torchreid-rgbir quickstart\n`torchreid-rgbir COMMAND --help` tells more.",
+        epilog=f"commands:\n{listing}\n\nexample: torchreid-rgbir quickstart\n`torchreid-rgbir COMMAND --help` shows the flags of a command.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     terminal.add_flags(parser)
     parser.set_defaults(quiet=False, verbose=False, debug=False)
-    parser.add_argument("--version", action="version", version=f"torchreid-rgbir {__version__}")
+    parser.add_argument("--version", action="version", version=f"torchreid-rgbir {_version()}")
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of the commands below")
-    parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="the command's own flags")
+    parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="the flags of the command")
     return parser
 
 
-def describe(parser: argparse.ArgumentParser, command: ModuleType) -> None:
-    """Gives a parser what a command's module says of itself."""
-    parser.description = command.__doc__
-    parser.epilog = f"example: {command.EXAMPLE}"
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    command.add_arguments(parser)
-    terminal.add_flags(parser)
+def _version() -> str:
+    """Reads the version from the text of the package's __init__, which takes seconds to import."""
+    lines = Path(__file__).with_name("__init__.py").read_text(encoding="utf-8").splitlines()
+    return next(line.split('"')[1] for line in lines if line.startswith("__version__"))
 
 
-def _device() -> str:
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+def _log_versions() -> None:
+    if logger.isEnabledFor(logging.DEBUG):
+        from torchreid_rgbir.runs.provenance import device_name, versions
+
+        logger.debug("%s on %s", versions(), device_name())
 
 
 def _line(name: str, text: str) -> str:
     return f"{name}: {terminal.colorize('error:', terminal.RED, sys.stderr)} {text}\n"
 
 
-def _one_line(error: Exception) -> str:
-    if isinstance(error, OSError) and error.filename and error.strerror:  # the system's, whom nobody has translated
+def _user_error(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename and error.strerror:  # raised by the operating system
         return f"{error.filename}: {error.strerror}"
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    # An error from a loader's worker process arrives as its whole traceback; its last line is the message.
+    # An error from a loader's worker process contains the traceback. The message is in the last line.
     text = lines[-1] if lines[0].startswith("Caught") else " ".join(line.strip() for line in lines)
     return text.removeprefix("ValueError: ").removeprefix("FileNotFoundError: ")
 
 
 def _failure(error: Exception, args: argparse.Namespace) -> str:
-    """What is no user's mistake: too little memory, and what nobody has thought of."""
+    """The text for an error that is not the user's: out of memory, or something unexpected."""
     lines = str(error).strip().splitlines() or [""]
     text = lines[-1] if lines[0].startswith("Caught") else lines[0]
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error):
-        advice = "use a machine with more"
-        if hasattr(args, "opts"):  # a configuration's
-            advice = "lower train.batch_size (train.accumulate N averages N batches for one step), or test.batch_size in a test"
+    name = type(error).__name__
+    if name in ("MemoryError", "OutOfMemoryError") or "can't allocate memory" in str(error):
+        advice = "use a machine with more memory"
+        if hasattr(args, "opts"):  # the command takes a configuration
+            advice = "lower train.batch_size (train.accumulate N averages the gradients of N batches), or test.batch_size in a test"
         elif hasattr(args, "batch_size"):
             advice = f"lower --batch-size {args.batch_size}"
-        return f"memory ran out: {advice} ({text or type(error).__name__})"
-    return " ".join(filter(None, (f"{type(error).__name__}:", text, "(--debug shows where)")))
+        return f"out of memory: {advice} ({text or name})"
+    return " ".join(filter(None, (f"{name}:", text, "(--debug shows the traceback)")))

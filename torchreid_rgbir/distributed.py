@@ -1,9 +1,10 @@
-"""Several processes that train one model, started by torchrun; one process alone is the same with a rank of 0 in a world of 1."""
+"""Training with several processes that torchrun started. A single process has rank 0 and world size 1."""
 
 import contextlib
+import itertools
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from typing import TypeVar
 
@@ -13,31 +14,31 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 T = TypeVar("T")
-# While one process decodes every image, or scores; torchrun ends those whose peer has died.
+# Long enough for one process to decode every image or to score. torchrun ends the processes whose peer has died.
 TIMEOUT = timedelta(hours=6)
 
 
 def rank() -> int:
-    """This process's number, from 0."""
+    """The number of this process, from 0."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def world_size() -> int:
-    """How many processes there are."""
+    """The number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def asked_for() -> bool:
-    """Whether torchrun started several processes."""
+    """Returns whether torchrun started several processes."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 @contextlib.contextmanager
 def processes() -> Iterator[None]:
-    """Joins the processes that torchrun started; within, only the first one prints. Does nothing without torchrun.
+    """Joins the processes that torchrun started. Only the first one prints within the context. Without torchrun it does nothing.
 
     Raises:
-        ValueError: more processes on this machine than it has GPUs.
+        ValueError: This machine has fewer GPUs than processes.
     """
     if not asked_for() or dist.is_initialized():
         yield
@@ -47,21 +48,21 @@ def processes() -> Iterator[None]:
         local, here = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
         if local >= here:
             raise ValueError(
-                f"torchrun starts more processes than this machine has GPUs ({here}): lower --nproc_per_node to {here}"
+                f"torchrun started more processes than this machine has GPUs ({here}): lower --nproc_per_node to {here}"
             )
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device else "gloo", timeout=TIMEOUT, device_id=device)
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(sys.stdout if rank() == 0 else nowhere):
         yield
-    dist.barrier()  # the first process may still be writing what the others are about to read
-    # Not after an error: the others may be waiting for this process, and torchrun ends them once it is gone.
+    dist.barrier()  # the first process may still be writing files that the others read next
+    # This is skipped after an error, as the other processes may be waiting for this one. torchrun ends them once it is gone.
     dist.destroy_process_group()
 
 
 @contextlib.contextmanager
 def first_on_this_machine() -> Iterator[None]:
-    """The machine's first process goes through before the others do, who then find what it made."""
+    """Lets the first process of a machine run the block before the others, which then find the files that it made."""
     first = int(os.environ.get("LOCAL_RANK", "0")) == 0
     if dist.is_initialized() and not first:
         dist.barrier()
@@ -71,7 +72,7 @@ def first_on_this_machine() -> Iterator[None]:
 
 
 def broadcast_from_rank0(make: Callable[[], T]) -> T:
-    """What `make` returns in the first process, in every process; it is called there alone."""
+    """Calls `make` in the first process only and returns its result in every process."""
     if world_size() == 1:
         return make()
     made = [make() if rank() == 0 else None]
@@ -80,28 +81,28 @@ def broadcast_from_rank0(make: Callable[[], T]) -> T:
 
 
 def rank_slice(num: int) -> range:
-    """This process's part of `num` things in a row: parts are as alike as can be, and those of all processes are all, in order."""
+    """The part of `range(num)` that this process works on. Parts differ by at most one in size and follow each other by rank."""
     return range(rank() * num // world_size(), (rank() + 1) * num // world_size())
 
 
 def all_ranks(condition: Tensor) -> Tensor:
-    """Whether a condition, a boolean scalar, holds in every process; stays on the device."""
+    """Returns whether a boolean scalar is true in every process, as a tensor on the same device."""
     return condition if world_size() == 1 else _summed((~condition).int()) == 0
 
 
 def any_rank(condition: bool) -> bool:
-    """Whether a condition holds in any process; waits for them all."""
+    """Returns whether a condition is true in any process. Waits for all of them."""
     return condition if world_size() == 1 else bool(_summed(torch.tensor(int(condition))) > 0)
 
 
 def gather_rows(parts: list[Tensor]) -> Tensor:
-    """Puts together what the processes made of their `share` of the work.
+    """Concatenates the rows that the processes computed for their `rank_slice`.
 
     Args:
-        parts: (n, D) each, this process's in order; empty where it had nothing to do.
+        parts: Tensors (n, D) of this process, in order. The list is empty if its slice was.
 
     Returns:
-        (N, D) on the CPU, the processes in order.
+        (N, D) on the CPU, ordered by rank.
     """
     rows = torch.cat(parts).cpu() if parts else None
     gathered = [rows] * world_size()
@@ -111,13 +112,13 @@ def gather_rows(parts: list[Tensor]) -> Tensor:
 
 
 def gather_batch(rows: Tensor) -> Tensor:
-    """The whole batch from the processes' parts of it, with gradients to all of them.
+    """Gathers the complete batch from the parts of all processes. Gradients flow back to every process.
 
     Args:
-        rows: (b, ...), this process's, RGB half first.
+        rows: (b, ...), the part of this process, RGB half first.
 
     Returns:
-        (B, ...), RGB half first, in each half the processes in order: the batch that one process alone would have.
+        (B, ...), RGB half first and ordered by rank within each half: the batch that a single process would have.
     """
     if world_size() == 1:
         return rows
@@ -126,10 +127,11 @@ def gather_batch(rows: Tensor) -> Tensor:
 
 
 def total(values: Tensor) -> Tensor:
-    """The sum of a tensor over the processes, with gradients to all of them."""
+    """Sums a tensor over the processes. Gradients flow back to every process."""
     return _Total.apply(values)
 
 
+# torch.distributed.nn.functional has both of these, but is deprecated.
 class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx, rows: Tensor) -> Tensor:
@@ -160,12 +162,12 @@ def _summed(values: Tensor) -> Tensor:
 
 
 def mean(values: Tensor) -> Tensor:
-    """The mean of a tensor over the processes, without gradient."""
+    """Averages a tensor over the processes, without gradients."""
     return values if world_size() == 1 else _summed(values) / world_size()
 
 
 def parallel(model: nn.Module) -> nn.Module:
-    """The model for the training step: gradients become the means over the processes, of the parameters that require one now."""
+    """Wraps the model for the training step: gradients of the parameters that are trainable now are averaged over the processes."""
     if world_size() == 1:
         return model
     return DistributedDataParallel(
@@ -174,12 +176,19 @@ def parallel(model: nn.Module) -> nn.Module:
 
 
 def share_buffers(model: nn.Module) -> None:
-    """Gives every process the first one's buffers: batch normalization keeps the statistics of its own process's images."""
+    """Copies the buffers of the first process to all others. Batch normalization has statistics of its own process's images."""
     if world_size() > 1:
         for buffer in model.buffers():
             dist.broadcast(buffer, 0)
 
 
 def no_sync_if(model: nn.Module, stay: bool) -> contextlib.AbstractContextManager:
-    """Within, gradients are summed up in each process and not exchanged, if `stay`; model: of `parallel`."""
+    """If `stay`, gradients accumulate in each process without being exchanged. `model` is what `parallel` returned."""
     return model.no_sync() if stay and isinstance(model, DistributedDataParallel) else contextlib.nullcontext()
+
+
+def average_gradients(modules: Iterable[nn.Module]) -> None:
+    """Replaces gradients by their means over the processes, for modules outside of the model of `parallel`."""
+    for parameter in itertools.chain.from_iterable(module.parameters() for module in modules):
+        if world_size() > 1 and parameter.grad is not None:
+            parameter.grad.copy_(mean(parameter.grad))

@@ -1,21 +1,21 @@
-"""Packages that only some commands need: installed as extras, `pip install 'torchreid-rgbir[export]'`."""
+"""Optional packages, which are installed as extras: `pip install 'torchreid-rgbir[export]'`."""
 
 import importlib.util
 
 
 class MissingExtra(ImportError, ValueError):
-    """A package of an extra is not installed: an ImportError to a program that imports us, and a user's mistake like every other."""
+    """A package of an extra is not installed. The command line reports it like any other user error."""
 
 
 def require(extra: str, *modules: str) -> None:
-    """To be called before the first import of an extra's modules, and before anything expensive.
+    """Checks that the modules of an extra are installed. Call it before importing them and before any long work.
 
     Args:
-        extra: its name in setup.py.
-        *modules: what is about to be imported.
+        extra: The name of the extra in setup.py.
+        *modules: The modules that are imported next.
 
     Raises:
-        MissingExtra: one of them is not installed; names the pip command.
+        MissingExtra: A module is not installed. The message has the pip command.
     """
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
     if missing:

@@ -1,7 +1,7 @@
-"""torchreid, in either distribution: the only module that knows its insides.
+"""Access to torchreid in either distribution. This is the only module that uses private parts of torchreid.
 
-PyPI's `torchreid` keeps everything under `torchreid.reid`, a GitHub checkout directly under `torchreid`; the code is the same. Other modules use
-`host.data`, `host.utils` and so on, and the few private things that are needed below, each with its reason.
+PyPI's `torchreid` has its modules under `torchreid.reid`, a GitHub checkout has the same code directly under `torchreid`. Other modules use
+`host.data`, `host.utils` and so on.
 """
 
 import importlib
@@ -19,7 +19,7 @@ def _find():
         return importlib.import_module("torchreid.reid")
     except ModuleNotFoundError as error:
         if error.name not in ("torchreid", "torchreid.reid"):
-            raise  # torchreid is there, but something that it imports is not: its own message says what
+            raise  # torchreid is installed, but a package that it imports is not
     try:
         found = importlib.import_module("torchreid")
         # A folder called torchreid on the path imports as an empty namespace package.
@@ -35,30 +35,30 @@ def _find():
 
 
 with warnings.catch_warnings():
-    # PyPI's torchreid has no Cython evaluator to offer; the plugin ranks with its own.
+    # PyPI's torchreid has no Cython evaluator. The plugin has its own ranking.
     warnings.filterwarnings("ignore", message="Cython evaluation")
     torchreid = _find()
 data, engine, losses, metrics, models, optim, utils = (
     getattr(torchreid, name) for name in ("data", "engine", "losses", "metrics", "models", "optim", "utils")
 )
 
-# The softmax + triplet engine: ImageTripletEngine with weight_x > 0, unless the host has a class of that name.
+# ImageTripletEngine with weight_x > 0 is a softmax + triplet engine. Some versions have a class of that name.
 SoftmaxTripletEngine = getattr(engine, "ImageSoftmaxTripletEngine", engine.ImageTripletEngine)
 
 
 def register_image_dataset(name: str, dataset: type) -> None:
-    """Registers a data set under `name`; a second import of the plugin registers nothing twice.
+    """Registers a data set under `name`. Registering the same class again does nothing.
 
     Raises:
-        ValueError: the name belongs to another data set.
+        ValueError: The name belongs to a different data set.
     """
     if find_image_dataset(name) is not dataset:
         data.register_image_dataset(name, dataset)
 
 
 def find_image_dataset(name: str) -> type | None:
-    """The data set registered under `name`, None where there is none."""
-    # Registration is public, asking is not.
+    """Returns the data set that is registered under `name`, or None."""
+    # torchreid has a public function to register a data set, but none to look one up.
     return _private(importlib.import_module(f"{torchreid.__name__}.data.datasets"), "__image_datasets").get(name)
 
 
@@ -66,7 +66,7 @@ def register_model(name: str, factory: Callable[..., nn.Module]) -> None:
     """Registers a model, so that torchreid's `build_model(name, ...)` calls `factory(num_classes, loss, pretrained, use_gpu)`.
 
     Raises:
-        ValueError: the name belongs to another model.
+        ValueError: The name belongs to a different model.
     """
     # torchreid has no public model registry.
     factories = _private(models, "__model_factory")
@@ -75,7 +75,7 @@ def register_model(name: str, factory: Callable[..., nn.Module]) -> None:
 
 
 def model_names() -> list[str]:
-    """Of every registered model; torchreid itself only prints them."""
+    """Returns the names of all registered models. torchreid can only print them."""
     return sorted(_private(models, "__model_factory"))
 
 
@@ -84,13 +84,13 @@ def _private(module, name: str) -> dict:
         return getattr(module, name)
     except AttributeError:
         raise ImportError(
-            f"{module.__name__}.{name} is gone: this torchreid ({getattr(torchreid, '__version__', '?')}) is not one that "
-            "torchreid_rgbir knows, install torchreid 0.2.5 or GitHub's 1.4.0"
+            f"{module.__name__}.{name} is missing: torchreid {getattr(torchreid, '__version__', '?')} is not supported by "
+            "torchreid_rgbir, install torchreid 0.2.5 or GitHub's 1.4.0"
         ) from None
 
 
 def alias() -> None:
-    """Lets scripts written for a GitHub checkout run on PyPI's package: `torchreid.data` and so on can be imported there too."""
+    """Makes `torchreid.data` and so on importable with PyPI's package, so that scripts written for a GitHub checkout run."""
     top, inside = torchreid.__name__.partition(".")[0], torchreid.__name__ + "."
     if torchreid.__name__ == top:
         return
@@ -100,7 +100,7 @@ def alias() -> None:
 
 
 def allow_stock_checkpoints() -> None:
-    """Lets `torch.load(weights_only=True)` read the files of torchreid's own engines, which hold `rank1` as a numpy scalar."""
+    """Lets `torch.load(weights_only=True)` read checkpoints of torchreid's own engines, which store `rank1` as a NumPy scalar."""
     scalar = (getattr(np, "_core", None) or np.core).multiarray.scalar
     float_types = [type(np.dtype(name)) for name in ("float32", "float64")]
     torch.serialization.add_safe_globals([scalar, (scalar, "numpy.core.multiarray.scalar"), np.dtype, *float_types])

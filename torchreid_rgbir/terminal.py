@@ -1,4 +1,4 @@
-"""What a terminal shows: bars and colors where somebody looks, as much as was asked for, and log lines that leave a bar whole."""
+"""Terminal output: progress bars, colors, log levels, and log lines that do not break a progress bar."""
 
 import argparse
 import logging
@@ -11,28 +11,28 @@ from typing import Any, TextIO
 from tqdm import tqdm
 
 QUIET, NORMAL, VERBOSE = logging.WARNING, logging.INFO, logging.DEBUG
-BOLD, RED, YELLOW = 1, 31, 33  # ECMA-48's numbers
+BOLD, RED, YELLOW = 1, 31, 33  # ANSI codes
 
-# Of the process, as logging's own levels are: a bar deep inside the library has no other way to know.
+# One level for the process, as in the logging module: a progress bar deep inside the library has no other way to know it.
 _level = NORMAL
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags of every command; they may stand before and after its name, so neither place has a default of its own."""
+    """Adds the flags of every command. They are allowed before and after the command's name, so neither place has a default."""
     group = parser.add_argument_group("output").add_mutually_exclusive_group()
     group.add_argument(
         "-q",
         "--quiet",
         action="store_true",
         default=argparse.SUPPRESS,
-        help="nothing but errors, warnings and the result",
+        help="show only errors, warnings and the result",
     )
     group.add_argument(
         "-v",
         "--verbose",
         action="store_true",
         default=argparse.SUPPRESS,
-        help="versions, configuration, every decision and how long it took",
+        help="also show versions, the configuration, decisions and the time taken",
     )
     parser.add_argument(
         "--debug", action="store_true", default=argparse.SUPPRESS, help="show the traceback of an error"
@@ -41,7 +41,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 @contextmanager
 def log_level(level: int) -> Iterator[None]:
-    """Within, standard error gets our log lines from `level` up, and `QUIET` hides bars and what is printed `aside`."""
+    """Sends our log lines from `level` up to standard error. `QUIET` also hides progress bars and the output of `stderr_only`."""
     global _level
     handler = LogLines(sys.stderr)
     handler.setLevel(level)
@@ -60,7 +60,7 @@ def log_level(level: int) -> Iterator[None]:
 
 @contextmanager
 def log_to(stream: TextIO | Any) -> Iterator[None]:
-    """Within, our log lines go to `stream` and no longer to standard error, where only a quiet command's warnings go on to be shown."""
+    """Sends our log lines to `stream` instead of standard error. A quiet command still shows its warnings on standard error."""
     ours = logging.getLogger("torchreid_rgbir")
     handlers, level = ours.handlers, ours.level
     ours.handlers = [LogLines(stream), *(handlers if is_quiet() else [])]
@@ -73,13 +73,13 @@ def log_to(stream: TextIO | Any) -> Iterator[None]:
 
 
 def is_quiet() -> bool:
-    """Whether only errors, warnings and the result are wanted."""
+    """Returns whether only errors, warnings and the result are shown."""
     return _level >= QUIET
 
 
 @contextmanager
 def stderr_only(stream: TextIO | None = None) -> Iterator[None]:
-    """What is printed within is not the result: it goes to `stream` (None: standard error), or nowhere where it is to be quiet."""
+    """Sends what is printed, but is not the result, to `stream` (standard error by default). A quiet command discards it."""
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere if is_quiet() else stream or sys.stderr):
         yield
 
@@ -93,17 +93,16 @@ def progress(
     done: int = 0,
     shown: bool = True,
 ) -> tqdm:
-    """A bar with rate and time left, on a terminal alone; it goes when it is full.
+    """A progress bar with the rate and the time left. It appears on terminals only and disappears when it is complete.
 
     Args:
-        items: gone over by going over the bar; None for a bar that is told by `update`.
-        text: what is being done.
-        total: how many there are; None: as `items` says.
-        unit: what they are, in the singular.
-        done: so many of them before.
-        shown: False for none at all.
+        items: What to iterate over. With None the caller calls `update`.
+        text: What is being done.
+        total: The number of items. By default it is the length of `items`.
+        unit: The name of one item.
+        done: The number of items that were done before.
+        shown: False hides the bar.
     """
-    wanted = shown and not is_quiet()
     columns, lines = _size()
     return tqdm(
         items,
@@ -114,12 +113,12 @@ def progress(
         initial=done,
         ncols=columns,
         nrows=lines,
-        disable=None if wanted else True,  # None: hidden unless standard error is a terminal
+        disable=None if shown and not is_quiet() else True,  # None hides the bar unless standard error is a terminal
     )
 
 
 def _size() -> tuple[int | None, int | None]:
-    """Columns and lines of standard error; a terminal that says 0 does not know, and tqdm would draw nothing there."""
+    """Columns and lines of standard error. Some terminals report 0, where tqdm would draw nothing."""
     try:
         columns, lines = os.get_terminal_size(sys.stderr.fileno())
     except (OSError, ValueError):
@@ -128,22 +127,20 @@ def _size() -> tuple[int | None, int | None]:
 
 
 def colorize(text: str, style: int, stream: TextIO | Any) -> str:
-    """The text in a color or in bold, where `stream` is a terminal that shows such and NO_COLOR is not set (https://no-color.org)."""
-    is_terminal = getattr(
-        stream, "isatty", None
-    )  # torchreid's Logger, which scripts/main.py puts in place of standard output, has none
+    """Returns the text in a color or in bold, if `stream` is a terminal and NO_COLOR is not set (https://no-color.org)."""
+    is_terminal = getattr(stream, "isatty", None)  # torchreid's Logger, which replaces standard output, has no isatty
     colored = is_terminal and is_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     return f"\033[{style}m{text}\033[0m" if colored else text
 
 
 def bold_title(text: str) -> str:
-    """The text, for standard output, its first line in bold."""
+    """Returns the text for standard output with its first line in bold."""
     title, newline, rest = text.partition("\n")
     return colorize(title, BOLD, sys.stdout) + newline + rest
 
 
 class LogLines(logging.StreamHandler):
-    """Log lines, bare but for a warning's name, above the bars that are shown."""
+    """Prints log lines above the progress bars. Only warnings and errors have a prefix."""
 
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
@@ -154,4 +151,4 @@ class LogLines(logging.StreamHandler):
             super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:
-        raise  # noqa: PLE0704  (logging calls this from its `except`): a closed pipe ends the command, as it does for print
+        raise  # noqa: PLE0704  (logging calls this from its `except`): a closed pipe ends the command, as with print

@@ -8,7 +8,7 @@ pytest.importorskip("lancedb")
 
 def test_features_are_clustered():
     centers = search.centers_of(500)
-    categories, features = search.draw(centers, 300, np.random.default_rng(0))
+    categories, features = search.sample(centers, 300, np.random.default_rng(0))
     cosines = features @ centers.T
     np.testing.assert_array_equal(cosines.argmax(1), categories)
     assert cosines.max(1).mean() == pytest.approx((1 + search.NOISE**2) ** -0.5, abs=0.01)

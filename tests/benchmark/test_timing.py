@@ -21,7 +21,7 @@ def test_candidates_take_turns(monkeypatch):
 
 @pytest.mark.parametrize(("names", "rounds", "warmup"), [("ab", 0, 1), ("", 1, 1), ("a", 1, -1)])
 def test_nothing_to_time(names, rounds, warmup):
-    with pytest.raises(ValueError, match="expected at least one"):
+    with pytest.raises(ValueError, match="give at least 1, 1 and 0"):
         timing.interleave(dict.fromkeys(names, int), rounds, warmup)
 
 

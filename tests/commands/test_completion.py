@@ -1,11 +1,13 @@
-"""The scripts that complete; bash's is tried in bash."""
+"""The completion scripts. The one for bash is run in bash."""
 
 import shutil
 import subprocess
 
 import pytest
 
-from torchreid_rgbir import cli
+from torchreid_rgbir import DATASETS, cli, config
+from torchreid_rgbir.commands import completion
+from torchreid_rgbir.data.transforms import AUGMENTATIONS
 
 PROBE = """
 source {script}
@@ -58,3 +60,9 @@ def test_each_shell_has_a_script_with_every_command(shell, capsys):
     assert cli.main(["completion", shell]) == 0
     printed = capsys.readouterr().out
     assert all(name in printed for name in cli.COMMANDS)
+
+
+def test_the_names_that_are_written_out_are_those_of_the_package():
+    assert set(completion.KEYS) == set(config.keys(config.defaults()))
+    assert set(completion.DATASETS) == set(DATASETS)
+    assert set(completion.TRANSFORMS) == set(AUGMENTATIONS)

@@ -1,4 +1,4 @@
-"""Freed memory stays with the process: counted in page faults of a process of its own."""
+"""Freed memory stays in the process. The tests count page faults in a separate process."""
 
 import os
 import subprocess
@@ -12,14 +12,14 @@ from torchreid_rgbir.commands import memory
 CODE = """
 import resource, sys
 import torch
-from torchreid_rgbir.memory import keep_freed_memory
+from torchreid_rgbir.commands.memory import keep_freed_memory
 if "keep" in sys.argv:
     keep_freed_memory()
 faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(4):
-    torch.ones(2**24)  # 64 MiB, more than glibc keeps of its own accord
+    torch.ones(2**24)  # 64 MiB, more than glibc keeps by default
 before = faults()
-for _ in range(16):  # one or two may still lie elsewhere, where something small took their place
+for _ in range(16):  # one or two may get a different address, if a small object took their place
     torch.ones(2**24)
 print(faults() - before)
 """
@@ -40,10 +40,10 @@ def num_faults(*argv, **variables):
 @pytest.mark.skipif(
     not hasattr(os, "confstr") or "glibc" not in (os.confstr("CS_GNU_LIBC_VERSION") or ""), reason="glibc's"
 )
-def test_memory_is_asked_for_once():
+def test_freed_memory_is_used_again():
     assert num_faults() > PAGES / 2
     assert num_faults("keep") < PAGES / 4
-    assert num_faults("keep", MALLOC_PERTURB_="0") > PAGES / 2  # a user's own setting stands
+    assert num_faults("keep", MALLOC_PERTURB_="0") > PAGES / 2  # a setting of the user has priority
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def no_settings(monkeypatch):
 @pytest.mark.parametrize(
     ("accepted", "thresholds"), [(1, [memory.MMAP_THRESHOLD, memory.TRIM_THRESHOLD]), (0, [memory.MMAP_THRESHOLD])]
 )
-def test_a_library_that_refuses_keeps_both_of_its_thresholds(monkeypatch, no_settings, accepted, thresholds):
+def test_a_glibc_that_rejects_the_first_threshold_keeps_both(monkeypatch, no_settings, accepted, thresholds):
     set_to = []
     monkeypatch.setattr(memory.sys, "platform", "linux")
     library = SimpleNamespace(mallopt=lambda threshold, value: set_to.append(threshold) or accepted)
@@ -67,9 +67,9 @@ def test_a_library_that_refuses_keeps_both_of_its_thresholds(monkeypatch, no_set
     assert set_to == thresholds
 
 
-def test_another_c_library_is_left_alone(monkeypatch, no_settings):
+def test_other_c_libraries_are_left_alone(monkeypatch, no_settings):
     monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: object())
     memory.keep_freed_memory()
     monkeypatch.setattr(memory.sys, "platform", "darwin")
-    monkeypatch.setattr(memory.ctypes, "CDLL", None)  # is not called
+    monkeypatch.setattr(memory.ctypes, "CDLL", None)  # must not be called
     memory.keep_freed_memory()

@@ -182,17 +182,17 @@ def test_a_run_that_met_its_target_is_not_trained_on(cfg, tmp_path):
 def test_a_folder_with_another_run_is_refused_and_the_same_run_warned_of(cfg, tmp_path, capsys):
     train(in_folder(cfg, tmp_path, "train.max_epoch", "1"))
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    with pytest.raises(ValueError, match=r"holds another run.*\(train.lr\).*set data.save_dir"):
+    with pytest.raises(ValueError, match=r"has a run of a different configuration .*\(train.lr\).*set data.save_dir"):
         train(in_folder(cfg, tmp_path, "train.max_epoch", "1", "train.lr", "0.5"))
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     train(in_folder(cfg, tmp_path, "train.max_epoch", "1"))
-    assert "of this same run, which starts over" in capsys.readouterr().out
+    assert "belongs to this run, which now starts from scratch" in capsys.readouterr().out
 
 
 def test_going_on_with_other_settings_is_told(cfg, tmp_path, capsys):
     train(in_folder(cfg, tmp_path, "train.max_epoch", "1"))
     train(in_folder(cfg, tmp_path, "train.max_epoch", "2", "model.resume", "auto"))
-    assert "goes on with other settings than it had: train.max_epoch" in capsys.readouterr().out
+    assert "resumes with changed settings: train.max_epoch" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("key", "value"), [("train.lr", "0.5"), ("train.weight_decay", "0.1")])
@@ -210,7 +210,7 @@ def test_a_test_of_given_weights_is_of_those_though_the_run_was_resumed(cfg, tmp
     )
     expected, tested = dict(checkpoint.load(first)["state_dict"]), engine.model.state_dict()
     assert_equal({name: tested[name] for name in expected}, expected)
-    with pytest.raises(FileNotFoundError, match="holds no checkpoint to test"):
+    with pytest.raises(FileNotFoundError, match="has no checkpoint to test"):
         train(in_folder(cfg, tmp_path / "typo", "model.resume", "auto", "test.evaluate", "True"))
 
 
@@ -225,7 +225,7 @@ def test_a_checkpoint_from_elsewhere_does_not_go_on_in_another_runs_folder(cfg, 
     for name, rate in (("one", "0.1"), ("two", "0.2")):
         train(in_folder(cfg, tmp_path / name, "train.max_epoch", "1", "train.lr", rate))
     path = str(tmp_path / "two" / "model" / "model.pth.tar-1")
-    with pytest.raises(ValueError, match="holds another run"):
+    with pytest.raises(ValueError, match="has a run of a different configuration"):
         train(in_folder(cfg, tmp_path / "one", "train.lr", "0.2", "model.resume", path))
 
 

@@ -92,9 +92,17 @@ def test_a_seed_or_a_folder_that_cannot_be_is_found_before_any_run(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("methods", "seeds"), [(["mso", "mso"], [1]), (["mso"], [1, 1]), ([], [1]), (["mso"], [])])
-def test_each_method_and_seed_is_named_once(tmp_path, methods, seeds):
-    with pytest.raises(ValueError, match="name each once"):
+@pytest.mark.parametrize(
+    ("methods", "seeds", "message"),
+    [
+        (["mso", "mso"], [1], "duplicate methods mso, mso: list each only once"),
+        (["mso"], [1, 1], "duplicate seeds 1, 1: list each only once"),
+        ([], [1], "the list of methods is empty: give at least one method"),
+        (["mso"], [], "the list of seeds is empty: give at least one seed"),
+    ],
+)
+def test_each_method_and_seed_is_listed_once(tmp_path, methods, seeds, message):
+    with pytest.raises(ValueError, match=message):
         compare(config.load("quickstart"), methods, seeds, tmp_path)
 
 
@@ -175,7 +183,7 @@ def test_runs_are_made_once_and_a_failure_stops_nothing(tiny_cfg, tmp_path, monk
     assert {path: path.stat().st_mtime_ns for path in made} == made
     before = (tmp_path / "out" / "compare.json").read_bytes()
     assert main([*command, "train.lr", "0.5"]) == 2
-    assert "holds a run with another train.lr" in capsys.readouterr().err
+    assert "holds a run with a different train.lr" in capsys.readouterr().err
     assert (tmp_path / "out" / "compare.json").read_bytes() == before
 
 

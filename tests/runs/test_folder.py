@@ -1,4 +1,4 @@
-"""The folder of a run: taken by one process at a time, logged into, never confused with another run's."""
+"""The folder of a run is locked by one process, has its log, and is not used for a different run."""
 
 import multiprocessing
 import os
@@ -16,7 +16,7 @@ from torchreid_rgbir.runs.train import train
 HOLD = """
 import sys, time
 from pathlib import Path
-from torchreid_rgbir import run_folder
+from torchreid_rgbir.runs import folder
 lock = folder.lock(Path(sys.argv[1]))
 print("held", flush=True)
 time.sleep(float(sys.argv[2]))
@@ -25,7 +25,7 @@ time.sleep(float(sys.argv[2]))
 
 @pytest.fixture
 def holder(tmp_path):
-    """Another process that has tmp_path / "run"."""
+    """A different process that has locked tmp_path / "run"."""
     (tmp_path / "run").mkdir()
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path / "run"), "600"], stdout=subprocess.PIPE, text=True
@@ -42,7 +42,7 @@ def test_a_folder_in_use_is_refused_until_its_process_ends(fast_cfg, tmp_path, h
     start = time.monotonic()
     assert main(words) == 2
     error = capsys.readouterr().err
-    assert f"is being used by process {holder.pid} of" in error and "set data.save_dir" in error
+    assert f"is in use by process {holder.pid} of" in error and "set data.save_dir" in error
     assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
     assert time.monotonic() - start < 5  # before the data is listed and the model built
     holder.kill()
@@ -82,11 +82,11 @@ def test_a_log_that_cannot_be_written_does_not_end_the_run(tmp_path, capsys):
     with folder.run_folder(tmp_path, "train.log") as run:
         run.open()
         run.file.close()
-        folder.file = open("/dev/full", "w", buffering=1)  # noqa: SIM115
+        run.file = open("/dev/full", "w", buffering=1)  # noqa: SIM115
         print("one")
         print("two")
-    one, told, *_, two = capsys.readouterr().out.splitlines()
-    assert told.endswith("train.log cannot be written (No space left on device): the run goes on without it")
+    one, message, *_, two = capsys.readouterr().out.splitlines()
+    assert message.endswith("train.log cannot be written (No space left on device): the run continues without it")
     assert (one, two) == ("one", "two")
 
 

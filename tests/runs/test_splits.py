@@ -55,11 +55,11 @@ def test_two_splits_and_their_mean(regdb_cfg, tmp_path, capsys):
     names = ["mean of 2 splits", "split 1", "split 2"]
     assert rows == [f"| {way}, {name}" for name in names for way in ("thermal->visible", "visible->thermal")]
     printed, told = capsys.readouterr()
-    assert printed.count("thermal->visible, mean of 2 splits") == 1 and "split 1 is done" not in told
+    assert printed.count("thermal->visible, mean of 2 splits") == 1 and "split 1 is complete" not in told
 
     assert main(argv) == 0
     printed, told = capsys.readouterr()
-    assert "split 1 is done" in told and "split 2 is done" in told and "Start training" not in printed + told
+    assert "split 1 is complete" in told and "split 2 is complete" in told and "Start training" not in printed + told
     assert printed.startswith("regdb: ")
     assert json.loads((run / "results.json").read_text()) == both
 
@@ -106,7 +106,7 @@ def test_a_split_that_lacks_only_its_results_is_only_tested(regdb_cfg, tmp_path,
 
 def test_a_folder_of_another_configuration_is_refused(regdb_cfg):
     run_splits(regdb_cfg, 1)
-    with pytest.raises(ValueError, match="holds a run with another train.lr"):
+    with pytest.raises(ValueError, match="holds a run with a different train.lr"):
         run_splits(config.override(regdb_cfg, ["train.lr", "0.5"]), 1)
 
 

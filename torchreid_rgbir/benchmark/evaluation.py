@@ -1,9 +1,9 @@
-"""How much faster the evaluation is than a plain one, written from the protocols: one trial at a time, one query at a time.
+"""Speed of the evaluation, compared with plain code for the same protocols that handles one trial and one query at a time.
 
-All sides start from the same features and compute their own distances. The plain one comes in two kinds. "batched" is what public code does:
-one matrix product gives a trial's distances, then a Python loop sorts and measures query after query. "naive" takes the distances in that loop
-too, as a product of the gallery with one query, which reads the whole gallery each time and is slower. Where a ranking is used once (RegDB), the
-product is much of the work on every side and bounds the ratio to "batched".
+All sides start from the same features and compute their own distances. The plain code has two forms. "batched" is what public code does: one matrix
+product gives the distances of a trial, then a Python loop ranks one query after the other. "naive" also computes the distances in that loop, with
+a product of the gallery and one query. It reads the complete gallery each time and is slower. If each ranking is used once (RegDB), the matrix
+product is a large part of the work on every side, which limits the ratio to "batched".
 """
 
 import multiprocessing
@@ -21,26 +21,25 @@ from torchreid_rgbir.protocols import regdb, sysu_mm01
 from torchreid_rgbir.protocols.galleries import NUM_TRIALS
 from torchreid_rgbir.protocols.permutations import Permutations
 
-DistancesOf = Callable[[int], NDArray]  # a query's number -> its distances (G,)
+DistancesOf = Callable[[int], NDArray]  # number of a query -> its distances (G,)
 
-# SYSU-MM01's test set: camera -> identities it saw, images it took.
+# SYSU-MM01's test set: camera -> numbers of identities and images.
 SYSU_CAMERAS = {1: (56, 1374), 2: (56, 1565), 3: (93, 1883), 4: (94, 1918), 5: (95, 1918), 6: (96, 1920)}
 
 
 def evaluation(rounds: int = 3, dim: int = 2048) -> dict:
-    """Times the 40 rankings of SYSU-MM01 (2 searches x 2 shots x 10 trials) and one RegDB split, ours against the plain way.
+    """Times the 40 rankings of SYSU-MM01 (2 searches x 2 shots x 10 trials) and those of one RegDB split.
 
-    The plain way takes minutes a round. Random features in the sizes of the official test sets: the work does not depend on their values.
+    A round takes minutes for the plain code. The features are random in the sizes of the official test sets, as the work does not depend on them.
 
     Args:
-        rounds: timed rounds, interleaved.
-        dim: size of a feature.
+        rounds: The number of timed rounds, in which the sides take turns.
+        dim: The size of a feature.
 
     Returns:
-        {"ratios": how many times faster ours is, medians of the ratios round by round: of SYSU-MM01's 40 rankings "evaluation_over_naive" (a
-        trial at a time; for every query a product of the trial's gallery with it, then argsort and measures) and "evaluation_over_batched" (the
-        same with one matrix product a trial), of RegDB's two "evaluation_regdb_over_naive" and "evaluation_regdb_over_batched"; "medians":
-        seconds; "spread": smallest and largest of each ratio; "evaluation_peak_bytes": `peak_memory`}.
+        "ratios": how many times faster ours is, medians over the rounds: "evaluation_over_naive" and "evaluation_over_batched" for SYSU-MM01,
+        "evaluation_regdb_over_naive" and "evaluation_regdb_over_batched" for RegDB. "medians": seconds. "spread": smallest and largest of
+        each ratio. "evaluation_peak_bytes": `peak_memory`.
     """
     data, permutations = sysu_sized(dim)
     split = regdb_sized(dim)
@@ -58,7 +57,7 @@ def evaluation(rounds: int = 3, dim: int = 2048) -> dict:
     }
     result: dict[str, dict] = {"ratios": {}, "medians": {}, "spread": {}}
     for name, candidates in compared.items():
-        candidates["ours"]()  # only ours warms up: a first call matters little to minutes
+        candidates["ours"]()  # only ours needs a warm-up, because the others take minutes
         seconds = interleave(candidates, rounds, warmup=0)
         for side in ("naive", "batched"):
             ratios = pair_ratios(seconds, side, "ours")
@@ -69,7 +68,7 @@ def evaluation(rounds: int = 3, dim: int = 2048) -> dict:
 
 
 def peak_memory(dim: int = 2048) -> int:
-    """The most memory, in bytes, that a process of its own holds while it scores SYSU-MM01's 40 rankings, libraries and features included."""
+    """Returns the peak memory in bytes of a process that scores SYSU-MM01's 40 rankings, including libraries and features."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_score_and_peak, (dim,))
 
@@ -82,7 +81,7 @@ def _score_and_peak(dim: int) -> int:
 
 
 def sysu_sized(dim: int = 2048, seed: int = 0) -> tuple[TestFeatures, Permutations]:
-    """Random features and permutations in the layout of SYSU-MM01's test set: 3,803 IR and 6,775 RGB images of 96 identities."""
+    """Returns random features and permutations like SYSU-MM01's test set: 3,803 IR and 6,775 RGB images of 96 identities."""
     rng = np.random.default_rng(seed)
     rows, permutations = [], Permutations()
     for camid, (num_ids, num_images) in SYSU_CAMERAS.items():
@@ -96,20 +95,20 @@ def sysu_sized(dim: int = 2048, seed: int = 0) -> tuple[TestFeatures, Permutatio
 
 
 def regdb_sized(dim: int = 2048, seed: int = 0) -> TestFeatures:
-    """Random features in the layout of a RegDB split's test set: 206 identities, 10 images of each modality."""
+    """Returns random features like the test set of a RegDB split: 206 identities with 10 images of each modality."""
     pids = np.tile(np.repeat(np.arange(206), 10), 2)
     modalities = np.repeat([RGB, IR], 2060)
     return TestFeatures(_features(np.random.default_rng(seed), pids, dim), pids, modalities + 1, modalities)
 
 
 def query_by_query(query: NDArray, gallery: NDArray) -> DistancesOf:
-    """Cosine distances, computed when a query's turn comes."""
+    """Cosine distances that are computed for one query at a time."""
     query, gallery = _normalized(query), _normalized(gallery)
     return lambda i: 1 - gallery @ query[i]
 
 
 def all_queries_at_once(query: NDArray, gallery: NDArray) -> DistancesOf:
-    """Cosine distances of all queries by one matrix product."""
+    """Cosine distances that are computed for all queries with one matrix product."""
     dist = 1 - _normalized(query) @ _normalized(gallery).T
     return lambda i: dist[i]
 
@@ -117,7 +116,7 @@ def all_queries_at_once(query: NDArray, gallery: NDArray) -> DistancesOf:
 def naive_sysu_mm01(
     data: TestFeatures, permutations: Permutations, distances: Callable[[NDArray, NDArray], DistancesOf]
 ) -> list[dict[str, float]]:
-    """Mean measures of the four settings, in `sysu_mm01.report`'s order."""
+    """Returns the mean measures of the four settings, in the order of `sysu_mm01.report`."""
     query, gallery = data.of(IR), data.of(RGB)
     settings = []
     for cameras in ((1, 2, 4, 5), (1, 2)):
@@ -141,7 +140,7 @@ def naive_sysu_mm01(
 
 
 def naive_regdb(data: TestFeatures, distances: Callable[[NDArray, NDArray], DistancesOf]) -> list[dict[str, float]]:
-    """Mean measures of both directions, in `regdb.report`'s order."""
+    """Returns the mean measures of both directions, in the order of `regdb.report`."""
     directions = []
     for modality in (IR, RGB):
         query, gallery = data.of(modality), data.of(1 - modality)
@@ -176,7 +175,7 @@ def _normalized(features: NDArray) -> NDArray:
 
 
 def _measures(matches: NDArray[np.bool_], counted: NDArray[np.bool_]) -> list[float] | None:
-    """Rank-1, 5, 10, 20, AP and INP of one ranked list; None without a match. `counted` is what CMC counts: images or identities."""
+    """Returns Rank-1, 5, 10, 20, AP and INP of one ranked list, or None without a match. `counted` has the matches of CMC: images or identities."""
     if not matches.any():
         return None
     cmc = counted.cumsum() > 0

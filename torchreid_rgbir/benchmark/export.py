@@ -1,4 +1,4 @@
-"""An exported model against PyTorch: one image at a time, on the CPU."""
+"""Speed of an exported model and of PyTorch, for one image at a time on the CPU."""
 
 from pathlib import Path
 from statistics import median
@@ -12,16 +12,16 @@ from torchreid_rgbir.models.loading import load_model
 
 
 def onnx_over_eager(weights: str | Path, folder: str | Path, rounds: int = 20) -> dict[str, dict]:
-    """Times both on the same random image, in turn, on one thread each: ONNX Runtime's threads, waiting, would slow PyTorch's.
+    """Times both on the same random image, in turn and with one thread each, as waiting threads of ONNX Runtime would slow PyTorch down.
 
     Args:
-        weights: the checkpoint.
-        folder: what `export` wrote of it.
-        rounds: how often each side is timed.
+        weights: The checkpoint.
+        folder: The folder that `export` wrote from it.
+        rounds: How often each side is timed.
 
     Returns:
-        'ratios': onnx_over_eager, the median over the rounds of ONNX Runtime's time over PyTorch eager's for a batch of
-        one, of both streams. 'medians': seconds of each side. 'spread': smallest and largest ratio.
+        'ratios': onnx_over_eager, the time of ONNX Runtime over that of PyTorch for a batch of one, of both streams; the median over the rounds.
+        'medians': seconds of each side. 'spread': smallest and largest ratio.
     """
     model, about = load_model(weights)
     exported = standalone.load_onnx(folder, threads=1)

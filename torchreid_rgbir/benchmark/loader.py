@@ -1,4 +1,4 @@
-"""Images a second from files to a normalized batch: torchreid's data manager beside ours, without a cache and with each kind of it."""
+"""Images per second from files to a normalized batch: torchreid's data manager, and ours without a cache and with each kind of cache."""
 
 import contextlib
 import io
@@ -28,27 +28,28 @@ def loader(
     num_ids: int = 40,
     threads: int = 2,
 ) -> dict[str, dict]:
-    """Times epochs over synthetic images in SYSU-MM01's layout, every side in turn in every round.
+    """Times epochs over synthetic images in SYSU-MM01's layout. All sides take turns in every round.
 
-    Both sides crop and flip: torchreid and "disk_random_crop" enlarge and crop, the others pad and crop, as the patent's setting does. After the
-    warm-up, files and cache are in the system's page cache, so decoding and copying are measured and no disk.
+    Both sides crop and flip: torchreid and "disk_random_crop" enlarge and crop, the others pad and crop as the patent's setting does. After the
+    warm-up, files and cache are in the system's page cache, so that decoding and copying are measured and the disk is not.
 
     Args:
-        height, width: of the batch's images.
-        batch_size: a multiple of 8.
-        rounds: timed epochs of each side.
-        workers: processes that decode; those that read a cache need none.
-        num_ids: identities drawn, four fifths of which are trained on, 42 images of each.
-        threads: torch's threads in the main process, which work where no process decodes: either side has the two cores.
+        height: The height of the images in a batch.
+        width: The width of the images in a batch.
+        batch_size: A multiple of 8.
+        rounds: The number of timed epochs of each side.
+        workers: The number of decoding processes. Reading a cache needs none.
+        num_ids: The number of rendered identities with 42 images each. Four fifths of them are for training.
+        threads: The number of torch's threads in the main process. They work if no process decodes, so both sides have two cores.
 
     Returns:
-        'ratios': loader_disk_over_torchreid and the same of ram, none and disk_random_crop: images/s over images/s, medians over the rounds.
-        'medians': seconds of an epoch. 'spread': smallest and largest of each ratio. 'images_per_second'.
+        'ratios': loader_disk_over_torchreid, and the same for ram, none and disk_random_crop: images/s over images/s, medians over the rounds.
+        'medians': seconds per epoch. 'spread': smallest and largest of each ratio. 'images_per_second'.
     """
     before = torch.get_num_threads()
     with tempfile.TemporaryDirectory() as folder:
         synthesize("sysu_mm01", Path(folder) / "SYSU-MM01", num_ids, images_per_camera=7, size=FILE_SIZE, workers=1)
-        with contextlib.redirect_stdout(io.StringIO()):  # torchreid's data managers print what they find
+        with contextlib.redirect_stdout(io.StringIO()):  # torchreid's data managers print a summary
             sides, num_images = _sides(folder, height, width, batch_size, workers)
         torch.set_num_threads(threads)
         try:

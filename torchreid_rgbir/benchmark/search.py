@@ -1,4 +1,4 @@
-"""Search in galleries: exact over 100,000 images, and LanceDB's index against exact over a million, with and without a filter."""
+"""Speed of gallery search: exact over 100,000 images, and LanceDB's index against exact search over a million, with and without a filter."""
 
 import tempfile
 from pathlib import Path
@@ -12,28 +12,30 @@ from torchreid_rgbir.retrieval import Filter, Gallery, ReferenceTable
 
 DIM, K = 512, 10
 IMAGES_PER_CATEGORY = 50
-NOISE = 0.8  # length of an image's part beside its category's center of length 1: images of a category have cosine 0.61
+NOISE = (
+    0.8  # length of the noise added to a category's center of length 1; two images of a category have a cosine of 0.61
+)
 NUM_CAMERAS = 6
 ONE_CAMERA = Filter(cameras=[1])
 COMMIT_ROWS = 50_000
-# A turn takes so long that its start hardly counts: threads of the other side's library wait busily for more work for a while.
-NUM_ALONE = 100
+NUM_ALONE = 100  # enough that the start of a turn, when threads of the other library still wait busily, hardly counts
 
 
 def search(rounds: int = 3, num_exact: int = 100_000, num_indexed: int = 1_000_000, num_queries: int = 200) -> dict:
-    """Writes two galleries of clustered features to a temporary folder and times them.
+    """Writes two galleries of clustered features to a temporary folder and times searches in them.
 
-    Takes a quarter of an hour on two cores, most of it for the index, 6 GB of disk and 6 GB of memory.
+    It takes a quarter of an hour on two cores, mostly to build the index, 6 GB of disk and 6 GB of memory.
 
     Args:
-        rounds: timed rounds of 128 queries in batches of 64, or of 64 and, of the larger gallery, 100 queries alone.
-        num_exact, num_indexed: images of the two.
-        num_queries: that recall is measured with.
+        rounds: The number of timed rounds, each with 128 queries in batches of 64 and 64 single queries (100 in the larger gallery).
+        num_exact: The number of images in the first gallery.
+        num_indexed: The number of images in the second gallery.
+        num_queries: The number of queries that recall is measured with.
 
     Returns:
-        {"ratios": {"search_exact_over_index": of one query, how many times faster the index is, and the same "_filtered"}, "spread": their
-        smallest and largest, "medians": seconds a query, or of opening, adding and indexing, "recalls": of the 10 nearest, the share
-        that the index finds, "memory": bytes of the index on the disk}.
+        "ratios": search_exact_over_index, how many times faster the index is for one query, and the same with "_filtered". "spread": smallest and
+        largest of each. "medians": seconds per query, or for opening, adding and indexing. "recalls": the share of the 10 nearest images that
+        the index finds. "memory": bytes of the index on the disk.
     """
     with tempfile.TemporaryDirectory(prefix="torchreid-rgbir-search-") as folder:
         result = _exact(Path(folder) / "exact", rounds, num_exact)
@@ -43,22 +45,22 @@ def search(rounds: int = 3, num_exact: int = 100_000, num_indexed: int = 1_000_0
 
 
 def centers_of(num: int) -> NDArray[np.float32]:
-    """(C, 512): the random centers, of length 1, of `num` images' categories."""
+    """Returns random category centers (C, 512) of length 1 for `num` images."""
     num_categories = max(1, num // IMAGES_PER_CATEGORY)
     return _unit(np.random.default_rng(0).standard_normal((num_categories, DIM), np.float32))
 
 
-def draw(centers: NDArray[np.float32], num: int, rng: np.random.Generator) -> tuple[NDArray, NDArray[np.float32]]:
-    """Categories (num,) and features (num, 512) around their centers."""
+def sample(centers: NDArray[np.float32], num: int, rng: np.random.Generator) -> tuple[NDArray, NDArray[np.float32]]:
+    """Returns random categories (num,) and features (num, 512) around their centers."""
     categories = rng.integers(len(centers), size=num)
     return categories, _unit(centers[categories] + NOISE / DIM**0.5 * rng.standard_normal((num, DIM), np.float32))
 
 
 def fill(where: Path, num: int) -> None:
-    """Makes a gallery of `num` images."""
+    """Creates a gallery of `num` images."""
     gallery, centers, rng = Gallery.create(where, "0" * 32, DIM, "rgb"), centers_of(num), np.random.default_rng(1)
     for start in range(0, num, COMMIT_ROWS):
-        categories, features = draw(centers, min(COMMIT_ROWS, num - start), rng)
+        categories, features = sample(centers, min(COMMIT_ROWS, num - start), rng)
         paths = [f"{category}/{start + i}.jpg" for i, category in enumerate(categories)]
         cameras = rng.integers(1, NUM_CAMERAS + 1, len(paths)).tolist()
         gallery.add(features, ReferenceTable.of(paths, [str(category) for category in categories], cameras))
@@ -66,7 +68,7 @@ def fill(where: Path, num: int) -> None:
 
 def _exact(where: Path, rounds: int, num: int) -> dict:
     fill(where, num)
-    _, queries = draw(centers_of(num), 64, np.random.default_rng(2))
+    _, queries = sample(centers_of(num), 64, np.random.default_rng(2))
     gallery = Gallery.open(where)
 
     def opened() -> None:
@@ -98,7 +100,7 @@ def _indexed(where: Path, rounds: int, num: int, num_queries: int) -> dict:
     filling = interleave({"add": lambda: fill(where, num)}, 1, warmup=0)
     gallery = Gallery.open(where)
     indexing = interleave({"index": lambda: gallery.compact(index=True)}, 1, warmup=0)
-    result = compare(gallery, rounds, draw(centers_of(num), num_queries, np.random.default_rng(2))[1])
+    result = compare(gallery, rounds, sample(centers_of(num), num_queries, np.random.default_rng(2))[1])
     timed = result["medians"] | medians({**filling, **indexing})
     index = sum(path.stat().st_size for path in where.rglob("_indices/**/*") if path.is_file())
     return result | {
@@ -108,7 +110,7 @@ def _indexed(where: Path, rounds: int, num: int, num_queries: int) -> dict:
 
 
 def compare(gallery: Gallery, rounds: int, queries: NDArray[np.float32]) -> dict:
-    """Exact search against the index of one gallery: figures named as in `search`, medians in seconds a query."""
+    """Compares exact search and the index in one gallery. The figures have the names of `search`, the medians are seconds per query."""
     kinds = {"": Filter(), "_filtered": ONE_CAMERA}
 
     def alone(filtered: Filter, exact: bool) -> None:

@@ -1,4 +1,4 @@
-"""Timing candidates against each other, interleaved: whatever slows the machine for a while slows them all."""
+"""Interleaved timing of several candidates, so that a busy machine slows all of them down alike."""
 
 import statistics
 import time
@@ -8,22 +8,22 @@ from torchreid_rgbir.terminal import progress
 
 
 def interleave(candidates: Mapping[str, Callable[[], object]], rounds: int, warmup: int = 1) -> dict[str, list[float]]:
-    """Runs every candidate in turn, A B C A B C ..., and takes the time of each run.
+    """Runs the candidates in turn, A B C A B C ..., and measures the time of each run.
 
     Args:
-        candidates: name -> what to run; where it works on a device, it must wait for the device itself.
-        rounds: timed runs of each.
-        warmup: runs of each before, not timed.
+        candidates: Name -> function. A function that uses a GPU must wait for it.
+        rounds: The number of timed runs of each candidate.
+        warmup: The number of runs before them that are not timed.
 
     Returns:
-        Name -> seconds of its runs, in order; the i-th runs of all candidates are neighbors in time.
+        Name -> seconds of its runs, in order. The i-th runs of all candidates follow each other.
 
     Raises:
-        ValueError: no round or no candidate.
+        ValueError: There is no round or no candidate.
     """
     if rounds < 1 or warmup < 0 or not candidates:
         raise ValueError(
-            f"{len(candidates)} candidates, {rounds} rounds, {warmup} warm-up: expected at least one, one and none"
+            f"{len(candidates)} candidates, {rounds} rounds, {warmup} warm-up rounds: give at least 1, 1 and 0"
         )
     for _ in progress(range(warmup), "warming up", unit="round"):
         for run in candidates.values():
@@ -38,15 +38,15 @@ def interleave(candidates: Mapping[str, Callable[[], object]], rounds: int, warm
 
 
 def medians(seconds: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """Name -> median of its seconds."""
+    """Returns the median of each candidate's seconds."""
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
 def pair_ratios(seconds: Mapping[str, Sequence[float]], above: str, below: str) -> list[float]:
-    """Seconds of `above` / seconds of `below`, round by round."""
+    """Returns seconds of `above` / seconds of `below` for every round."""
     return [a / b for a, b in zip(seconds[above], seconds[below], strict=True)]
 
 
 def spread(values: Sequence[float]) -> tuple[float, float]:
-    """The smallest and the largest."""
+    """Returns the smallest and the largest value."""
     return min(values), max(values)

@@ -1,42 +1,26 @@
-"""Measure speed: loading, training steps by parts, evaluation and search; both sides of each ratio interleaved in one run."""
+"""Measure speed: loading, training steps by parts, evaluation and search. The two sides of each ratio take turns in one run."""
 
 import argparse
 import json
 import logging
-import platform
-from collections.abc import Callable
+from importlib import import_module
 
-import torch
-
-from torchreid_rgbir.benchmark.endurance import endurance
-from torchreid_rgbir.benchmark.evaluation import evaluation
-from torchreid_rgbir.benchmark.growth import growth
-from torchreid_rgbir.benchmark.loader import loader
-from torchreid_rgbir.benchmark.step import step
 from torchreid_rgbir.extras import require
-from torchreid_rgbir.metrics import report
-from torchreid_rgbir.runs.provenance import versions
 
 logger = logging.getLogger(__name__)
 
 EXAMPLE = "torchreid-rgbir benchmark --only loader step --batch-size 16 --rounds 3 --json benchmark.json"
 
+PEAK = "evaluation_peak_bytes"  # a key of the JSON file
 
-def _search(args: argparse.Namespace) -> dict:
-    from torchreid_rgbir.benchmark.search import search  # its store is an extra
-
-    return search(rounds=args.rounds)
-
-
-PEAK = "evaluation_peak_bytes"  # where the benchmark's readers look for it
-
-PARTS: dict[str, Callable[[argparse.Namespace], dict]] = {
-    "loader": lambda args: loader(rounds=args.rounds),
-    "step": lambda args: step(batch_size=args.batch_size, rounds=args.rounds),
-    "endurance": lambda args: endurance(),
-    "growth": lambda args: growth(rounds=args.rounds),
-    "evaluation": lambda args: evaluation(rounds=args.rounds),
-    "search": _search,
+# Part: its module and function, and the flags that it takes. The search needs the most memory and is last.
+PARTS = {
+    "loader": ("loader.loader", ("rounds",)),
+    "step": ("step.step", ("batch_size", "rounds")),
+    "endurance": ("stability.stability", ()),
+    "growth": ("growth.growth", ("rounds",)),
+    "evaluation": ("evaluation.evaluation", ("rounds",)),
+    "search": ("search.search", ("rounds",)),
 }
 
 
@@ -47,27 +31,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=PARTS,
         default=[part for part in PARTS if part != "search"],
         metavar="PART",
-        help=f"of {', '.join(PARTS)} (default: all but search, which wants the extra `gallery`)",
+        help=f"any of {', '.join(PARTS)} (default: all but search, which needs the extra `gallery`)",
     )
-    parser.add_argument("--batch-size", type=int, default=64, help="images of a training step (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each side is timed (default: %(default)s)")
-    parser.add_argument("--json", metavar="OUT", help="write the figures as JSON")
+    parser.add_argument("--batch-size", type=int, default=64, help="images in a training step (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="number of timings of each side (default: %(default)s)")
+    parser.add_argument("--json", metavar="OUT", help="write the figures to a JSON file")
 
 
 def run(args: argparse.Namespace) -> int:
+    from torchreid_rgbir.metrics import report
+    from torchreid_rgbir.runs.provenance import device_name, versions
+
     if args.rounds < 1:
-        raise ValueError(f"--rounds {args.rounds}: time each side at least once")
+        raise ValueError(f"--rounds {args.rounds}: give a number of at least 1")
     if args.batch_size % 8 or args.batch_size < 16:
         raise ValueError(f"--batch-size {args.batch_size}: give a multiple of 8, at least 16")
     if "search" in args.only:
         require("gallery", "lancedb")  # before the other parts are timed
     if args.json:
         report.check_folder(args.json)
-    parts = [part for part in PARTS if part in args.only]  # the search, which takes the most memory, last
-    measured: dict = {"device": device(), "versions": versions()}
+    parts = [part for part in PARTS if part in args.only]
+    measured: dict = {"device": device_name(), "versions": versions()}
     for number, part in enumerate(parts, start=1):
         logger.info("measuring %s, %d of %d", part, number, len(parts))
-        _merge(measured, PARTS[part](args))
+        path, flags = PARTS[part]
+        module, _, function = path.partition(".")
+        measure = getattr(import_module(f"torchreid_rgbir.benchmark.{module}"), function)
+        _merge(measured, measure(**{flag: getattr(args, flag) for flag in flags}))
     for name, ratio in measured["ratios"].items():
         low, high = measured["spread"][name]
         print(f"{name:<40}{ratio:>10.3f}   ({low:.3f} to {high:.3f})")
@@ -83,13 +73,6 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         report.write_text(args.json, json.dumps(measured, indent=2) + "\n")
     return 0
-
-
-def device() -> str:
-    """What the figures are of."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return f"CPU, {platform.machine()}, {torch.get_num_threads()} threads"
 
 
 def _merge(measured: dict, part: dict) -> None:

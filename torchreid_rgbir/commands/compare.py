@@ -1,12 +1,11 @@
-"""Train and score several methods, torchreid's own models among them, under one protocol; finished runs are kept."""
+"""Train and score several methods, torchreid's own models among them, under one protocol. Finished runs are kept."""
 
 import argparse
 from pathlib import Path
 
 from torchreid_rgbir import terminal
 from torchreid_rgbir.commands import train
-from torchreid_rgbir.runs.compare import METHODS, compare, markdown
-from torchreid_rgbir.visual.comparison import draw_comparison
+from torchreid_rgbir.runs.methods import METHODS
 
 EXAMPLE = (
     "torchreid-rgbir compare --methods mso id+wrt resnet50:triplet osnet_x1_0:softmax --seeds 1 2 3 --out log/compare "
@@ -20,20 +19,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=list(METHODS),
         metavar="METHOD",
-        help="mso, its parts (id, id+wrt, id+wrt+pef, id+wrt+cmcc), and MODEL:softmax or MODEL:triplet with any model of torchreid's; "
+        help="mso, parts of it (id, id+wrt, id+wrt+pef, id+wrt+cmcc), and MODEL:softmax or MODEL:triplet with any model of torchreid; "
         f"default: {' '.join(METHODS)}",
     )
-    parser.add_argument("--seeds", nargs="+", type=int, default=[1], metavar="N", help="default: 1")
-    parser.add_argument("--out", default="log/compare", metavar="DIR", help="folder of all runs (default: %(default)s)")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1], metavar="N", help="seeds of the runs; default: 1")
+    parser.add_argument(
+        "--out", default="log/compare", metavar="DIR", help="folder for all runs (default: %(default)s)"
+    )
     train.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
+    from torchreid_rgbir.runs.compare import compare, markdown
+    from torchreid_rgbir.visual.comparison import draw_comparison
+
     out = Path(args.out).expanduser()
     with terminal.stderr_only():
         found = compare(train.configuration(args), args.methods, args.seeds, out)
     print(terminal.bold_title(markdown(found)))
-    print(f"as files: {out / 'compare.md'}, {out / 'compare.json'}")
+    print(f"written to {out / 'compare.md'} and {out / 'compare.json'}")
     if any("mean" in row for row in found["methods"]):
         print(f"plot: {draw_comparison(found, out / 'compare.png')}")
     return int(any("error" in run for row in found["methods"] for run in row["runs"]))

@@ -1,23 +1,23 @@
-"""What the C library does with memory that is freed: it stays with the process, for the next batch."""
+"""Keeps freed memory in the process instead of returning it to the system, which makes training steps on a CPU faster."""
 
 import ctypes
 import os
 import sys
 
-TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # glibc's M_TRIM_THRESHOLD and M_MMAP_THRESHOLD, of malloc.h
-LARGEST = 2**31 - 1  # bytes, what an int holds
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD in glibc's malloc.h
+LARGEST = 2**31 - 1  # bytes, the largest C int
 
 
 def keep_freed_memory() -> None:
-    """Lets glibc keep up to 2 GiB of what is freed; another library, or one that is set up by MALLOC_ variables or GLIBC_TUNABLES, is left alone.
+    """Lets glibc keep up to 2 GiB of freed memory. Other C libraries and users' own MALLOC_ or GLIBC_TUNABLES settings are left alone.
 
-    A training step on a CPU frees gigabytes and asks for the same again. Handed back in between, every page of them is a page fault and is cleared
-    once more: docs/performance.md has what that costs.
+    A training step on a CPU frees gigabytes and allocates them again. If the system gets them back in between, every page costs a page fault
+    and is cleared again. docs/performance.md has the figures.
     """
-    given = [name for name in os.environ if name.startswith("MALLOC_") or name == "GLIBC_TUNABLES"]
-    if sys.platform != "linux" or given:
+    own = [name for name in os.environ if name.startswith("MALLOC_") or name == "GLIBC_TUNABLES"]
+    if sys.platform != "linux" or own:
         return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
-    # Either alone would fix the other at its small default, and an older glibc refuses so high a threshold of mmap.
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has no mallopt
+    # Setting one threshold fixes the other at its small default, and older versions of glibc reject an mmap threshold this high.
     if mallopt is not None and mallopt(MMAP_THRESHOLD, LARGEST):
         mallopt(TRIM_THRESHOLD, LARGEST)

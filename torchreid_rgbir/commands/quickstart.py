@@ -1,21 +1,25 @@
-"""From nothing to a trained, scored, visible result: synthetic RGB-IR data, all four losses, a small network; two CPU cores are enough."""
+"""Render synthetic RGB-IR data, train a small network on it with all four losses, and score it. Two CPU cores are enough."""
 
 import argparse
 
 from torchreid_rgbir import terminal
-from torchreid_rgbir.runs.quickstart import quickstart
 
 EXAMPLE = "torchreid-rgbir quickstart --out log/quickstart"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--out", default="log/quickstart", metavar="DIR", help="where data, run and picture go (default: %(default)s)"
+        "--out",
+        default="log/quickstart",
+        metavar="DIR",
+        help="folder for the data, the run and an image of ranked results (default: %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=1, help="of the training (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the training (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
+    from torchreid_rgbir.runs.quickstart import quickstart
+
     with terminal.stderr_only():
         table = quickstart(args.out, args.seed)
     print(table)

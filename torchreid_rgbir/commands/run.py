@@ -1,4 +1,4 @@
-"""Run a script written for torchreid, such as its scripts/main.py, unmodified, with the plugin installed."""
+"""Run a script that was written for torchreid, such as its scripts/main.py, unmodified and with the plugin installed."""
 
 import argparse
 import runpy
@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 from torchreid_rgbir.commands.arguments import add_import_argument
-from torchreid_rgbir.integration.torchreid_patch import install
 
 EXAMPLE = "torchreid-rgbir run --set loss.pef.entry conv2 scripts/main.py -s sysu_mm01 --root reid-data model.name dual_resnet50 loss.name mso"
 
@@ -18,21 +17,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar=("KEY", "VALUE"),
-        help="one of the plugin's own settings, which torchreid's scripts do not know; may be repeated",
+        help="a setting of the plugin, which torchreid's scripts do not have; may be repeated",
     )
     add_import_argument(parser)
     parser.add_argument("script", metavar="SCRIPT", help="path of the script")
-    parser.add_argument("flags", nargs=argparse.REMAINDER, metavar="...", help="the script's own flags")
+    parser.add_argument("flags", nargs=argparse.REMAINDER, metavar="...", help="flags of the script")
 
 
 def run(args: argparse.Namespace) -> int:
+    from torchreid_rgbir.integration.torchreid_patch import install
+
     script = Path(args.script).expanduser()
     if not script.is_file():
         raise FileNotFoundError(
             f"{script} is missing: give the path of a script, such as deep-person-reid/scripts/main.py"
         )
     install([word for pair in args.set for word in pair])
-    # As `python SCRIPT` has them: torchreid's main.py imports a neighbor.
+    # As `python SCRIPT` does: torchreid's main.py imports a module of its own folder.
     sys.argv = [str(script), *args.flags]
     sys.path.insert(0, str(script.resolve().parent))
     runpy.run_path(str(script), run_name="__main__")

@@ -1,4 +1,4 @@
-"""Test a trained model: train with test.evaluate True."""
+"""Test a trained model. This is the same as train with test.evaluate True."""
 
 import argparse
 

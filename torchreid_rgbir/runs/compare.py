@@ -1,4 +1,4 @@
-"""Several methods under one protocol, data, schedule and seeds: the method, its parts, and torchreid's own models."""
+"""Comparison of methods with the same protocol, data, schedule and seeds: the method, its parts, and torchreid's own models."""
 
 import logging
 import re
@@ -13,29 +13,27 @@ from yacs.config import CfgNode
 from torchreid_rgbir import config
 from torchreid_rgbir.config import checks
 from torchreid_rgbir.metrics import report
+from torchreid_rgbir.runs.methods import ABLATIONS, METHODS
 from torchreid_rgbir.runs.provenance import versions
 from torchreid_rgbir.runs.resume_or_skip import check_same_run, resume_or_skip
 
+__all__ = ["ABLATIONS", "METHODS", "SHOWN", "against", "compare", "configure", "markdown", "summary"]
+
 logger = logging.getLogger(__name__)
 
-# The losses that stay; the weights of all others are set to 0.
-ABLATIONS = {
-    name: [f"weight_{loss}" for loss in name.split("+")] for name in ("id", "id+wrt", "id+wrt+pef", "id+wrt+cmcc")
-}
-METHODS = ("mso", *ABLATIONS, "resnet50:softmax", "resnet50:triplet", "osnet_x1_0:softmax")
 SHOWN = {"rank1": "Rank-1", "mAP": "mAP", "mINP": "mINP"}
 
 
 def configure(cfg: CfgNode, method: str) -> CfgNode:
-    """The configuration of a method, from the one of the method MSO.
+    """Returns the configuration of one method.
 
     Args:
-        cfg: data, schedule and everything else that is shared.
-        method: "mso", the configuration as it is; a name in `ABLATIONS`; or MODEL:LOSS with any model of torchreid's and its loss, softmax or
-            triplet; `KEY VALUE` words behind it change the configuration further, as in "id+wrt+cmcc loss.cmcc.form ratio".
+        cfg: The configuration of the complete method: data, schedule and everything else that all methods share.
+        method: "mso" for `cfg` itself, a name in `ABLATIONS`, or MODEL:LOSS with a model of torchreid and its loss, softmax or triplet. `KEY VALUE`
+            words after it change the configuration further, as in "id+wrt+cmcc loss.cmcc.form ratio".
 
     Raises:
-        ValueError: an unknown method or key, or an ablation whose losses the configuration gives no weight.
+        ValueError: The method or a key is unknown, or `cfg` has weight 0 for a loss of the ablation.
     """
     cfg = cfg.clone()
     name, *overrides = method.split()
@@ -45,13 +43,13 @@ def configure(cfg: CfgNode, method: str) -> CfgNode:
         cfg.model.name, colon, cfg.loss.name = name.partition(":")
         if not colon:
             raise ValueError(
-                f"method {name} is unknown: choose mso, {', '.join(ABLATIONS)}, or MODEL:LOSS with a model of torchreid's, such as resnet50:softmax"
+                f"method {name} is unknown: choose mso, {', '.join(ABLATIONS)}, or MODEL:LOSS with a model of torchreid, such as resnet50:softmax"
             )
     config.override(cfg, overrides)
     missing = [weight for weight in ABLATIONS.get(name, ()) if not cfg.loss.mso[weight]]
     if missing:
         raise ValueError(
-            f"method {name}: loss.mso.{missing[0]} is 0 in this configuration, set it, or leave the method out"
+            f"method {name}: loss.mso.{missing[0]} is 0 in this configuration, set it to a weight above 0 or remove the method"
         )
     checks.check(cfg)
     checks.check_model(cfg)
@@ -59,34 +57,38 @@ def configure(cfg: CfgNode, method: str) -> CfgNode:
 
 
 def compare(cfg: CfgNode, methods: Sequence[str], seeds: Sequence[int], out: Path) -> dict:
-    """Trains and scores every method with every seed, each in `out`/METHOD/seed_SEED; finished runs are not repeated.
+    """Trains and scores every method with every seed, each in `out`/METHOD/seed_SEED. Finished runs are not repeated.
 
-    A run that fails is reported and the others go on.
+    If a run fails, the failure is reported and the other runs continue.
 
     Args:
-        cfg: what all runs share.
-        methods: see `configure`; the first is what the others are compared with.
-        seeds: of the runs.
-        out: folder of everything.
+        cfg: The configuration that all runs share.
+        methods: As for `configure`. The others are compared with the first one.
+        seeds: The seeds of the runs.
+        out: The folder for all runs.
 
     Returns:
-        What `out`/compare.json holds.
+        The contents of `out`/compare.json.
 
     Raises:
-        ValueError: an unknown method, a method or seed named twice, or none, several targets, or `out` holds runs of another configuration;
-            before any training.
+        ValueError: A method is unknown, a method or seed is listed twice, a list is empty, there are several targets, or `out` has runs of a
+            different configuration. All of this is checked before the first training.
         NotADirectoryError: `out` is a file.
     """
     for name, values in (("method", methods), ("seed", seeds)):
-        if not values or len(set(values)) < len(values):
-            raise ValueError(f"the {name}s are {', '.join(map(str, values)) or 'none'}: name each once")
+        if not values:
+            raise ValueError(f"the list of {name}s is empty: give at least one {name}")
+        if len(set(values)) < len(values):
+            raise ValueError(f"duplicate {name}s {', '.join(map(str, values))}: list each only once")
     if out.is_file():
         raise NotADirectoryError(f"{out} is a file: choose a folder")
-    # Every method has its first run before any has its second.
+    # Every method runs with the first seed before any method runs with the second one.
     planned = [(method, seed, configure(cfg, method)) for seed in seeds for method in methods]
     targets = list(cfg.data.targets or cfg.data.sources)
     if len(targets) > 1:
-        raise ValueError(f"data.targets is {', '.join(targets)}: methods are compared on one data set, name it with -t")
+        raise ValueError(
+            f"data.targets is {', '.join(targets)}: methods are compared on one data set, select it with -t"
+        )
     for method, seed, own in planned:
         own.train.seed = seed
         checks.check(own)
@@ -97,7 +99,7 @@ def compare(cfg: CfgNode, methods: Sequence[str], seeds: Sequence[int], out: Pat
         runs[method][seed] = _run(own, _folder(out, method, seed))
     found = summary(runs)
     found |= {"dataset": targets[0], "versions": versions()}
-    out.mkdir(parents=True, exist_ok=True)  # where every run failed
+    out.mkdir(parents=True, exist_ok=True)  # it is missing if every run failed
     report.write_results(out / "compare.json", found)
     report.write_text(out / "compare.md", markdown(found))
     return found
@@ -110,20 +112,20 @@ def _folder(out: Path, method: str, seed: int) -> Path:
 def _run(cfg: CfgNode, folder: Path) -> dict:
     try:
         return resume_or_skip(cfg, folder)
-    except Exception as error:  # whatever it is, the other methods' hours are not lost to it
+    except Exception as error:  # no error of one run may end the others
         logger.warning("%s failed: %s", folder, error, exc_info=logger.isEnabledFor(logging.DEBUG))
         return {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
 
 
 def summary(runs: dict[str, dict[int, dict]]) -> dict:
-    """Means over the seeds, of the protocol's first setting.
+    """Averages the protocol's first setting over the seeds.
 
     Args:
-        runs: method -> seed -> results.json, or {"error": text} of a run that failed.
+        runs: Method -> seed -> the contents of results.json, or {"error": text} if the run failed.
 
     Returns:
-        "setting", "seeds", and "methods": for each its "mean" and "std" over the seeds that finished and "runs" (measures or error of each
-        seed); and what `against` adds, with the first method as the reference.
+        "setting", "seeds", and "methods", which has for each method its "mean" and "std" over the finished seeds and its "runs" (measures or error
+        of each seed). `against` adds the comparison with the first method.
     """
     setting, rows = "", []
     for method, by_seed in runs.items():
@@ -146,18 +148,18 @@ def summary(runs: dict[str, dict[int, dict]]) -> dict:
 
 
 def against(found: dict, reference: str) -> dict:
-    """The comparison with each method's difference to another reference.
+    """Compares each method with a different reference.
 
     Args:
-        found: what `compare` returns.
-        reference: one of its methods.
+        found: What `compare` returned.
+        reference: One of its methods.
 
     Returns:
-        `found` with "reference", and in each other method "difference": of its mAP to the reference's over the seeds that both finished, with
-        the 95 % confidence interval of the paired differences (Student's t; from two seeds on).
+        `found` with "reference". Each other method has "difference": its mAP minus the reference's, over the seeds that both finished, with
+        the 95 % confidence interval of the paired differences (Student's t, for two or more seeds).
 
     Raises:
-        ValueError: `reference` is no method of it.
+        ValueError: `reference` is not one of the methods.
     """
     mAPs = {
         row["method"]: {run["seed"]: run["mean"]["mAP"] for run in row["runs"] if "mean" in run}
@@ -185,7 +187,7 @@ def _difference(values: list[float]) -> dict[str, float]:
 
 
 def markdown(found: dict) -> str:
-    """The table, measures in %: mean ± standard deviation over the seeds, and the difference in mAP with its 95 % interval."""
+    """Returns the table in %: mean ± standard deviation over the seeds, and the difference in mAP with its 95 % interval."""
     reference = found["reference"]
     lines = [
         f"{found['dataset']}: {found['setting']}; {len(found['seeds'])} seeds, measures in %",

@@ -1,4 +1,4 @@
-"""The folder of a run, `data.save_dir`: one process at a time, one run at a time, and a log of everything that is printed."""
+"""The folder of a run (`data.save_dir`). It belongs to one process and one run at a time, and has a log of everything that is printed."""
 
 import fcntl
 import io
@@ -21,47 +21,50 @@ from torchreid_rgbir.terminal import log_to
 logger = logging.getLogger(__name__)
 
 CONFIG, LOCK = "config.yaml", ".lock"
-OF_THIS_START = ("model.resume", "train.start_epoch")  # keys that say where a process begins, not what the run is
-COLOR = re.compile(r"\033\[\d*m")
+IGNORED_KEYS = ("model.resume", "train.start_epoch")  # they say where a process starts and do not change the run
+ANSI_COLORS = re.compile(r"\033\[\d*m")
 
 
 def compare_with_run(folder: Path, cfg: CfgNode) -> None:
-    """Before a run begins in a folder that may hold one: nothing of another run may be lost or mixed up with this one.
+    """Checks before a run starts that its folder does not already have a different run, which would be lost or mixed up with it.
 
     Raises:
-        ValueError: the folder holds checkpoints of another configuration, and `cfg` does not go on from them.
+        ValueError: The folder has checkpoints of a different configuration, and `cfg` does not resume from them.
     """
     found = numbered(folder / "model")
     if not found:
         return
     path = folder / CONFIG
-    changed = config.differences(config.load(str(path)), cfg) if path.is_file() else ["all of it"]
-    changed = [key for key in changed if key not in OF_THIS_START]
+    changed = config.differences(config.load(str(path)), cfg) if path.is_file() else ["config.yaml is missing"]
+    changed = [key for key in changed if key not in IGNORED_KEYS]
     resume = cfg.model.resume
     if resume == "auto" or (resume and Path(resume).expanduser().absolute().parent == (folder / "model").absolute()):
         if changed:
-            logger.warning("the run in %s goes on with other settings than it had: %s", folder, ", ".join(changed))
+            logger.warning("the run in %s resumes with changed settings: %s", folder, ", ".join(changed))
     elif changed:
         raise ValueError(
-            f"{folder} holds another run, of another configuration ({', '.join(changed[:4])}): set data.save_dir to a new folder, "
-            "or go on with that run by model.resume auto"
+            f"{folder} has a run of a different configuration ({', '.join(changed[:4])}): set data.save_dir to a new folder, "
+            "or set model.resume auto to continue that run"
         )
     elif not resume:
-        logger.warning("%s is of this same run, which starts over: model.resume auto would go on from it", found[-1])
+        logger.warning(
+            "%s belongs to this run, which now starts from scratch: set model.resume auto to continue from it",
+            found[-1],
+        )
 
 
 class RunFolder(io.TextIOBase):
-    """Standard output, kept as well: in memory until `open`, in the log file from then on.
+    """Standard output that is also logged: in memory until `open` is called, then in the log file.
 
-    A run that ends at the door, with a user's mistake, thus leaves no file and no folder behind.
+    So a run that ends early because of a user error leaves no file and no folder.
 
     Args:
-        console: where it goes in any case.
-        folder: of the run.
-        log: the log file's name.
+        console: The stream that everything is printed to.
+        folder: The folder of the run.
+        log: The name of the log file.
 
     Raises:
-        OSError: another process has the folder.
+        OSError: A different process uses the folder.
     """
 
     def __init__(self, console: TextIO, folder: Path, log: str):
@@ -73,30 +76,30 @@ class RunFolder(io.TextIOBase):
         self.lock: TextIO | None = lock(folder) if folder.is_dir() else None
 
     def open(self) -> None:
-        """Makes the folder if need be, takes it, and begins the log.
+        """Creates the folder if it is missing, locks it and starts the log file.
 
         Raises:
-            OSError: a folder that cannot be written, or that another process has.
+            OSError: The folder cannot be written, or a different process uses it.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self.lock = self.lock or lock(self.folder)
             self.file = open(self.path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115
         except OSError as error:
-            if error.errno is None:  # the lock's own words
+            if error.errno is None:  # from `lock`, which has a message already
                 raise
             raise OSError(
-                f"{self.folder} cannot be written ({error.strerror}): set data.save_dir to another folder"
+                f"{self.folder} cannot be written ({error.strerror}): set data.save_dir to a different folder"
             ) from None
         atomic.remove_left_over(self.folder)
         self.file.write(self.early.getvalue())
 
     def write(self, text: str) -> int:
         try:
-            self.file.write(COLOR.sub("", text))
-        except OSError as error:  # the results matter more than the log
+            self.file.write(ANSI_COLORS.sub("", text))
+        except OSError as error:  # the run continues without its log
             self.file = io.StringIO()
-            self.console.write(f"\n{self.path} cannot be written ({error.strerror}): the run goes on without it\n")
+            self.console.write(f"\n{self.path} cannot be written ({error.strerror}): the run continues without it\n")
         return self.console.write(text)
 
     def flush(self) -> None:
@@ -106,32 +109,34 @@ class RunFolder(io.TextIOBase):
         return self.console.isatty()
 
     def leave(self) -> None:
-        """Ends the log and gives the folder free."""
+        """Closes the log and unlocks the folder."""
         for file in (self.file, self.lock):
             if file is not None:
                 file.close()
 
 
 def lock(folder: Path) -> TextIO:
-    """Takes a folder for this process, until the file that is returned is closed or the process ends, however it ends.
+    """Locks a folder for this process until the returned file is closed or the process ends.
+
+    The package filelock does not fit: it empties its file whenever it tries, so the message could not say which process holds the lock.
 
     Raises:
-        OSError: another process has it; names it.
+        OSError: A different process holds the lock. The message says which one.
     """
     path = folder / LOCK
     file = open(path, "a+", encoding="utf-8")  # noqa: SIM115
     try:
-        # Of the process, unlike flock: a killed run's workers, who live a little longer, do not hold it.
+        # Unlike flock, this lock belongs to the process alone: the workers of a killed run, which end a little later, do not hold it.
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         file.seek(0)
-        holder = file.read().strip() or "another process"
+        holder = file.read().strip() or "a different process"
         file.close()
         if isinstance(error, (BlockingIOError, PermissionError)):
             raise OSError(
-                f"{folder} is being used by {holder}: wait for it, or set data.save_dir to another folder"
+                f"{folder} is in use by {holder}: wait until it ends, or set data.save_dir to a different folder"
             ) from None
-        return file  # a file system without locks, such as some networks' ones
+        return file  # some network file systems have no locks
     file.truncate(0)
     file.write(f"process {os.getpid()} of {os.uname().nodename}\n")
     file.flush()
@@ -140,7 +145,7 @@ def lock(folder: Path) -> TextIO:
 
 @contextmanager
 def run_folder(folder: Path, log: str) -> Iterator[RunFolder]:
-    """Everything printed or logged within goes to the console and, once `open` is called, to the folder's log file."""
+    """Sends everything that is printed or logged to the console and, once `open` is called, to the folder's log file."""
     run = RunFolder(sys.stdout, folder, log)
     sys.stdout, console = run, sys.stdout  # torchreid prints
     try:

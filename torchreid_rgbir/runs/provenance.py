@@ -1,4 +1,4 @@
-"""What a number came from: versions, command line, code, data and configuration."""
+"""Provenance of a result: versions, command line, code revision, data and configuration."""
 
 import hashlib
 import platform
@@ -22,7 +22,7 @@ from torchreid_rgbir.data.manager import CrossModalDataManager
 
 
 def versions() -> dict[str, str]:
-    """Of everything that a number may depend on."""
+    """Returns the versions of every package that can change a result."""
     return {
         "torchreid_rgbir": torchreid_rgbir.__version__,
         "torchreid": host.torchreid.__version__,
@@ -35,13 +35,20 @@ def versions() -> dict[str, str]:
     }
 
 
+def device_name() -> str:
+    """Returns the name of the device that computes."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"CPU, {platform.machine()}, {torch.get_num_threads()} threads"
+
+
 def provenance(cfg: CfgNode, datamanager: CrossModalDataManager, seconds: float) -> dict[str, Any]:
-    """What results.json keeps so that a run can be repeated.
+    """Returns what results.json stores so that the run can be repeated.
 
     Args:
-        cfg: the run's configuration.
-        datamanager: with the data that it used.
-        seconds: that the run took, with what it was resumed from.
+        cfg: The configuration of the run.
+        datamanager: The data manager with the data that the run used.
+        seconds: The duration of the run, including the runs that it resumed.
     """
     train: Any = datamanager.train_loader.dataset
     data = {"train": fingerprint(train.train)}
@@ -62,15 +69,15 @@ def provenance(cfg: CfgNode, datamanager: CrossModalDataManager, seconds: float)
 
 
 def fingerprint(items: Iterable[Item]) -> dict[str, Any]:
-    """How many files, and one number for all of their names (with identity, camera and modality; the folder that holds them does not count)."""
+    """Counts the files and hashes their names with identity, camera and modality. The hash does not depend on where the data set is."""
     lines = sorted(f"{Path(i.impath).parent.name}/{Path(i.impath).name} {i.pid} {i.camid} {i.modality}" for i in items)
     return {"num_files": len(lines), "sha256": hashlib.sha256("\n".join(lines).encode(errors="replace")).hexdigest()}
 
 
 def git_revision(file: Path) -> str | None:
-    """The commit of the checkout that `file` belongs to, with "+changes" where files differ from it; None without one.
+    """Returns the commit of the checkout that `file` belongs to, with "+changes" if files differ from it, or None without a checkout.
 
-    A package that is installed in an environment within somebody else's checkout does not belong to that.
+    A package that is installed in a virtual environment inside a different checkout does not belong to that checkout.
     """
     try:
         _git(file.parent, "ls-files", "--error-unmatch", file.name)

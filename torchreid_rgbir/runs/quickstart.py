@@ -1,4 +1,4 @@
-"""The quick start: writes a synthetic set, trains on it, scores it beside chance and the untrained network, draws ranked results."""
+"""The quick start: renders a synthetic data set, trains on it, scores the result and draws ranked results."""
 
 import dataclasses
 import time
@@ -20,26 +20,26 @@ NUM_IDS, IMAGES_PER_CAMERA = 375, 3  # the last fifth, 75 identities, is for tes
 
 
 def quickstart(out: str | Path, seed: int = 1) -> str:
-    """Runs all of it in `out`: data/ (kept for the next time), run/ (log, checkpoint, results.json) and ranked.png.
+    """Runs everything in `out`: data/ (kept for the next time), run/ (log, checkpoint, results.json) and ranked.png.
 
     Args:
-        out: folder to work in.
-        seed: of the training; the data is always the same.
+        out: The folder to work in.
+        seed: The seed of the training. The data is always the same.
 
     Returns:
         The table to print.
 
     Raises:
-        OSError: `out` cannot be written, or its data/ holds something else.
+        OSError: `out` cannot be written, or its data/ contains something else.
     """
     start = time.time()
-    data, run, picture = (Path(out) / name for name in ("data/SYSU-MM01", "run", "ranked.png"))
+    data, run, image = (Path(out) / name for name in ("data/SYSU-MM01", "run", "ranked.png"))
     cfg = config.load("quickstart")
     cfg.data.root, cfg.data.save_dir, cfg.train.seed = str(data), str(run), seed
     checks.check(cfg)
     check_same_run(cfg, run)
     if not is_written(DATASET, data, NUM_IDS, IMAGES_PER_CAMERA):
-        print(f"writing synthetic RGB-IR images of {NUM_IDS} people to {data}")
+        print(f"rendering RGB-IR images of {NUM_IDS} synthetic people in {data}")
         synthesize(DATASET, data, NUM_IDS, IMAGES_PER_CAMERA)
 
     print("scoring the untrained network")
@@ -61,7 +61,7 @@ def quickstart(out: str | Path, seed: int = 1) -> str:
     features, trained = engine.features[DATASET], engine.results[DATASET]["settings"]
     lists = ranked_lists(features, cfg.test.query, dataset.protocol.ignored, cfg.test.dist_metric)
     save_picture(
-        draw_ranked(lists, f"quick start: {cfg.test.query} queries, people the network has never seen"), picture
+        draw_ranked(lists, f"quick start: {cfg.test.query} queries, people that are not in the training set"), image
     )
 
     rows = {"chance (random features)": chance, "untrained network": untrained, "trained network": trained}
@@ -69,7 +69,7 @@ def quickstart(out: str | Path, seed: int = 1) -> str:
     for name, (first, *_) in rows.items():
         lines.append(f"{name:<36}{first['mean']['rank1']:>8.3f}{first['mean']['mAP']:>8.3f}")
     lines.append(
-        f"{len(np.unique(features.pids))} identities that training never saw; {time.time() - start:.0f} s in all"
+        f"{len(np.unique(features.pids))} identities that are not in the training set; {time.time() - start:.0f} s in total"
     )
-    lines.append(f"all settings: {run / 'results.json'}   picture: {picture}")
+    lines.append(f"all settings: {run / 'results.json'}   ranked results: {image}")
     return "\n" + "\n".join(lines)

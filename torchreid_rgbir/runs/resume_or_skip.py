@@ -1,4 +1,4 @@
-"""A run that is not repeated: kept once it has its results, continued where it was interrupted, refused where its folder holds another."""
+"""Runs that are skipped when they are complete, and resumed when they were interrupted."""
 
 import json
 from pathlib import Path
@@ -8,22 +8,22 @@ from yacs.config import CfgNode
 from torchreid_rgbir import config
 from torchreid_rgbir.runs.train import train
 
-# What may differ between the parts of one run: where the data lies, and how fast it is read.
-ELSEWHERE = ("data.root", "data.save_dir", "data.workers", "model.resume", "train.start_epoch")
+# Keys that may change while a run is interrupted: where the data is, and how fast it is read.
+IGNORED_KEYS = ("data.root", "data.save_dir", "data.workers", "model.resume", "train.start_epoch")
 
 
 def resume_or_skip(cfg: CfgNode, folder: Path) -> dict:
-    """Trains and tests in `folder`, or returns what stands there already.
+    """Trains and tests in `folder`, or returns the results if the run is complete.
 
     Args:
-        cfg: of the run; its `data.save_dir` and `model.resume` are set here.
-        folder: of this run alone.
+        cfg: The configuration of the run. Its `data.save_dir` and `model.resume` are set here.
+        folder: The folder of this run only.
 
     Returns:
-        What its results.json holds.
+        The contents of the run's results.json.
 
     Raises:
-        ValueError: the folder holds a run of another configuration; and those of `train`.
+        ValueError: The folder has a run of a different configuration. Errors of `train` are raised too.
     """
     check_same_run(cfg, folder)
     results = folder / "results.json"
@@ -35,13 +35,13 @@ def resume_or_skip(cfg: CfgNode, folder: Path) -> dict:
 
 
 def check_same_run(cfg: CfgNode, folder: Path) -> None:
-    """Whether a run of `cfg` may go on in `folder`.
+    """Checks that `folder` has no run, or a run of the same configuration.
 
     Raises:
-        ValueError: it holds a run of another configuration; names the first key that differs.
+        ValueError: It has a run of a different configuration. The message has the first key that differs.
     """
     written = folder / "config.yaml"
     changed = config.differences(config.load(str(written)), cfg) if written.is_file() else []
-    changed = [key for key in changed if key not in ELSEWHERE]
+    changed = [key for key in changed if key not in IGNORED_KEYS]
     if changed:
-        raise ValueError(f"{folder} holds a run with another {changed[0]}: choose a new folder, or remove that one")
+        raise ValueError(f"{folder} holds a run with a different {changed[0]}: choose a new folder, or remove this one")

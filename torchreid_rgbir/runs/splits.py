@@ -1,4 +1,4 @@
-"""RegDB's published number: the mean over its ten official splits, each with a model of its own."""
+"""RegDB's published result: the mean over its ten official splits, with one model per split."""
 
 import logging
 from pathlib import Path
@@ -15,26 +15,26 @@ logger = logging.getLogger(__name__)
 
 
 def run_splits(cfg: CfgNode, num_splits: int = NUM_SPLITS) -> dict:
-    """Trains and tests split after split in `data.save_dir`/split_1, split_2, ...
+    """Trains and tests one split after the other, in `data.save_dir`/split_1, split_2 and so on.
 
-    A split that has its results is not repeated, and one that was interrupted goes on from its newest checkpoint.
+    A complete split is not repeated. An interrupted split resumes from its newest checkpoint.
 
     Args:
-        cfg: of every split; `data.split_id` is set here.
-        num_splits: the first so many of the ten.
+        cfg: The configuration of every split. Its `data.split_id` is set here.
+        num_splits: How many of the ten splits are used, from the first one on.
 
     Returns:
-        What `data.save_dir`/results.json holds: each direction's mean and standard deviation over the splits, then each split's settings.
-        `checkpoint` and `config` are lists, one entry a split.
+        The contents of `data.save_dir`/results.json: each direction's mean and standard deviation over the splits, then the settings of each split.
+        `checkpoint` and `config` are lists with one entry per split.
 
     Raises:
-        ValueError: data without splits, or a folder that holds splits of another configuration.
-        FileNotFoundError: a data root without the layout.
+        ValueError: The data set has no splits, or the folder has splits of a different configuration.
+        FileNotFoundError: The data root does not have RegDB's layout.
     """
     if list(cfg.data.sources) != ["regdb"] or list(cfg.data.targets) not in ([], ["regdb"]):
         raise ValueError(f"data.sources is {list(cfg.data.sources)}: only regdb has ten splits (-s regdb)")
     if not 1 <= num_splits <= NUM_SPLITS:
-        raise ValueError(f"{num_splits} splits: RegDB has 1 to {NUM_SPLITS}")
+        raise ValueError(f"{num_splits} splits: give a number from 1 to {NUM_SPLITS}")
     save_dir = Path(cfg.data.save_dir).expanduser()
     done = []
     for split in range(1, num_splits + 1):
@@ -52,7 +52,7 @@ def run_splits(cfg: CfgNode, num_splits: int = NUM_SPLITS) -> dict:
 
 
 def mean_over_splits(done: list[dict]) -> list[dict]:
-    """The splits' results, each setting averaged over the splits."""
+    """Averages each setting over the splits."""
     averaged = []
     for settings in zip(*(results["settings"] for results in done), strict=True):
         named = {"split": None, "splits": [setting["split"] for setting in settings], "num_trials": len(settings)}
@@ -64,5 +64,5 @@ def _run(cfg: CfgNode, split: int, folder: Path) -> dict:
     cfg = cfg.clone()
     cfg.data.split_id = split - 1
     if (folder / "results.json").is_file():
-        logger.info("split %d is done: %s", split, folder / "results.json")
+        logger.info("split %d is complete: %s", split, folder / "results.json")
     return resume_or_skip(cfg, folder)

@@ -1,4 +1,4 @@
-"""Whether a run slows down or grows: hundreds of steps of the real engine, the last hundred beside the first."""
+"""Stability of a long run: compares the last of 500 training steps with the first, in time and in memory."""
 
 import contextlib
 import io
@@ -11,18 +11,18 @@ from torchreid_rgbir import config
 from torchreid_rgbir.runs.build import build_engine
 from torchreid_rgbir.synthetic.write import synthesize
 
-WARMUP = 20  # steps that are not counted: buffers are made, caches fill
+WARMUP = 20  # steps that are not counted, while buffers are allocated and caches are filled
 
 
-def endurance(num_steps: int = 500) -> dict[str, dict]:
-    """Trains the quick start's model on images of 64 x 32, from the disk cache.
+def stability(num_steps: int = 500) -> dict[str, dict]:
+    """Trains the quick start's model on images of 64 x 32 from the disk cache, and compares the first and the last fifth of the steps.
 
     Args:
-        num_steps: counted, at least 2; compared are the first and the last fifth.
+        num_steps: The number of steps that are counted, at least 10.
 
     Returns:
-        'ratios': step_last_over_first, of the medians. 'medians': seconds of a step in either. 'spread': the quartiles of the last steps over the
-        median of the first. 'memory': bytes that the process held after the first fifth and at the end.
+        'ratios': step_last_over_first, the ratio of the medians. 'medians': seconds per step of both. 'spread': the quartiles of the last steps over
+        the median of the first. 'memory': bytes that the process held after the first fifth and at the end.
     """
     with tempfile.TemporaryDirectory() as folder:
         synthesize("sysu_mm01", Path(folder) / "SYSU-MM01", 20, images_per_camera=2, size=(32, 64), workers=1)
@@ -60,6 +60,6 @@ def endurance(num_steps: int = 500) -> dict[str, dict]:
 
 
 def _resident() -> int:
-    """Bytes of memory that this process holds (Linux; 0 elsewhere)."""
+    """Returns the memory of this process in bytes (0 on systems other than Linux)."""
     statm = Path("/proc/self/statm")
     return int(statm.read_text().split()[1]) * 4096 if statm.exists() else 0

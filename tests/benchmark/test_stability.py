@@ -1,12 +1,12 @@
 import math
 
-from torchreid_rgbir.benchmark import endurance as endurance_module
-from torchreid_rgbir.benchmark.endurance import endurance
+from torchreid_rgbir.benchmark import stability as module
+from torchreid_rgbir.benchmark.stability import stability
 
 
 def test_first_and_last_steps_are_compared(monkeypatch):
-    monkeypatch.setattr(endurance_module, "WARMUP", 2)
-    measured = endurance(num_steps=10)
+    monkeypatch.setattr(module, "WARMUP", 2)
+    measured = stability(num_steps=10)
     medians = measured["medians"]
     assert measured["ratios"]["step_last_over_first"] == medians["step_last"] / medians["step_first"]
     low, high = measured["spread"]["step_last_over_first"]
