@@ -1,7 +1,7 @@
-# Everything runs in .venv, which the first target that needs it makes.
+# Everything runs in .venv. The first target that needs it creates it.
 VENV := .venv
 PYTHON := $(VENV)/bin/python
-# Where no line may go untested.
+# In these files the tests must cover every line.
 TESTED := torchreid_rgbir/losses/*,torchreid_rgbir/metrics/*,torchreid_rgbir/protocols/*,torchreid_rgbir/data/sampler.py,torchreid_rgbir/files/checkpoint*.py
 
 .PHONY: quickstart test test-gpu faults coverage lint check docs results clean
@@ -9,7 +9,7 @@ TESTED := torchreid_rgbir/losses/*,torchreid_rgbir/metrics/*,torchreid_rgbir/pro
 quickstart: $(VENV)/.ready
 	$(PYTHON) -m torchreid_rgbir quickstart --out log/quickstart
 
-# A file's tests stay together: they share what its fixtures made. A thread each, since processes that wait for each other's threads crawl.
+# The tests of a file run in one process, because they share its fixtures. Each process uses one thread: more would compete for cores.
 test: $(VENV)/.ready
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 
@@ -32,7 +32,7 @@ lint: $(VENV)/.ready
 
 check: lint coverage docs
 
-# A site of README and docs/, with the API from the docstrings, in site/; a broken link or a warning ends it.
+# Builds the documentation site in site/, with the API from the docstrings. A broken link or a warning is an error.
 docs: $(VENV)/.ready
 	$(PYTHON) -m zensical build --clean --strict
 
@@ -41,7 +41,7 @@ $(VENV)/.ready: setup.py
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
 	touch $@
 
-# Some hours on two cores: figures of docs/results.md; finished runs are kept.
+# Computes the figures of docs/results.md. It takes hours on two cores; finished runs are kept.
 results: $(VENV)/.ready
 	OMP_NUM_THREADS=1 $(PYTHON) -m torchreid_rgbir ablation --out log/ablation
 

@@ -1,4 +1,4 @@
-"""`torchreid-rgbir compare` for those who look in tools/."""
+"""Compares methods: `torchreid-rgbir compare` as a script."""
 
 import sys
 

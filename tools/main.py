@@ -1,4 +1,4 @@
-"""Train or test: torchreid's scripts/main.py for cross-modal data; the same as `torchreid-rgbir train`."""
+"""Trains or tests: `torchreid-rgbir train` as a script, with the flags of torchreid's scripts/main.py."""
 
 import sys
 

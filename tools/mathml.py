@@ -1,4 +1,4 @@
-"""A Markdown extension for the site: formulas ($...$, $$...$$) become MathML, which needs neither a script nor a network."""
+"""A Markdown extension that converts formulas ($...$, $$...$$) to MathML, which needs neither scripts nor a network."""
 
 from xml.etree.ElementTree import Element
 
@@ -9,7 +9,7 @@ from pymdownx.arithmatex import ArithmatexExtension
 
 
 class ToMathML(Treeprocessor):
-    """Replaces LaTeX in Arithmatex's elements, `\\(...\\)` inline or `\\[...\\]` in a paragraph of its own."""
+    """Replaces the LaTeX in Arithmatex's elements: `\\(...\\)` inline, or `\\[...\\]` in a separate paragraph."""
 
     def run(self, root: Element) -> None:
         for element in root.iter():
@@ -20,13 +20,13 @@ class ToMathML(Treeprocessor):
 
 
 class MathMLExtension(ArithmatexExtension):
-    """Arithmatex, and MathML of what it found."""
+    """Arithmatex, followed by the conversion of its formulas to MathML."""
 
     def extendMarkdown(self, md: Markdown) -> None:
         super().extendMarkdown(md)
-        md.treeprocessors.register(ToMathML(md), "mathml", 15)  # behind inline patterns (20)
+        md.treeprocessors.register(ToMathML(md), "mathml", 15)  # after inline patterns (20)
 
 
 def makeExtension(**options) -> MathMLExtension:
-    """Called by Markdown, which wants this name."""
+    """Called by Markdown, which requires this name."""
     return MathMLExtension(generic=True, **options)
