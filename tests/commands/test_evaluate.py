@@ -127,7 +127,7 @@ def test_rerank_adds_a_named_row(tmp_path, capsys, features):
 def test_mistakes_are_one_line(tmp_path, capsys, data, features, permutations):
     sysu = [features, "--protocol", "sysu_mm01"]
     assert "need SYSU-MM01's rand_perm_cam.mat" in error_of(capsys, *sysu)
-    assert "is no readable MATLAB file" in error_of(capsys, *sysu, "--permutations", features)
+    assert "is not a readable MATLAB file" in error_of(capsys, *sysu, "--permutations", features)
     assert "nowhere.mat is missing" in error_of(capsys, *sysu, "--permutations", "nowhere.mat")
     assert "nowhere.npz is missing" in error_of(capsys, "nowhere.npz", "--protocol", "regdb")
     assert "not an .npz file" in error_of(capsys, permutations, "--protocol", "regdb")
@@ -143,7 +143,7 @@ def test_mistakes_are_one_line(tmp_path, capsys, data, features, permutations):
     assert "nowhere is not a folder" in error_of(capsys, features, "--protocol", "standard", *bad)
     for flag in ("--json", "--markdown"):
         # Before anything is read, let alone scored.
-        assert "is a folder: name a file in it" in error_of(
+        assert "is a folder: give the path of a file in it" in error_of(
             capsys, "nowhere.npz", "--protocol", "standard", flag, str(tmp_path)
         )
     alone = TestFeatures(data.features, np.arange(len(data)), data.camids, data.modalities, data.image_numbers)

@@ -88,7 +88,7 @@ def with_value(value, row=2):
         ({"image_numbers": np.array([1])}, r"image_numbers: shape \(1,\), expected \(4,\)"),
         ({"paths": np.array(["a"])}, r"paths: shape \(1,\), expected \(4,\)"),
         ({"paths": np.arange(4)}, "paths: dtype int64, expected strings"),
-        ({"pids": np.array([1, "a", None, 2], object)}, r"pids cannot be read \(it holds pickled objects\)"),
+        ({"pids": np.array([1, "a", None, 2], object)}, r"pids cannot be read \(it contains pickled objects\)"),
     ],
 )
 def test_bad_fields_are_named(tmp_path, change, message):
@@ -123,7 +123,7 @@ def test_no_such_file(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04 and nothing more", b"\x80\x04N."])
 def test_not_an_archive(tmp_path, content):
     (tmp_path / "f.npz").write_bytes(content)
-    with pytest.raises(ValueError, match=r"f\.npz: not an \.npz file"):
+    with pytest.raises(ValueError, match=r"f\.npz: it is not an \.npz file"):
         load_features(tmp_path / "f.npz")
 
 

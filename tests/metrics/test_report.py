@@ -128,11 +128,11 @@ def test_where_a_result_cannot_be_written_is_found_before_the_work(tmp_path, mon
     monkeypatch.chdir(tmp_path)
     report.check_folder("new.json")
     for path in (".", tmp_path):
-        with pytest.raises(IsADirectoryError, match="is a folder: name a file in it"):
+        with pytest.raises(IsADirectoryError, match="is a folder: give the path of a file in it"):
             report.check_folder(path)
-    with pytest.raises(FileNotFoundError, match="nowhere is not a folder: make it first"):
+    with pytest.raises(FileNotFoundError, match="nowhere is not a folder: create it"):
         report.check_folder("nowhere/new.json")
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # a superuser may write everywhere
-    with pytest.raises(PermissionError, match="may not be written to: write somewhere else than new.json"):
+    with pytest.raises(PermissionError, match="is not writable: choose a different path than new.json"):
         report.check_folder("new.json")
     assert not list(tmp_path.iterdir())

@@ -70,27 +70,27 @@ def test_the_official_file_is_read():
         (
             ROWS,
             {(1, 1): 3, (2, 1): 12},
-            "pids: row 15 is of camera 1, identity 3, of which the permutation file has no images",
+            "pids: row 15 is of camera 1, identity 3, but the permutation file has no images",
         ),
         (
             [(3, 1, 1), (9, 1, 1), *ROWS[:-1], (8, 1, 1)],
             FOLDERS,
-            "pids: row 1 is of camera 1, identity 9, of which the permutation file has no images",
+            "pids: row 1 is of camera 1, identity 9, but the permutation file has no images",
         ),
         (
             [(1, 1, 4), *ROWS],
             FOLDERS,
-            "image_numbers: row 0 is image 4 of camera 1, identity 1, the permutation file has 3",
+            "image_numbers: row 0 is image 4 of camera 1, identity 1, but the permutation file has 3",
         ),
         (
             [(3, 1, 1), *ROWS],
             FOLDERS,
-            "image_numbers: row 16 is image 1 of camera 1, identity 3 once more",
+            "image_numbers: row 16 is image 1 of camera 1, identity 3 a second time",
         ),
         (
             [row for row in ROWS if row != (1, 2, 7)],
             FOLDERS,
-            "image_numbers: no row is image 7 of camera 2, identity 1, which the permutation file draws",
+            "image_numbers: no row is image 7 of camera 2, identity 1, but the permutation file draws it",
         ),
     ],
 )
@@ -118,7 +118,7 @@ def test_a_folder_that_the_features_lack_is_warned_of(tmp_path, caplog):
         check_images(gallery(ROWS), (1, 2, 4), permutations)
     (record,) = caplog.records
     assert record.message.startswith(
-        "WARNING: the permutation file has images of camera 4, identity 3, the features have none (1 such folders): "
+        "WARNING: the permutation file has images of camera 4, identity 3, but the features have none (1 such folders)"
     )
 
 
@@ -141,9 +141,9 @@ def with_table(table):
         (tables(FOLDERS, num_trials=9), "camera 1, identity 1: the table has 9 trials, expected 10"),
         (tables(FOLDERS)[:5], r"rand_perm_cam is object \(5, 1\), expected 6 cells"),
         (np.arange(6.0), "rand_perm_cam is float64"),
-        (with_table(np.ones((10, 12))), "camera 2, identity 1: a row is no permutation of the image numbers 1 to 12"),
-        (with_table(np.tile(np.arange(12), (10, 1))), "camera 2, identity 1: a row is no permutation"),
-        (with_table(np.full((10, 12), np.nan)), "camera 2, identity 1: a row is no permutation"),
+        (with_table(np.ones((10, 12))), "camera 2, identity 1: a row is not a permutation of the image numbers 1 to 12"),
+        (with_table(np.tile(np.arange(12), (10, 1))), "camera 2, identity 1: a row is not a permutation"),
+        (with_table(np.full((10, 12), np.nan)), "camera 2, identity 1: a row is not a permutation"),
         (with_table(np.ones((10, 2, 2))), "camera 2, identity 1: .*, expected a table of trials x images"),
     ],
 )
@@ -170,7 +170,7 @@ def test_no_such_file(tmp_path):
 )
 def test_no_matlab_file(tmp_path, content):
     (tmp_path / "p.mat").write_bytes(content)
-    with pytest.raises(ValueError, match="is no readable MATLAB file|has no variable"):
+    with pytest.raises(ValueError, match="is not a readable MATLAB file|has no variable"):
         read_permutations(tmp_path / "p.mat")
 
 

@@ -239,13 +239,13 @@ def test_a_modality_that_contradicts_the_camera():
 
 def test_a_number_that_comes_twice_in_a_folder():
     data = hand_made([(1, 3, 0), (1, 1, 1), (1, 1, 2)])
-    with pytest.raises(ValueError, match="image_numbers: row 2 is image 1 of camera 1, identity 1 once more"):
+    with pytest.raises(ValueError, match="image_numbers: row 2 is image 1 of camera 1, identity 1 a second time"):
         sysu_mm01.evaluate(data.features, data.pids, data.camids, [1, 1, 1], permutations_of(data))
 
 
 def test_a_query_that_comes_twice():
     data = hand_made([(1, 3, 0), (1, 3, 0), (1, 1, 1)])
-    with pytest.raises(ValueError, match="image_numbers: row 1 is image 1 of camera 3, identity 1 once more"):
+    with pytest.raises(ValueError, match="image_numbers: row 1 is image 1 of camera 3, identity 1 a second time"):
         sysu_mm01.evaluate(data.features, data.pids, data.camids, [1, 1, 1], permutations_of(data))
 
 
@@ -256,7 +256,7 @@ def test_a_folder_that_the_features_lack_is_warned_of_once(caplog, naive):
     assert not caplog.records
     sysu_mm01.report(data.take((data.pids != data.pids[0]) | (data.camids != 1)), permutations)
     (record,) = caplog.records  # of four settings
-    assert f"camera 1, identity {data.pids[0]}, the features have none" in record.message
+    assert f"camera 1, identity {data.pids[0]}, but the features have none" in record.message
 
 
 def test_agw_wants_every_image_of_a_folder(naive):

@@ -1,4 +1,4 @@
-"""Retrieval measures, from features of any model."""
+"""Retrieval measures, computed from the features of any model."""
 
 from torchreid_rgbir.metrics import report
 from torchreid_rgbir.metrics.distance import distances

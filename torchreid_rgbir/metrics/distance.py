@@ -1,4 +1,4 @@
-"""Distances between features, cosine or Euclidean, whole or by blocks of queries."""
+"""Cosine and Euclidean distances between features, all together or by blocks of queries."""
 
 import hashlib
 
@@ -14,7 +14,7 @@ def distances(query: NDArray, gallery: NDArray, metric: str = "cosine") -> NDArr
     Args:
         query: (Q, D) features.
         gallery: (G, D) features of the same dtype.
-        metric: "cosine", 1 - cos in [0, 2] up to rounding; a feature of all zeros has cos 0 to everything. Or "euclidean".
+        metric: "cosine" (1 - cos, from 0 to 2 up to rounding; a feature of zeros has cos 0 to every feature) or "euclidean".
 
     Returns:
         (Q, G), in the features' dtype.
@@ -27,13 +27,13 @@ def distances(query: NDArray, gallery: NDArray, metric: str = "cosine") -> NDArr
 
 
 class DistanceRows:
-    """Distances by blocks of queries, for galleries whose full (Q, G) matrix is not wanted at once.
+    """Distances by blocks of queries, for galleries whose (Q, G) matrix is too large to hold.
 
     Args:
         query, gallery, metric: as in `distances`.
 
     Raises:
-        ValueError: an unknown metric.
+        ValueError: the metric is unknown.
     """
 
     def __init__(self, query: NDArray, gallery: NDArray, metric: str = "cosine"):
@@ -41,16 +41,16 @@ class DistanceRows:
             raise ValueError(f"distance {metric!r} is unknown: choose one of {', '.join(METRICS)}")
         self.metric = metric
         self.query = query
-        # A matrix product may round equal columns differently, depending on where they stand. Each feature is multiplied once, so
-        # that equal images have exactly equal distances, on any machine.
+        # A matrix product may round equal columns differently, depending on their position. Each distinct feature is multiplied
+        # once, so that equal images have exactly equal distances on any machine.
         first, self.place = _distinct(gallery)
         if len(first) < len(gallery):
             gallery = gallery[first]
         if metric == "cosine":
             self.gallery = gallery / _norms(gallery)  # (distinct, D)
         else:
-            # An offset that all images share would swallow their differences. The mean is rounded: whole numbers stay whole, and
-            # their distances exact.
+            # A large offset that all images share would absorb their differences. The mean is rounded, so that integers stay
+            # integers and their distances exact.
             self.origin = np.rint(gallery.mean(axis=0))  # (D,)
             self.gallery = gallery - self.origin  # (distinct, D)
             self.gallery_squares = _squares(self.gallery)
@@ -72,7 +72,7 @@ class DistanceRows:
 
 
 def _distinct(features: NDArray) -> tuple[list[int], NDArray]:
-    """The rows that differ from every row before them, and for each row the place of its like among those, (N,)."""
+    """The rows that equal no earlier row, and for each row (N,) the position of its equal among those."""
     places: dict[bytes, int] = {}
     first: list[int] = []
     place = np.empty(len(features), np.int64)
@@ -85,7 +85,7 @@ def _distinct(features: NDArray) -> tuple[list[int], NDArray]:
 
 
 def _norms(features: NDArray) -> NDArray:
-    """Lengths of the rows, (N, 1); 1 for a row of zeros."""
+    """The lengths of the rows (N, 1); 1 for a row of zeros."""
     norms = np.sqrt(_squares(features))[:, None]
     norms[norms == 0] = 1
     return norms

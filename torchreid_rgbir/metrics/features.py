@@ -1,4 +1,4 @@
-"""Features of a test set, of any model: the columns every protocol reads, and the .npz file that carries them."""
+"""The features and labels of a test set, and the .npz file that stores them."""
 
 import dataclasses
 import zipfile
@@ -13,6 +13,17 @@ from torchreid_rgbir.files import atomic
 from torchreid_rgbir.modality import IR, NAMES, RGB
 
 INTEGER_FIELDS = ("pids", "camids", "modalities")
+# What numpy and zipfile raise for a damaged file.
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    KeyError,
+    ValueError,
+    MemoryError,
+    NotImplementedError,
+)
 
 
 @dataclass(frozen=True)
@@ -54,15 +65,18 @@ class TestFeatures:
         )
 
     def of(self, modality: int) -> "TestFeatures":
-        """The images of one modality in canonical order: by identity, camera, number.
+        """The images of one modality in canonical order: by identity, then camera, then number.
 
-        Distances that tie are ranked in this order, so the order in which the rows were given never matters.
-        Rows that share all three (or have no number) keep their given order.
+        Equal distances are ranked in this order, so the given order of the rows changes nothing. Rows that share all three
+        (or have no number) keep their given order.
+
+        Raises:
+            ValueError: there is no such image.
         """
         rows = np.flatnonzero(self.modalities == modality)
         if rows.size == 0:
             raise ValueError(
-                f"modalities: no {NAMES[modality]} image ({modality}) among the {len(self)} rows: both are needed"
+                f"modalities: no {NAMES[modality]} image ({modality}) among the {len(self)} rows: both modalities are needed"
             )
         keys = (self.camids, self.pids) if self.image_numbers is None else (self.image_numbers, self.camids, self.pids)
         return self.take(rows[np.lexsort([key[rows] for key in keys])])
@@ -88,7 +102,7 @@ def check_features(data: TestFeatures) -> TestFeatures:
         row = int(np.argmin(moderate))
         value = features[row][np.argmax(np.abs(features[row]))]  # numpy takes NaN for the largest
         raise ValueError(
-            f"features: row {row} holds {value:g}, expected finite numbers of moderate size: extract or scale them anew"
+            f"features: row {row} holds {value:g}, expected finite numbers of moderate size: extract or scale the features again"
         )
     return check_labels(dataclasses.replace(data, features=features))
 
@@ -111,7 +125,7 @@ def check_labels(data: TestFeatures) -> TestFeatures:
             row = int(np.argmax(column > np.iinfo(np.int64).max))
             raise ValueError(f"{name}: row {row} is {column[row]}, expected less than 2 ** 63")
         columns[name] = column.astype(np.int64, copy=False)
-    _check_smallest("camids", columns["camids"], 0, "cameras are numbered from 1, 0 where unknown")
+    _check_smallest("camids", columns["camids"], 0, "cameras are numbered from 1; 0 means unknown")
     if data.image_numbers is not None:
         _check_smallest("image_numbers", columns["image_numbers"], 1, "images are numbered from 1")
     unknown = ~np.isin(columns["modalities"], (RGB, IR))
@@ -130,11 +144,11 @@ def check_labels(data: TestFeatures) -> TestFeatures:
 def load_features(path: str | Path) -> TestFeatures:
     """Reads FEATURES.npz: `features`, `pids`, `camids`, `modalities`, optionally `image_numbers` and `paths`.
 
-    Nothing in the file is ever unpickled.
+    Nothing in the file is unpickled.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is no .npz, lacks a field or holds pickled objects, or the checks of `check_features`.
+        FileNotFoundError: the file is missing.
+        ValueError: the file is not an .npz file, lacks a field, contains pickled objects or fails `check_features`.
     """
     try:
         columns = _read_npz(Path(path))
@@ -147,7 +161,7 @@ def load_features(path: str | Path) -> TestFeatures:
 
 
 def save_features(path: str | Path, data: TestFeatures) -> None:
-    """Writes what `load_features` reads; the file's name is taken as given."""
+    """Writes the file that `load_features` reads. No suffix is added to its name."""
     columns = {field.name: getattr(data, field.name) for field in dataclasses.fields(data)}
     with atomic.replacing(path) as file:
         np.savez(file, **{name: column for name, column in columns.items() if column is not None})
@@ -155,35 +169,22 @@ def save_features(path: str | Path, data: TestFeatures) -> None:
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: give the .npz file that holds the features")
-    unreadable = (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        OSError,
-        KeyError,
-        ValueError,
-        MemoryError,
-        NotImplementedError,
-    )
-    names = [field.name for field in dataclasses.fields(TestFeatures)]
+        raise FileNotFoundError(f"{path} is missing: give the .npz file with the features")
     try:
         archive = np.load(path, allow_pickle=False)
-    except unreadable:
+    except _UNREADABLE:
         archive = None
     if not isinstance(archive, np.lib.npyio.NpzFile):
         raise ValueError(
-            "not an .npz file: write it with numpy.savez(file, features=..., pids=..., camids=..., modalities=...)"
+            "it is not an .npz file: write it with numpy.savez(file, features=..., pids=..., camids=..., modalities=...)"
         )
     columns = {}
     with archive:
-        for name in names:
-            if name not in archive:
-                continue
+        for name in [field.name for field in dataclasses.fields(TestFeatures) if field.name in archive]:
             try:
                 columns[name] = archive[name]
-            except unreadable as error:
-                reason = "it holds pickled objects" if "pickle" in str(error).lower() else error
+            except _UNREADABLE as error:
+                reason = "it contains pickled objects" if "pickle" in str(error).lower() else error
                 raise ValueError(f"{name} cannot be read ({reason}): save it as a plain array of numbers") from None
             if not isinstance(columns[name], np.ndarray):
                 raise ValueError(f"{name} is not an array: write the file with numpy.savez")
@@ -192,7 +193,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
 
 def _check_length(name: str, column: np.ndarray, length: int) -> None:
     if column.shape != (length,):
-        raise ValueError(f"{name}: shape {column.shape}, expected ({length},), one entry for each row of features")
+        raise ValueError(f"{name}: shape {column.shape}, expected ({length},), one entry per row of features")
 
 
 def _check_smallest(name: str, column: np.ndarray, smallest: int, rule: str) -> None:

@@ -1,4 +1,4 @@
-"""results.json and the tables made of it."""
+"""Builds results.json and the tables that show it."""
 
 import json
 import os
@@ -21,16 +21,16 @@ def results(
     flip: bool | None = None,
     normalize_feature: bool | None = None,
 ) -> dict:
-    """What results.json holds.
+    """The content of results.json.
 
     Args:
         dataset: the data set's name.
-        settings: of a protocol's `report`.
-        query: "ir" or "rgb", the modality that asked (first, where the protocol has both directions).
+        settings: the dicts that a protocol's `score` returns.
+        query: "ir" or "rgb", the modality of the queries, or of the first direction's queries.
         feature: which of the model's features was evaluated.
         distance: "cosine" or "euclidean".
-        flip: whether the mirrored image's feature was added; None, and left out, where nobody knows.
-        normalize_feature: whether features were brought to length 1 first; None as for `flip`.
+        flip: whether the mirrored image's feature was added. With None (unknown) the key is omitted.
+        normalize_feature: whether features were scaled to length 1 first. With None (unknown) the key is omitted.
     """
     made = {"flip": flip, "normalize_feature": normalize_feature}
     return {
@@ -45,12 +45,12 @@ def results(
 
 
 def write_results(path: str | Path, results: dict) -> None:
-    """Writes JSON so that the file is either the old one or the new one, never half of it."""
+    """Writes JSON atomically: a reader finds the old file or the new one."""
     write_text(path, json.dumps(results, indent=2, allow_nan=False) + "\n")
 
 
 def check_folder(path: str | Path) -> None:
-    """Called before work whose result goes to `path`.
+    """Checks, before the work starts, that its result can be written to `path`.
 
     Raises:
         OSError: it cannot be written there.
@@ -58,11 +58,11 @@ def check_folder(path: str | Path) -> None:
     path = Path(path)
     folder = path.absolute().parent
     if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder: name a file in it")
+        raise IsADirectoryError(f"{path} is a folder: give the path of a file in it")
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is not a folder: make it first, or write somewhere else than {path}")
+        raise FileNotFoundError(f"{folder} is not a folder: create it, or choose a different path than {path}")
     if not os.access(folder, os.W_OK):
-        raise PermissionError(f"{folder} may not be written to: write somewhere else than {path}")
+        raise PermissionError(f"{folder} is not writable: choose a different path than {path}")
 
 
 def terminal_table(results: dict) -> str:
@@ -86,7 +86,7 @@ def markdown_table(results: dict) -> str:
 
 
 def setting_name(setting: dict) -> str:
-    """A setting in words, e.g. "all-search, single-shot, official"; one that the data set's authors do not define says so."""
+    """A setting in words, such as "all-search, single-shot, official"."""
     if "search" in setting:
         shots = {1: "single-shot", 10: "multi-shot"}[setting["shots"]]
         name = f"{setting['search']}-search, {shots}, {setting['sampling']}"
@@ -100,12 +100,12 @@ def setting_name(setting: dict) -> str:
 
 
 def _caption(results: dict) -> str:
-    """What is true of every row; a row that names its direction says who asks."""
-    asks = "" if any("direction" in setting for setting in results["settings"]) else f"{results['query']} queries, "
+    """The line above a table: what is the same for every row."""
+    queries = "" if any("direction" in setting for setting in results["settings"]) else f"{results['query']} queries, "
     made = (", flip test" if results.get("flip") else "") + (
         ", L2-normalized" if results.get("normalize_feature") else ""
     )
-    return f"{results['dataset']}: {asks}{results['distance']} distance, {results['feature']} features{made}; measures in %"
+    return f"{results['dataset']}: {queries}{results['distance']} distance, {results['feature']} features{made}; measures in %"
 
 
 def _cells(results: dict) -> list[list[str]]:

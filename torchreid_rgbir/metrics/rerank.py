@@ -1,6 +1,6 @@
 """k-reciprocal re-ranking (Zhong et al., "Re-ranking Person Re-identification with k-reciprocal Encoding", CVPR 2017).
 
-Written with sparse matrices from the paper's formulas; the equation numbers are the paper's. N = Q + G images, queries first.
+It is written from the paper's formulas with sparse matrices; the equation numbers are the paper's. N = Q + G images, queries first.
 """
 
 from collections.abc import Callable, Iterable
@@ -36,7 +36,7 @@ class Rerank(NamedTuple):
     weight: float
 
     def settings(self) -> dict:
-        """As results.json names them."""
+        """The settings with their keys in results.json."""
         return {"k1": self.k1, "k2": self.k2, "lambda": self.weight}
 
     def __call__(
@@ -69,11 +69,11 @@ def re_rank(
         (Q, G): (1 - weight) * Jaccard distance + weight * original distance.
 
     Raises:
-        ValueError: k1 or k2 below 1, or weight outside [0, 1].
+        ValueError: k1 or k2 is below 1, or weight is outside [0, 1].
     """
     if k1 < 1 or k2 < 1 or not 0 <= weight <= 1:
         raise ValueError(
-            f"re-ranking with k1 {k1}, k2 {k2}, lambda {weight}: expected k1 and k2 from 1 and lambda in [0, 1]"
+            f"re-ranking with k1 {k1}, k2 {k2}, lambda {weight}: choose k1 and k2 of at least 1 and lambda from 0 to 1"
         )
     num_queries = len(query)
     features = np.concatenate([query, gallery])
@@ -123,19 +123,19 @@ def _indicator(neighbors: NDArray[np.int64]) -> sparse.csr_matrix:
 
 
 def _reciprocal(nearest: NDArray[np.int64], k: int) -> sparse.csr_matrix:
-    """R(i, k), eq. (3): the k nearest of i (and i itself) that have i among their own."""
+    """R(i, k), eq. (3): the images among the k nearest of i (and i itself) that have i among their k nearest."""
     within = _indicator(nearest[:, : k + 1])
     return within.multiply(within.T).tocsr()
 
 
 def _expanded_reciprocal(nearest: NDArray[np.int64], k1: int) -> sparse.csr_matrix:
-    """R*(i, k1), eq. (5): R(i, k1) with every R(j, k1 / 2), j in R(i, k1), of which more than two thirds lie in R(i, k1)."""
-    whole = _reciprocal(nearest, k1)
+    """R*(i, k1), eq. (5): R(i, k1) with every R(j, k1 / 2), j in R(i, k1), of which more than two thirds are in R(i, k1)."""
+    full = _reciprocal(nearest, k1)
     half = _reciprocal(nearest, round(k1 / 2))  # halves round to even, as in the authors' code
     sizes = np.diff(half.indptr)
-    shared = (whole @ half.T).multiply(whole).tocsr()  # |R(i, k1) & R(j, k1 / 2)| for j in R(i, k1)
+    shared = (full @ half.T).multiply(full).tocsr()  # |R(i, k1) & R(j, k1 / 2)| for j in R(i, k1)
     shared.data = (3 * shared.data > 2 * sizes[shared.indices]).astype(np.float32)
-    expanded = whole + shared @ half
+    expanded = full + shared @ half
     expanded.eliminate_zeros()
     expanded.sort_indices()
     return expanded.tocsr()

@@ -1,4 +1,4 @@
-"""Drawing single-shot galleries as AGW's public code does (Ye et al., PAMI 2021): Python's `random`, seeded with the trial's number."""
+"""Draws single-shot galleries in the same way as AGW's public code (Ye et al., PAMI 2021): `random`, seeded with the trial's number."""
 
 import logging
 import random
@@ -15,29 +15,29 @@ NUM_TRIALS = 10
 
 
 def folders(gallery: TestFeatures) -> dict[tuple[int, int], NDArray[np.int64]]:
-    """(pid, camid) -> the rows of that camera's images of that identity, in the order of `TestFeatures.of`, as is the dict."""
+    """Maps (pid, camid) to the rows of that identity's images in that camera; keys and rows are in canonical order."""
     changes = np.flatnonzero((np.diff(gallery.pids) != 0) | (np.diff(gallery.camids) != 0)) + 1
     groups = np.split(np.arange(len(gallery)), changes)
     return {(int(gallery.pids[rows[0]]), int(gallery.camids[rows[0]])): rows for rows in groups}
 
 
 def check_numbers(data: TestFeatures) -> None:
-    """AGW's code draws from all files of a folder: features of some of them would give other galleries.
+    """Checks that every folder is complete: AGW's code draws from all files of a folder, so missing images change the galleries.
 
-    Without image numbers nobody can tell; a warning says what is then relied on.
+    Without image numbers this cannot be checked, and a warning says what is assumed.
 
     Raises:
-        ValueError: the numbers of a folder (an identity, camera and modality) are not 1 to n; names the first such row.
+        ValueError: the numbers of a folder (an identity, camera and modality) are not 1 to n. The message names the first such row.
     """
     if data.image_numbers is None:
         logger.warning(
-            "WARNING: without image_numbers, the images of a folder are taken in the order of their rows: "
-            "the drawn galleries are AGW's only if that is the order of the sorted files, and all of them are there"
+            "WARNING: without image_numbers, the images of a folder are taken in the order of their rows. "
+            "The galleries are AGW's only if the rows follow the sorted file names and no file is missing"
         )
         return
     keys = data.modalities, data.pids, data.camids
     order = np.lexsort([data.image_numbers, *keys])
-    starts = np.ones(len(data), bool)  # where a folder begins
+    starts = np.ones(len(data), bool)  # the first row of each folder
     starts[1:] = np.any([np.diff(key[order]) != 0 for key in keys], axis=0)
     places = np.arange(len(data)) - np.flatnonzero(starts)[np.cumsum(starts) - 1] + 1
     wrong = data.image_numbers[order] != places
@@ -50,7 +50,7 @@ def check_numbers(data: TestFeatures) -> None:
 
 
 def draw_agw(gallery: TestFeatures, camids: Sequence[int]) -> list[NDArray[np.int64]]:
-    """One image per identity and camera: for each trial, for each identity and each of its cameras in ascending order, `random.choice`.
+    """Draws one image per identity and camera. Identities, and their cameras, take their turns in ascending order.
 
     Args:
         gallery: G images in canonical order (`TestFeatures.of`).
@@ -62,6 +62,6 @@ def draw_agw(gallery: TestFeatures, camids: Sequence[int]) -> list[NDArray[np.in
     rows_of = {folder: rows for folder, rows in folders(gallery).items() if folder[1] in camids}
     trials = []
     for trial in range(NUM_TRIALS):
-        generator = random.Random(trial)  # the stream of random.seed(trial)
+        generator = random.Random(trial)  # the same numbers as after random.seed(trial)
         trials.append(np.array([rows[generator.choice(range(len(rows)))] for rows in rows_of.values()], np.int64))
     return trials

@@ -1,6 +1,7 @@
 """Reads cells and numeric arrays of a MATLAB 5 file (MathWorks, "MAT-File Format", level 5).
 
-scipy's reader crashes the interpreter on some damaged files; this one checks every length against the bytes that are there.
+scipy's reader crashes the Python process on some damaged files (tests/protocols/test_matfile.py shows one). This reader checks every
+length against the number of bytes.
 """
 
 import math
@@ -21,17 +22,17 @@ MAX_DEPTH = 3
 
 
 def read_variable(path: str | Path, name: str) -> NDArray | None:
-    """One variable of a file: numbers as an array, a cell array as an array of objects; None where the file has no such variable.
+    """Reads one variable: numbers as an array, a cell array as an array of objects. Returns None if there is no such variable.
 
     Raises:
-        ValueError: no MATLAB 5 file, a damaged one, or another kind of variable.
+        ValueError: the file is not a MATLAB 5 file or is damaged, or the variable is of a different kind.
     """
     content = Path(path).read_bytes()
     byte_order = {b"IM": "<", b"MI": ">"}.get(content[126:128])
     if byte_order is None:
         raise ValueError("it has no header of a MATLAB 5 file")
     if content[124:126] not in (b"\x00\x01", b"\x01\x00"):
-        raise ValueError("it is of another version, perhaps 7.3: save it with -v7")
+        raise ValueError("it has a different version, perhaps 7.3: save it with -v7")
     try:
         for kind, data in _elements(content[HEADER_BYTES:], byte_order):
             if kind == COMPRESSED:
@@ -44,17 +45,17 @@ def read_variable(path: str | Path, name: str) -> NDArray | None:
 
 
 def _elements(data: bytes, byte_order: str) -> Iterator[tuple[int, bytes]]:
-    """(kind, content) of the elements that fill `data`."""
+    """Yields (kind, content) of the elements in `data`."""
     place = 0
     while place < len(data):
         if place + 8 > len(data):
-            raise ValueError(f"it is damaged: {len(data) - place} bytes in place of an element")
+            raise ValueError(f"it is damaged: an element has only {len(data) - place} bytes")
         kind, size = struct.unpack_from(f"{byte_order}II", data, place)
         start = place + 8
-        if kind >> 16:  # a small element: its content lies within its tag
+        if kind >> 16:  # a small element: its tag contains its content
             kind, size, start = kind & 0xFFFF, kind >> 16, place + 4
         if size > (4 if start == place + 4 else len(data) - start):
-            raise ValueError(f"it is damaged or cut off: an element of {size} bytes, {len(data) - start} are left")
+            raise ValueError(f"it is damaged or cut off: an element has {size} bytes, and {len(data) - start} are left")
         yield kind, data[start : start + size]
         place = start + size
         if kind != COMPRESSED:
@@ -62,20 +63,20 @@ def _elements(data: bytes, byte_order: str) -> Iterator[tuple[int, bytes]]:
 
 
 def _parts(data: bytes, byte_order: str) -> tuple[int, tuple[int, ...], str, list[tuple[int, bytes]]]:
-    """Class, shape, name and further elements of a matrix."""
+    """The class, shape, name and remaining elements of a matrix."""
     parts = list(_elements(data, byte_order))
     if len(parts) < 3 or len(parts[0][1]) != 8 or not parts[1][1] or len(parts[1][1]) % 4:
-        raise ValueError("it is damaged: a matrix without flags, dimensions or name")
+        raise ValueError("it is damaged: a matrix has no flags, dimensions or name")
     flags, _ = struct.unpack(f"{byte_order}II", parts[0][1])
     shape = tuple(np.frombuffer(parts[1][1], f"{byte_order}i4").tolist())
     if min(shape) < 0:
-        raise ValueError(f"it is damaged: a matrix of shape {shape}")
+        raise ValueError(f"it is damaged: a matrix has shape {shape}")
     return flags & 0xFF, shape, parts[2][1].decode("latin-1"), parts[3:]
 
 
 def _array(data: bytes, byte_order: str, depth: int) -> NDArray:
     if not data:
-        return np.empty((0, 0))  # an empty cell may be stored as nothing at all
+        return np.empty((0, 0))  # an empty cell may have no content
     kind, shape, _, content = _parts(data, byte_order)
     size = math.prod(shape)
     if kind == CELL_CLASS and depth < MAX_DEPTH:
@@ -86,7 +87,7 @@ def _array(data: bytes, byte_order: str, depth: int) -> NDArray:
             cells[i] = _array(cell, byte_order, depth + 1)
         return cells.reshape(shape, order="F")
     if kind not in NUMERIC_CLASSES or len(content) != 1 or content[0][0] not in STORED:
-        raise ValueError(f"it holds a variable of class {kind}, expected cells and plain numbers")
+        raise ValueError(f"it contains a variable of class {kind}, expected cells and plain numbers")
     stored = np.dtype(byte_order + STORED[content[0][0]])
     if len(content[0][1]) != size * stored.itemsize:
         raise ValueError(f"it is damaged: {len(content[0][1])} bytes for numbers of shape {shape}")

@@ -1,4 +1,4 @@
-"""SYSU-MM01's official trials: rand_perm_cam.mat, as the data set's authors publish it, and the galleries it names."""
+"""SYSU-MM01's official trials: reads rand_perm_cam.mat, which the data set's authors publish, and draws its galleries."""
 
 import logging
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 NUM_CAMERAS = 6
 
-# Camera -> identity -> (trials, images): row t is trial t's permutation of the folder's 1-based image numbers.
+# Camera -> identity -> table (trials, images): row t is trial t's permutation of the folder's 1-based image numbers.
 Permutations = dict[int, dict[int, NDArray[np.int64]]]
 
 
@@ -23,8 +23,8 @@ def read_permutations(path: str | Path) -> Permutations:
     """Reads rand_perm_cam.mat.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: no MATLAB file, or not what `parse_permutations` expects.
+        FileNotFoundError: the file is missing.
+        ValueError: it is not a MATLAB file, or `parse_permutations` refuses its content.
     """
     path = Path(path)
     if not path.is_file():
@@ -36,10 +36,10 @@ def read_permutations(path: str | Path) -> Permutations:
         cameras = read_variable(path, "rand_perm_cam")
     except ValueError as error:
         raise ValueError(
-            f"{path} is no readable MATLAB file ({error}): get rand_perm_cam.mat of SYSU-MM01 again"
+            f"{path} is not a readable MATLAB file ({error}): download SYSU-MM01's rand_perm_cam.mat again"
         ) from None
     if cameras is None:
-        raise ValueError(f"{path} has no variable rand_perm_cam: give rand_perm_cam.mat of SYSU-MM01's exp folder")
+        raise ValueError(f"{path} has no variable rand_perm_cam: use rand_perm_cam.mat of SYSU-MM01's exp folder")
     try:
         return parse_permutations(cameras)
     except ValueError as error:
@@ -47,12 +47,13 @@ def read_permutations(path: str | Path) -> Permutations:
 
 
 def parse_permutations(cameras: NDArray) -> Permutations:
-    """The tables of rand_perm_cam as scipy reads it: an object array of six cameras, each an object array of one table an identity.
+    """Checks the variable rand_perm_cam: an object array of six cameras, each an object array with one table per identity.
 
-    Identities without images in a camera are left out.
+    Identities without images in a camera are omitted.
 
     Raises:
-        ValueError: another structure, fewer than ten trials, or a row that is no permutation; names camera and identity.
+        ValueError: the structure differs, there are fewer than ten trials, or a row is not a permutation. The message names camera
+            and identity.
     """
     if (
         cameras.dtype != object
@@ -60,7 +61,7 @@ def parse_permutations(cameras: NDArray) -> Permutations:
         or any(np.asarray(camera).dtype != object for camera in cameras.flat)
     ):
         raise ValueError(
-            f"rand_perm_cam is {cameras.dtype} {cameras.shape}, expected {NUM_CAMERAS} cells of cells, one a camera"
+            f"rand_perm_cam is {cameras.dtype} {cameras.shape}, expected {NUM_CAMERAS} cells of cells, one per camera"
         )
     tables: Permutations = {}
     for camid, camera in enumerate(cameras.flat, start=1):
@@ -75,21 +76,22 @@ def parse_permutations(cameras: NDArray) -> Permutations:
             if len(table) < NUM_TRIALS:
                 raise ValueError(f"{where}: the table has {len(table)} trials, expected {NUM_TRIALS}")
             if (np.sort(table, axis=1) != np.arange(1, table.shape[1] + 1)).any():
-                raise ValueError(f"{where}: a row is no permutation of the image numbers 1 to {table.shape[1]}")
+                raise ValueError(f"{where}: a row is not a permutation of the image numbers 1 to {table.shape[1]}")
             tables[camid][pid] = table.astype(np.int64)
     return tables
 
 
 def check_images(data: TestFeatures, camids: Sequence[int], permutations: Permutations) -> None:
-    """Compares the images that may be drawn with the permutation file; a folder that only the file knows is warned of.
+    """Compares the images that may be drawn with the permutation file. A folder that only the file has gives a warning.
 
     Args:
-        data: the images as they were given, so that an error can name the row.
+        data: the images in their given order, so that an error can name the row.
         camids: the cameras to draw from.
-        permutations: of `read_permutations`.
+        permutations: the tables of `read_permutations`.
 
     Raises:
-        ValueError: no image numbers, one that comes twice, or an image that the file does not know; names the field and the first such row.
+        ValueError: there are no image numbers, an image appears twice, or the file does not have an image. The message names the field
+            and the first such row.
     """
     if data.image_numbers is None:
         raise ValueError(
@@ -105,24 +107,24 @@ def check_images(data: TestFeatures, camids: Sequence[int], permutations: Permut
         where = f"camera {camid}, identity {pid}"
         if image in seen:
             raise ValueError(
-                f"image_numbers: row {row} is image {number} of {where} once more: number from 1 in each folder"
+                f"image_numbers: row {row} is image {number} of {where} a second time: number from 1 in each folder"
             )
         seen.add(image)
         if camid in camids and (camid, pid) not in num_images:
             raise ValueError(
-                f"pids: row {row} is of {where}, of which the permutation file has no images: check pids, camids and the file"
+                f"pids: row {row} is of {where}, but the permutation file has no images of it: check pids, camids and the file"
             )
         if camid in camids and number > num_images[camid, pid]:
             raise ValueError(
-                f"image_numbers: row {row} is image {number} of {where}, the permutation file has {num_images[camid, pid]}: "
+                f"image_numbers: row {row} is image {number} of {where}, but the permutation file has {num_images[camid, pid]}: "
                 "number from 1 in each folder"
             )
     pids, present = set(data.pids.tolist()), {(camid, pid) for camid, pid, _ in seen}
     absent = [folder for folder in num_images if folder not in present and folder[1] in pids]
     if absent:
         logger.warning(
-            "WARNING: the permutation file has images of camera %d, identity %d, the features have none (%d such folders): "
-            "these galleries are not SYSU-MM01's, do not report their numbers as such",
+            "WARNING: the permutation file has images of camera %d, identity %d, but the features have none (%d such folders). "
+            "The galleries are not SYSU-MM01's, so do not report the numbers as SYSU-MM01 results",
             *absent[0],
             len(absent),
         )
@@ -131,19 +133,19 @@ def check_images(data: TestFeatures, camids: Sequence[int], permutations: Permut
 def draw_official(
     gallery: TestFeatures, camids: Sequence[int], shots: int, permutations: Permutations
 ) -> list[NDArray[np.int64]]:
-    """The first `shots` images of each trial's permutation, for each identity and camera; all of them where there are fewer.
+    """Draws the first `shots` images of each trial's permutation, for each identity and camera; all images if there are fewer.
 
     Args:
-        gallery: G images in canonical order (`TestFeatures.of`), which `check_images` has passed.
+        gallery: G images in canonical order (`TestFeatures.of`); `check_images` has accepted them.
         camids: the cameras to draw from.
         shots: 1 or 10.
-        permutations: of `read_permutations`.
+        permutations: the tables of `read_permutations`.
 
     Returns:
         The drawn rows of each of the ten trials, ascending.
 
     Raises:
-        ValueError: an image is drawn that is not there; names camera and identity.
+        ValueError: a drawn image is missing. The message names camera and identity.
     """
     image_numbers = np.asarray(gallery.image_numbers)
     trials: list[list[NDArray[np.int64]]] = [[] for _ in range(NUM_TRIALS)]
@@ -155,7 +157,7 @@ def draw_official(
             missing = [number for number in numbers if number not in row_of]
             if missing:
                 raise ValueError(
-                    f"image_numbers: no row is image {missing[0]} of camera {camid}, identity {pid}, which the permutation file draws: "
+                    f"image_numbers: no row is image {missing[0]} of camera {camid}, identity {pid}, but the permutation file draws it: "
                     "extract every test image"
                 )
             trial.append(np.sort([row_of[number] for number in numbers]))
