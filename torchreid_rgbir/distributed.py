@@ -35,7 +35,9 @@ def asked_for() -> bool:
 
 @contextlib.contextmanager
 def processes() -> Iterator[None]:
-    """Joins the processes that torchrun started. Only the first one prints within the context. Without torchrun it does nothing.
+    """Joins the processes that torchrun started.
+
+    Only the first one prints within the context. Without torchrun it does nothing.
 
     Raises:
         ValueError: This machine has fewer GPUs than processes.
@@ -56,7 +58,7 @@ def processes() -> Iterator[None]:
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(sys.stdout if rank() == 0 else nowhere):
         yield
     dist.barrier()  # the first process may still be writing files that the others read next
-    # This is skipped after an error, as the other processes may be waiting for this one. torchrun ends them once it is gone.
+    # This is skipped after an error, when other processes may be waiting for this one. torchrun ends them.
     dist.destroy_process_group()
 
 
@@ -81,7 +83,10 @@ def broadcast_from_rank0(make: Callable[[], T]) -> T:
 
 
 def rank_slice(num: int) -> range:
-    """The part of `range(num)` that this process works on. Parts differ by at most one in size and follow each other by rank."""
+    """The part of `range(num)` that this process works on.
+
+    Parts differ by at most one in size and follow each other by rank.
+    """
     return range(rank() * num // world_size(), (rank() + 1) * num // world_size())
 
 
@@ -167,7 +172,7 @@ def mean(values: Tensor) -> Tensor:
 
 
 def parallel(model: nn.Module) -> nn.Module:
-    """Wraps the model for the training step: gradients of the parameters that are trainable now are averaged over the processes."""
+    """Wraps the model for training: gradients of the parameters that are trainable now are averaged over processes."""
     if world_size() == 1:
         return model
     return DistributedDataParallel(
@@ -176,7 +181,10 @@ def parallel(model: nn.Module) -> nn.Module:
 
 
 def share_buffers(model: nn.Module) -> None:
-    """Copies the buffers of the first process to all others. Batch normalization has statistics of its own process's images."""
+    """Copies the buffers of the first process to all others.
+
+    Batch normalization has statistics of its own process's images.
+    """
     if world_size() > 1:
         for buffer in model.buffers():
             dist.broadcast(buffer, 0)

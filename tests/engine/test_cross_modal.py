@@ -25,7 +25,7 @@ def test_the_losses_see_the_augmented_images_un_normalized(engine, monkeypatch):
     forward, criterion = engine.model.forward, engine.criterion.forward
     monkeypatch.setattr(engine.model, "forward", lambda images, n: seen.update(model=images, n=n) or forward(images, n))
     monkeypatch.setattr(
-        engine.criterion, "forward", lambda *args: seen.update(images=args[4], pids=args[3]) or criterion(*args)
+        engine.criterion, "forward", lambda out, batch: seen.update(batch=batch) or criterion(out, batch)
     )
     engine.set_model_mode("train")
     engine.epoch, engine.batch_idx = 1, 2
@@ -34,20 +34,20 @@ def test_the_losses_see_the_augmented_images_un_normalized(engine, monkeypatch):
     transforms = engine.datamanager.transforms
     augmented = transforms.augment(data["img"], 8, epoch=1, batch=2)
     assert not torch.equal(augmented, data["img"] / 255)
-    torch.testing.assert_close(seen["images"], augmented)
-    assert seen["images"].min() >= 0 and seen["images"].max() <= 1
+    batch = seen["batch"]
+    torch.testing.assert_close(batch.images, augmented)
+    assert batch.images.min() >= 0 and batch.images.max() <= 1
     torch.testing.assert_close(seen["model"], transforms.normalize(augmented))
-    assert seen["n"] == 8 and data["modality"].tolist() == [RGB] * 8 + [IR] * 8
-    assert torch.equal(seen["pids"], data["pid"])
+    assert seen["n"] == batch.num_rgb == 8 and data["modality"].tolist() == [RGB] * 8 + [IR] * 8
+    assert torch.equal(batch.pids, data["pid"]) and batch.num_ids == 4
 
 
 def test_every_epoch_draws_other_images(tiny_cfg, monkeypatch):
     drawn: dict[int, list] = {}
 
     def forward_backward(self, data):
-        self.finite = torch.tensor(True)
         drawn.setdefault(self.epoch, []).extend(data["impath"])
-        return {"loss": torch.ones(())}
+        return {"loss": torch.ones(())}, torch.tensor(True)
 
     monkeypatch.setattr("torchreid_rgbir.engine.CrossModalEngine.forward_backward", forward_backward)
     train(tiny_cfg)
@@ -77,13 +77,17 @@ def test_each_modality_is_extracted_through_its_own_layer0(engine):
         np.testing.assert_allclose(found.features[found.modalities == modality], expected, atol=1e-4)
 
 
-def test_a_resumed_run_remembers_its_best_score(tiny_cfg, tmp_path, monkeypatch):
+def test_a_worse_score_after_a_resume_leaves_the_best_checkpoint_alone(tiny_cfg, tmp_path):
     train(config.override(tiny_cfg.clone(), ["train.max_epoch", "1"]))
-    path = tmp_path / "run" / "model" / "model.pth.tar-1"
+    folder = tmp_path / "run" / "model"
+    path = folder / "model.pth.tar-1"
     state = torch.load(path, weights_only=True)
-    torch.save(state | {"best_mAP": 0.875}, tmp_path / "known.pth")
-    engine = build_engine(config.override(tiny_cfg, ["model.resume", str(tmp_path / "known.pth")]))
-    assert engine.best_mAP == 0.875
+    torch.save(state | {"best_mAP": 0.999}, path)  # as if an earlier epoch had been better
+    (folder / "SHA256SUMS").unlink()
+    best = (folder / "model-best.pth.tar").read_bytes()
+    engine = train(config.override(tiny_cfg, ["model.resume", "auto"]))
+    assert engine.epoch == 2 and engine.best_mAP == 0.999
+    assert (folder / "model-best.pth.tar").read_bytes() == best
 
 
 def test_the_protocol_is_tried_before_the_training(tiny_cfg, sysu_root, tmp_path):

@@ -65,7 +65,7 @@ def test_workers_leave_signals_to_the_main_process(fast_cfg, tmp_path, monkeypat
     [
         ("DataLoader worker (pid 7) is killed by signal: Bus error. It is possible that ...", "enlarge /dev/shm"),
         ("unable to open shared memory object </torch_1> in read-write mode", "enlarge /dev/shm"),
-        ("DataLoader worker (pid(s) 7) exited unexpectedly", "perhaps memory ran out"),
+        ("DataLoader worker (pid(s) 7) exited unexpectedly", "memory may have run out"),
     ],
 )
 def test_what_torch_says_of_a_worker_in_our_words(text, says):

@@ -31,10 +31,10 @@ def test_damaged_ones_are_passed_over_and_named(tmp_path, caplog):
     assert newest_good(tmp_path) is None
     folder = CheckpointFolder(tmp_path, keep=3)
     paths = [folder.save({"epoch": epoch, "batch": 0}) for epoch in (1, 2)]
-    assert newest_good(tmp_path) == paths[1]
+    assert newest_good(tmp_path) == (paths[1], {"epoch": 2, "batch": 0})
     paths[1].write_bytes(b"junk")
     with caplog.at_level(logging.WARNING):
-        assert newest_good(tmp_path) == paths[0]
+        assert newest_good(tmp_path) == (paths[0], {"epoch": 1, "batch": 0})
     assert "model.pth.tar-2 is damaged" in caplog.text
     paths[0].write_bytes(b"junk")
     with pytest.raises(ValueError, match="none of the 2 checkpoints in .* can be read: start anew"):

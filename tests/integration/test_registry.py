@@ -7,68 +7,132 @@ import re
 import pytest
 import torch
 
+from tests.whole_runs import assert_same_run
 from torchreid_rgbir import config, host, register_dataset, register_loss, register_model
 from torchreid_rgbir.cli import main
+from torchreid_rgbir.config import checks
 from torchreid_rgbir.data import RGBIRFolder
 from torchreid_rgbir.doctor.diagnose import diagnose
 from torchreid_rgbir.integration.registry import import_file
-from torchreid_rgbir.losses import MSOLoss
-from torchreid_rgbir.losses.registry import LOSSES
-from torchreid_rgbir.models import MODELS, dual_resnet18
+from torchreid_rgbir.losses import LOSSES, MSOLoss, Option
+from torchreid_rgbir.models import MODELS, Batch, Outputs, dual_resnet18
 from torchreid_rgbir.runs.build import build_criterion
+from torchreid_rgbir.runs.train import train
 
 pytestmark = pytest.mark.usefixtures("own_parts")
 
+BUILT_IN = {"id", "wrt", "pef", "cmcc", "wrt_sq", "tri", "hctri"}
 
-def batch():
-    """What MSOLoss takes of 2 identities x 2 images x 2 modalities."""
+
+def batch(dtype=torch.float32):
+    """A step of 2 identities x 2 images x 2 modalities: what the model returned, and what it was given."""
     torch.manual_seed(0)
     features = torch.randn(8, 4, requires_grad=True)
-    return (
-        torch.randn(8, 2),
-        features,
-        torch.randn(8, 64, 8, 4),
-        torch.tensor([0, 0, 1, 1] * 2),
-        torch.rand(8, 3, 32, 16),
-        4,
-        2,
-    )
+    maps = torch.randn(8, 64, 8, 4)
+    outputs = Outputs(*(value.to(dtype) for value in (torch.randn(8, 2), features, features + 1, maps, maps[:, :4])))
+    return outputs, Batch(torch.rand(8, 3, 32, 16), torch.tensor([0, 0, 1, 1] * 2), num_rgb=4, num_ids=2)
 
 
-def test_a_loss_of_ones_own_joins_the_sum_by_its_weight():
-    register_loss("length", lambda features, pids, num_ids: features.norm(dim=1).mean() * num_ids)
+def criterion_of(cfg):
+    return build_criterion(cfg, dual_resnet18(2, loss="mso", pretrained=False))
+
+
+def test_a_custom_loss_joins_the_sum_by_its_weight():
+    register_loss("length", lambda outputs, batch: outputs.pooled.norm(dim=1).mean() * batch.num_ids)
     cfg = config.defaults()
     assert cfg.loss.mso.weight_length == 0
     cfg.loss.mso.weight_pef = 0.0
-    without = build_criterion(cfg)(*batch())
+    without = criterion_of(cfg)(*batch())
     assert "loss_length" not in without
     cfg.loss.mso.weight_length = 0.25
-    losses = build_criterion(cfg)(*batch())
-    expected = 2 * batch()[1].norm(dim=1).mean()
+    losses = criterion_of(cfg)(*batch())
+    expected = 2 * batch()[0].pooled.norm(dim=1).mean()
     torch.testing.assert_close(losses["loss_length"], expected)
     torch.testing.assert_close(losses["loss"], without["loss"] + 0.25 * expected)
 
 
-def test_a_loss_of_ones_own_computes_in_single_precision():
+def test_the_older_form_of_a_custom_loss_works():
+    def length(features, pids, num_ids):
+        return features.norm(dim=1).mean() * num_ids + pids.sum()
+
+    register_loss("length", length)
+    register_loss("length", length)  # the same one again
+    losses = MSOLoss(weight_pef=0, weight_length=1.0)(*batch())
+    torch.testing.assert_close(losses["loss_length"], 2 * batch()[0].features.norm(dim=1).mean() + 4)
+
+
+def test_options_are_configuration_keys_and_reach_the_loss():
+    options = {"power": Option(2.0, (1, 3)), "kind": Option("mean", ("mean", "sum")), "root": Option(False)}
+    seen = {}
+    register_loss(
+        "length", lambda outputs, batch, **given: seen.update(given) or outputs.features.sum(), options=options
+    )
+    cfg = config.override(
+        config.defaults(), ["loss.mso.weight_length", "1", "loss.mso.weight_pef", "0", "loss.length.kind", "sum"]
+    )
+    assert (cfg.loss.length.power, cfg.loss.length.root) == (2.0, False)
+    checks.check(cfg)
+    criterion_of(cfg)(*batch())
+    assert seen == {"power": 2.0, "kind": "sum", "root": False}
+    for words, message in (
+        (["loss.length.kind", "max"], "loss.length.kind is 'max': choose from mean, sum"),
+        (["loss.length.power", "4"], "loss.length.power is 4.0: it must be 1 to 3"),
+        (["loss.mso.weight_length", "-1"], "loss.mso.weight_length is -1.0: it must be 0 or more"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            checks.check(config.override(cfg.clone(), words))
+
+
+class Centers(torch.nn.Module):
+    """A center loss: the distance of each feature from a trained center of its class."""
+
+    def __init__(self, num_classes, feature_dim):
+        super().__init__()
+        self.centers = torch.nn.Parameter(torch.zeros(num_classes, feature_dim))
+
+    def forward(self, outputs, batch):
+        return (outputs.features - self.centers[batch.pids]).square().sum(dim=1).mean()
+
+
+def test_the_parameters_of_a_loss_are_trained_saved_and_resumed(fast_cfg, tmp_path):
+    register_loss("center", Centers)
+    fast_cfg.loss.mso["weight_center"] = 0.1
+    cfg = config.override(fast_cfg, ["train.lr_scheduler", "warmup_multi_step"])  # it does not depend on max_epoch
+    engine = train(config.override(cfg.clone(), ["data.save_dir", str(tmp_path / "whole")]))
+    centers = engine.criterion.loss_center.centers
+    assert centers.shape == (engine.datamanager.num_train_pids, engine.model.feature_dim)
+    assert centers.abs().max() > 0
+    train(config.override(cfg.clone(), ["train.max_epoch", "1"]))
+    resumed = train(config.override(cfg.clone(), ["model.resume", "auto"]))
+    assert torch.equal(resumed.criterion.loss_center.centers, centers)
+    assert_same_run(tmp_path / "whole", tmp_path / "run")
+
+
+def test_a_loss_that_needs_sizes_says_so():
+    register_loss("center", Centers)
+    with pytest.raises(ValueError, match="Centers needs num_classes and feature_dim: give them to MSOLoss"):
+        MSOLoss(weight_pef=0, weight_center=1.0)
+
+
+def test_a_custom_loss_computes_in_single_precision():
     kinds = []
     register_loss(
         "kind",
-        lambda features, pids, num_ids: kinds.append((features.dtype, (features @ features.T).dtype)) or features.sum(),
+        lambda outputs, batch: (
+            kinds.append((outputs.features.dtype, (outputs.features @ outputs.features.T).dtype))
+            or outputs.features.sum()
+        ),
     )
-    arguments = [
-        value.bfloat16() if isinstance(value, torch.Tensor) and value.is_floating_point() else value
-        for value in batch()
-    ]
-    criterion = MSOLoss(weight_pef=0, own={"kind": 1.0})
+    criterion = MSOLoss(weight_pef=0, weight_kind=1.0)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        criterion(*arguments)
+        criterion(*batch(torch.bfloat16))
     assert kinds == [(torch.float32, torch.float32)]
 
 
-def test_a_negative_weight_of_ones_own_loss_is_refused():
-    register_loss("length", lambda features, pids, num_ids: features.sum())
-    with pytest.raises(ValueError, match="none may be negative"):
-        MSOLoss(own={"length": -1.0})
+def test_a_negative_weight_of_a_custom_loss_is_refused():
+    register_loss("length", lambda outputs, batch: outputs.features.sum())
+    with pytest.raises(ValueError, match="no weight may be negative"):
+        MSOLoss(weight_length=-1.0)
 
 
 def test_a_data_set_and_a_model_of_ones_own_are_torchreids_too(tmp_path):
@@ -90,14 +154,14 @@ def test_a_data_set_and_a_model_of_ones_own_are_torchreids_too(tmp_path):
     ("register", "message"),
     [
         *(
-            (lambda name=name: register_loss(name, len), f"there already is a loss {name}:")
+            (lambda name=name: register_loss(name, len), f"a loss named {name} is registered already:")
             for name in ("id", "wrt", "pef", "cmcc", "wrt_sq", "tri", "hctri")
         ),
-        (lambda: [register_loss("mine", len), register_loss("mine", max)], "there already is a loss mine"),
-        (lambda: register_loss("my loss", len), "loss 'my loss': name it with lower-case letters"),
-        (lambda: register_loss("Mine", len), "loss 'Mine': name it with lower-case letters"),
-        (lambda: register_dataset("mine", dict), "data set mine is no subclass of torchreid_rgbir.data.CrossModalImageDataset"),
-        (lambda: register_dataset("mine", "x"), "data set mine is no subclass"),
+        (lambda: [register_loss("mine", len), register_loss("mine", max)], "a loss named mine is registered already"),
+        (lambda: register_loss("my loss", len), "loss 'my loss': the name must consist of lower-case letters"),
+        (lambda: register_loss("Mine", len), "loss 'Mine': the name must consist of lower-case letters"),
+        (lambda: register_dataset("mine", dict), "data set mine must be a subclass of torchreid_rgbir.data.CrossModalImageDataset"),
+        (lambda: register_dataset("mine", "x"), "data set mine must be a subclass"),
         (lambda: register_dataset("market1501", RGBIRFolder), "already exists"),
         (lambda: register_model("resnet50", dual_resnet18), "torchreid already has a model resnet50"),
         (lambda: register_model("dual_resnet50", dual_resnet18), "already has a model dual_resnet50"),
@@ -106,7 +170,7 @@ def test_a_data_set_and_a_model_of_ones_own_are_torchreids_too(tmp_path):
 def test_a_name_that_cannot_be_is_refused(register, message):
     with pytest.raises(ValueError, match=message):
         register()
-    assert set(LOSSES) <= {"mine"} and MODELS["dual_resnet50"] is not dual_resnet18
+    assert set(LOSSES) - BUILT_IN <= {"mine"} and MODELS["dual_resnet50"] is not dual_resnet18
 
 
 def test_a_file_is_run_once(tmp_path):
@@ -121,12 +185,12 @@ def test_a_file_is_run_once(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("absent.py", None, "absent.py is no Python file: give the path of a .py file"),
-        ("part.txt", "", "part.txt is no Python file"),
+        ("absent.py", None, "absent.py is not a Python file: give the path of a .py file"),
+        ("part.txt", "", "part.txt is not a Python file"),
         ("wrong_syntax.py", "x = 1\ndef f(:\n", "wrong_syntax.py, line 2: SyntaxError: "),
         ("wrong_import.py", "\n\nimport nosuchmodule\n", "wrong_import.py, line 3: ModuleNotFoundError: No module named 'nosuchmodule'"),
-        ("wrong_call.py", "from torchreid_rgbir import *\nregister_loss('id', len)\n", "wrong_call.py, line 2: ValueError: there already"),
-        ("argparse.py", "", "argparse.py: Python has another module argparse, rename the file"),
+        ("wrong_call.py", "from torchreid_rgbir import *\nregister_loss('id', len)\n", "wrong_call.py, line 2: ValueError: a loss named id"),
+        ("argparse.py", "", "argparse.py: Python already has a module named argparse, rename the file"),
     ],
 )  # fmt: skip
 def test_a_file_that_cannot_be_used_is_one_line_with_status_2(tmp_path, name, text, message, capsys):
@@ -143,8 +207,8 @@ def test_a_file_that_cannot_be_used_is_one_line_with_status_2(tmp_path, name, te
     ("words", "message"),
     [
         (["doctor", "--dataset", "mine", "--root", "."], "unknown data set 'mine': choose from .* or name your own with --import FILE.py"),
-        (["train", "-s", "mine", "--root", "."], "data.sources: mine is unknown, .* or --import FILE.py, which registers yours"),
-        (["train", "--root", ".", "model.name", "mine18"], "model.name mine18 is unknown: .* or --import FILE.py, which registers yours"),
+        (["train", "-s", "mine", "--root", "."], "data.sources: mine is unknown: .* or register a custom one with --import FILE.py"),
+        (["train", "--root", ".", "model.name", "mine18"], "model.name mine18 is unknown: .* or give --import FILE.py, which registers your own"),
     ],
 )  # fmt: skip
 def test_a_name_that_no_file_registered_names_the_flag(words, message, capsys, tmp_path, monkeypatch):
@@ -159,9 +223,9 @@ def test_a_picture_of_a_run_with_a_loss_that_no_file_registered_names_the_flag()
 
     cfg = config.defaults()
     cfg.loss.mso["weight_length"] = 0.5
-    with pytest.raises(ValueError, match="key: loss.mso.weight_length; --import FILE.py"):
+    with pytest.raises(ValueError, match="key: loss.mso.weight_length: if a custom loss has this key, add --import FILE.py"):
         configuration({"config": cfg.dump()}, "model-best.pth.tar", "")
-    register_loss("length", lambda features, pids, num_ids: features.sum())
+    register_loss("length", lambda outputs, batch: outputs.features.sum())
     assert configuration({"config": cfg.dump()}, "model-best.pth.tar", "").loss.mso.weight_length == 0.5
 
 

@@ -68,7 +68,8 @@ def test_no_num_rgb_means_all_rgb():
 def test_a_missing_modality_trains_only_the_other_layer0(num_rgb):
     model = build().train()
     before = {name: stem.bn1.running_mean.clone() for name, stem in model.layer0.items()}
-    logits, _, maps = model(images_of(), num_rgb)
+    outputs = model(images_of(), num_rgb)
+    logits, maps = outputs.logits, outputs.maps
     logits.sum().backward()
     present, absent = ("rgb", "ir") if num_rgb else ("ir", "rgb")
     assert maps.shape[0] == 4
@@ -91,7 +92,7 @@ def test_training_returns_what_the_loss_needs():
     }
     assert shapes["softmax"] == [(4, 6)]
     assert shapes["triplet"] == [(4, 6), (4, 512)]
-    assert shapes["mso"] == [(4, 6), (4, 512), (4, 64, 16, 8)]
+    assert shapes["mso"] == [(4, 6), (4, 512), (4, 512), (4, 64, 16, 8), (4, 512, 4, 2)]
 
 
 def test_triplet_features_are_those_after_bn():
@@ -118,7 +119,7 @@ def test_evaluation_returns_bn_of_the_pooled_feature():
 def test_maps_at_the_patent_size():
     images = images_of(2, size=(288, 144))
     model = build().train()
-    assert model(images, 1)[2].shape == (2, 64, 72, 36)
+    assert model(images, 1).maps.shape == (2, 64, 72, 36)
     assert model(images, 1, return_featuremaps=True).shape == (2, 512, 18, 9)
     assert build(last_stride=2)(images, 1, return_featuremaps=True).shape == (2, 512, 9, 5)
 
@@ -162,10 +163,11 @@ def test_bottleneck_has_no_bias_to_train():
     assert model.bottleneck.bias is None
     assert "bottleneck.bias" not in model.state_dict() and "classifier.bias" not in model.state_dict()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    logits, features, _ = model(images_of(), 2)
+    outputs = model(images_of(), 2)
+    logits, features = outputs.logits, outputs.features
     (logits.sum() + features.square().sum()).backward()
     optimizer.step()
-    torch.testing.assert_close(model(images_of(), 2)[1].mean(dim=0), torch.zeros(512), atol=1e-4, rtol=0)
+    torch.testing.assert_close(model(images_of(), 2).features.mean(dim=0), torch.zeros(512), atol=1e-4, rtol=0)
 
 
 def test_checkpoint_holds_the_model_alone():
@@ -179,7 +181,8 @@ def test_checkpoint_holds_the_model_alone():
 def test_bf16_autocast_is_finite():
     model = build().train()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        logits, features, maps = model(images_of(), 2)
+        outputs = model(images_of(), 2)
+    logits, features, maps = outputs.logits, outputs.features, outputs.maps
     (logits.float().sum() + features.sum() + maps.float().sum()).backward()
     assert features.dtype == torch.float32
     assert all(p.grad.isfinite().all() for p in model.parameters())
@@ -222,7 +225,8 @@ def test_a_deeper_backbone_splits_alike(name):
     assert not {p.data_ptr() for p in model.layer0["rgb"].parameters()} & {
         p.data_ptr() for p in model.layer0["ir"].parameters()
     }
-    logits, features, maps = model.train()(images_of(), 2)
+    outputs = model.train()(images_of(), 2)
+    logits, features, maps = outputs.logits, outputs.features, outputs.maps
     assert (logits.shape, features.shape, maps.shape) == ((4, 3), (4, 2048), (4, 64, 16, 8))
     (logits.sum() + features.square().sum()).backward()
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters())

@@ -11,6 +11,7 @@ from torchreid_rgbir.benchmark.timing import interleave, medians, pair_ratios, s
 from torchreid_rgbir.losses import MSOLoss
 from torchreid_rgbir.metrics import TestFeatures
 from torchreid_rgbir.modality import IR, RGB
+from torchreid_rgbir.models import Batch
 from torchreid_rgbir.protocols import standard
 
 SIZES = ((144, 72), (288, 144), (384, 192))
@@ -39,7 +40,8 @@ def growth(rounds: int = 3, model: str = "dual_resnet50", threads: int = 2) -> d
     for (height, width), batch_size in product(SIZES, BATCHES):
         num_ids = batch_size // (2 * PER_ID)
         pids = torch.arange(num_ids, device=device).repeat_interleave(PER_ID).repeat(2)
-        step = OurStep(model, (torch.rand(batch_size, 3, height, width, device=device), pids), num_ids)
+        batch = Batch(torch.rand(batch_size, 3, height, width, device=device), pids, batch_size // 2, num_ids)
+        step = OurStep(model, batch)
         candidates[f"step_{height}x{width}_{batch_size}"] = _step(step, criterion)
     for size in GALLERIES:
         candidates[f"gallery_{size}"] = _evaluation(size)

@@ -1,4 +1,4 @@
-"""A user's mistakes in a configuration, found before anything is built."""
+"""Checks of a configuration, before anything is built."""
 
 import difflib
 import math
@@ -7,69 +7,66 @@ from pathlib import Path
 from yacs.config import CfgNode
 
 from torchreid_rgbir import config, distributed, host
-from torchreid_rgbir.config.schema import CHOICES, POSITIVE, RANGES
+from torchreid_rgbir.config.schema import POSITIVE, choices, ranges
 from torchreid_rgbir.files.download import is_remote
 from torchreid_rgbir.losses.vgg import SMALLEST
 from torchreid_rgbir.models import MODELS
 
-STEP_KEYS = (
-    "amp",
-    "accumulate",
-    "ema",
-    "compile",
-    "gather_features",
-    "sync_batchnorm",
-    "on_nonfinite",
-)  # under train, of the method's own step
+# Under `train`: keys of the method's own training step, which torchreid's models do not use.
+STEP_KEYS = ("amp", "accumulate", "ema", "compile", "gather_features", "sync_batchnorm", "on_nonfinite")
 
 
 def check(cfg: CfgNode) -> None:
-    """Refuses values that cannot work, before anything is built.
+    """Refuses values that cannot work.
 
     Raises:
-        ValueError: names the key, its value and what it takes.
+        ValueError: names the key, its value and the values that it takes.
     """
-    for key, choices in CHOICES.items():
-        if config.get(cfg, key) not in choices:
-            raise ValueError(f"{key} is {config.get(cfg, key)!r}: choose from {', '.join(choices)}")
+    for key, values in choices().items():
+        if config.get(cfg, key) not in values:
+            raise ValueError(f"{key} is {config.get(cfg, key)!r}: choose from {', '.join(values)}")
     for key in POSITIVE:
         if not 0 < config.get(cfg, key) < math.inf:
             raise ValueError(f"{key} is {config.get(cfg, key)}: it must be a number above 0")
-    for key, (low, high) in RANGES.items():
+    for key, (low, high) in ranges().items():
         if not low <= config.get(cfg, key) <= high or math.isinf(config.get(cfg, key)):
-            raise ValueError(
-                f"{key} is {config.get(cfg, key)}: it must be {low} {'or more' if high == math.inf else f'to {high}'}"
-            )
+            limits = "or more" if high == math.inf else f"to {high}"
+            raise ValueError(f"{key} is {config.get(cfg, key)}: it must be {low} {limits}")
     small = min(cfg.data.height, cfg.data.width)
     if small < SMALLEST and cfg.loss.name == "mso" and cfg.loss.mso.weight_pef:
         raise ValueError(
-            f"images of {cfg.data.height}x{cfg.data.width} are too small for VGG in the perceptual edge loss: {SMALLEST} at least"
+            f"data.height and data.width are {cfg.data.height} and {cfg.data.width}, too small for VGG in the perceptual edge "
+            f"loss: set both to {SMALLEST} or more, or loss.mso.weight_pef 0"
         )
     for key in ("data.norm_mean", "data.norm_std"):
         values = config.get(cfg, key)
         if len(values) != 3 or not all(math.isfinite(v) and (v > 0 or key.endswith("mean")) for v in values):
             raise ValueError(
-                f"{key} is {values}: give three numbers, one a channel{'' if key.endswith('mean') else ', above 0'}"
+                f"{key} is {values}: give three numbers, one per channel{'' if key.endswith('mean') else ', above 0'}"
             )
     if cfg.train.start_epoch >= cfg.train.max_epoch:
         raise ValueError(
-            f"train.start_epoch is {cfg.train.start_epoch} of {cfg.train.max_epoch} epochs: nothing is left to train, raise train.max_epoch"
+            f"train.start_epoch is {cfg.train.start_epoch} of {cfg.train.max_epoch} epochs, so there is nothing to train: "
+            "raise train.max_epoch"
         )
     if not cfg.data.save_dir:
-        raise ValueError("data.save_dir is empty: name the folder of the run, such as log/mso")
+        raise ValueError("data.save_dir is empty: set it to the folder of the run, such as log/mso")
     weights = {"mso": cfg.loss.mso, "triplet": {k: v for k, v in cfg.loss.triplet.items() if k != "margin"}}
     if not any(weights.get(cfg.loss.name, {"id": 1}).values()):
-        raise ValueError(f"every weight under loss.{cfg.loss.name} is 0: there is nothing to train for")
+        raise ValueError(f"every weight under loss.{cfg.loss.name} is 0, so there is nothing to train: set one above 0")
+    if cfg.loss.name == "mso" and cfg.train.fixbase_epoch > 0 and not cfg.test.evaluate:
+        _check_open_layers(cfg)
     if not cfg.data.sources:
-        raise ValueError("data.sources is empty: name a data set (-s sysu_mm01)")
+        raise ValueError("data.sources is empty: give a data set (-s sysu_mm01)")
     k1, k2, weight = cfg.test.rerank_settings if len(cfg.test.rerank_settings) == 3 else (0, 0, 0)
     if k1 < 1 or k2 < 1 or k1 % 1 or k2 % 1 or not 0 <= weight <= 1:
         raise ValueError(
-            f"test.rerank_settings is {cfg.test.rerank_settings}: give k1, k2 and lambda, two whole numbers and a share, such as [20, 6, 0.3]"
+            f"test.rerank_settings is {cfg.test.rerank_settings}: give k1, k2 and lambda, two whole numbers and a fraction, "
+            "such as [20, 6, 0.3]"
         )
     if cfg.test.visrank and not cfg.test.evaluate:
         raise ValueError(
-            "test.visrank draws pictures of a trained model: set test.evaluate True and model.load_weights"
+            "test.visrank draws ranked results of a trained model: set test.evaluate True and model.load_weights"
         )
     if cfg.model.load_weights and cfg.model.resume not in ("", "auto"):
         raise ValueError(
@@ -87,28 +84,37 @@ def check(cfg: CfgNode) -> None:
             )
 
 
+def _check_open_layers(cfg: CfgNode) -> None:
+    # The classifier gets its gradient from the identity loss alone.
+    if not cfg.loss.mso.weight_id and set(cfg.train.open_layers) <= {"classifier"}:
+        raise ValueError(
+            f"train.fixbase_epoch {cfg.train.fixbase_epoch} trains only {', '.join(cfg.train.open_layers) or 'no layer'} at first, "
+            "and no loss reaches it: set loss.mso.weight_id above 0, add layers to train.open_layers, or set train.fixbase_epoch 0"
+        )
+
+
 def check_model(cfg: CfgNode) -> None:
-    """Whether model and loss belong together.
+    """Checks that the model and the loss belong together.
 
     Raises:
-        ValueError: an unknown model, or a loss that is not for it.
+        ValueError: the model is unknown, or the loss does not belong to it.
     """
     name, loss = cfg.model.name, cfg.loss.name
     if name not in host.model_names():
         near = difflib.get_close_matches(name, host.model_names(), n=3) or ["resnet50", "osnet_x1_0"]
         raise ValueError(
             f"model.name {name} is unknown: choose {', '.join(MODELS)}, or a model of torchreid's such as {', '.join(near)}, "
-            "or --import FILE.py, which registers yours"
+            "or give --import FILE.py, which registers your own"
         )
     if name in MODELS and loss != "mso":
-        raise ValueError(f"loss.name is {loss}: {name} is trained with loss.name mso, its parts weighed under loss.mso")
+        raise ValueError(f"loss.name is {loss}: {name} needs loss.name mso, whose weights are under loss.mso")
     if name not in MODELS and loss == "mso":
         raise ValueError(
-            f"loss.name is mso: {name} has one stream, choose dual_resnet50, or loss.name softmax or triplet"
+            f"loss.name is mso, and {name} has one stream: set model.name dual_resnet50, or loss.name softmax or triplet"
         )
     ours = [key for key in STEP_KEYS if cfg.train[key] != config.defaults().train[key]]
     if name not in MODELS and (ours or distributed.asked_for()):
         what = f"train.{ours[0]}" if ours else "torchrun"
-        raise ValueError(f"{what} is not for {name}: torchreid's own engine makes its step, leave it out")
+        raise ValueError(f"{what} is not available for {name}, which torchreid's own engine trains: leave it out")
     if name not in MODELS and cfg.test.feature != "bn":
-        raise ValueError(f"test.feature is {cfg.test.feature}: {name} has one feature, leave test.feature out")
+        raise ValueError(f"test.feature is {cfg.test.feature}, and {name} has only one feature: leave test.feature out")

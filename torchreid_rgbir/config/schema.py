@@ -1,10 +1,10 @@
-"""Every configuration key with its default value, the patent's setting, and the values that it takes."""
+"""Every configuration key with its default value (the patent's setting) and the values that it takes."""
 
 import math
 
 from yacs.config import CfgNode as CN
 
-from torchreid_rgbir.losses.registry import LOSSES
+from torchreid_rgbir.losses import LOSSES, Option
 
 
 def defaults() -> CN:
@@ -88,28 +88,21 @@ def defaults() -> CN:
     cfg.loss = CN()
     cfg.loss.name = "mso"  # mso for dual_resnet, softmax or triplet for torchreid's own models
     cfg.loss.softmax = CN()
-    cfg.loss.softmax.label_smooth = False
+    cfg.loss.softmax.label_smooth = False  # also of loss.mso.weight_id
     cfg.loss.triplet = CN()  # torchreid's: softmax + batch-hard triplet
-    cfg.loss.triplet.margin = 0.3  # of loss.mso's weight_tri and weight_hctri too
+    cfg.loss.triplet.margin = 0.3  # also of loss.mso.weight_tri and weight_hctri
     cfg.loss.triplet.weight_t = 1.0
     cfg.loss.triplet.weight_x = 1.0
-    cfg.loss.mso = CN()  # a loss of weight 0 is not computed
-    cfg.loss.mso.weight_id = 1.0
-    cfg.loss.mso.weight_wrt = 1.0
-    cfg.loss.mso.weight_pef = 1.0
-    cfg.loss.mso.weight_cmcc = 1.0
-    cfg.loss.mso.weight_wrt_sq = 0.0  # weighted triplet with CAJ's squared difference
-    cfg.loss.mso.weight_tri = 0.0  # batch-hard triplet, torchreid's own
-    cfg.loss.mso.weight_hctri = 0.0  # hetero-center triplet
-    for own in LOSSES:  # register_loss
-        cfg.loss.mso[f"weight_{own}"] = 0.0
-    cfg.loss.pef = CN()
-    cfg.loss.pef.entry = "image"  # how Layer0's maps enter VGG-16: image, conv2
-    cfg.loss.pef.weights = "imagenet"  # of VGG-16: imagenet, random
-    cfg.loss.pef.normalize = True  # maps and edges to [0, 1] per image before VGG
-    cfg.loss.cmcc = CN()
-    cfg.loss.cmcc.form = "soft_margin"  # soft_margin, ratio
-    cfg.loss.cmcc.normalize = True  # on the L2-normalized features
+    cfg.loss.mso = CN()
+    for name, loss in LOSSES.items():  # a loss of weight 0 is not computed
+        cfg.loss.mso[f"weight_{name}"] = loss.weight
+        for key, option in loss_options(name).items():
+            section, _, last = key.rpartition(".")
+            node = cfg
+            for part in section.split("."):
+                node[part] = node.get(part, CN())
+                node = node[part]
+            node[last] = option.default
 
     cfg.test = CN()
     cfg.test.batch_size = 64
@@ -129,6 +122,11 @@ def defaults() -> CN:
     return cfg
 
 
+def loss_options(name: str) -> dict[str, Option]:
+    """The options of a registered loss, by configuration key."""
+    return {option.key or f"loss.{name}.{short}": option for short, option in LOSSES[name].options.items()}
+
+
 CHOICES = {
     "data.type": ("image",),
     "data.cache": ("none", "ram", "disk"),
@@ -137,15 +135,11 @@ CHOICES = {
     "train.lr_scheduler": ("warmup_multi_step", "warmup_cosine", "single_step", "multi_step", "cosine"),
     "train.on_nonfinite": ("stop", "skip"),
     "loss.name": ("mso", "softmax", "triplet"),
-    "loss.pef.entry": ("image", "conv2"),
-    "loss.pef.weights": ("imagenet", "random"),
-    "loss.cmcc.form": ("soft_margin", "ratio"),
     "test.dist_metric": ("cosine", "euclidean"),
     "test.query": ("ir", "rgb"),
     "test.sampling": ("official", "agw"),
     "test.feature": ("bn", "pooled"),
 }
-
 
 POSITIVE = (
     *("sampler.num_instances", "model.last_stride", "train.batch_size", "train.lr", "train.gamma", "train.print_freq"),
@@ -153,8 +147,7 @@ POSITIVE = (
     *("test.batch_size", "test.visrank_topk"),
 )
 
-
-# Key: smallest and largest value, both allowed.
+# key: the smallest and the largest value
 RANGES = {
     "data.height": (8, math.inf),
     "data.width": (8, math.inf),
@@ -174,11 +167,17 @@ RANGES = {
     "loss.triplet.margin": (0, math.inf),
     "loss.triplet.weight_t": (0, math.inf),
     "loss.triplet.weight_x": (0, math.inf),
-    "loss.mso.weight_id": (0, math.inf),
-    "loss.mso.weight_wrt": (0, math.inf),
-    "loss.mso.weight_pef": (0, math.inf),
-    "loss.mso.weight_cmcc": (0, math.inf),
-    "loss.mso.weight_wrt_sq": (0, math.inf),
-    "loss.mso.weight_tri": (0, math.inf),
-    "loss.mso.weight_hctri": (0, math.inf),
 }
+
+
+def choices() -> dict[str, tuple]:
+    """The values of every key that takes one of a few texts, those of registered losses among them."""
+    options = {key: option for name in LOSSES for key, option in loss_options(name).items()}
+    return CHOICES | {key: option.values for key, option in options.items() if isinstance(option.default, str)}
+
+
+def ranges() -> dict[str, tuple[float, float]]:
+    """The smallest and the largest value of every key that takes a number in a range, those of registered losses among them."""
+    options = {key: option for name in LOSSES for key, option in loss_options(name).items()}
+    found = {f"loss.mso.weight_{name}": (0, math.inf) for name in LOSSES}
+    return RANGES | found | {key: option.values for key, option in options.items() if isinstance(option.default, float)}

@@ -1,8 +1,8 @@
-"""Training and testing: the engine, its schedules and its checkpoints."""
+"""Training and testing: the engines, learning-rate schedules, and what keeps a run safe."""
 
 from torchreid_rgbir.engine.baseline import BaselineEngine
 from torchreid_rgbir.engine.cross_modal import CrossModalEngine
+from torchreid_rgbir.engine.evaluation import EvalOptions
 from torchreid_rgbir.engine.schedule import build_lr_scheduler
-from torchreid_rgbir.engine.testing import EvalOptions
 
 __all__ = ["BaselineEngine", "CrossModalEngine", "EvalOptions", "build_lr_scheduler"]

@@ -1,4 +1,4 @@
-"""torchreid's own models and losses on cross-modal data: its step, our batches and our test, so that numbers can be compared."""
+"""torchreid's own models and losses on cross-modal data, with our batches and our test, so that numbers can be compared."""
 
 import dataclasses
 import math
@@ -10,20 +10,20 @@ from torch import Tensor, nn
 from torchreid_rgbir import host
 from torchreid_rgbir.data.manager import CrossModalDataManager
 from torchreid_rgbir.engine.cross_modal import CrossModalEngine
+from torchreid_rgbir.engine.evaluation import EvalOptions
 from torchreid_rgbir.engine.guard import NonFiniteError
-from torchreid_rgbir.engine.testing import EvalOptions
 from torchreid_rgbir.modality import RGB
 
 LOSSES = {"softmax": host.engine.ImageSoftmaxEngine, "triplet": host.engine.ImageTripletEngine}
 
 
 class BaselineEngine(CrossModalEngine):
-    """Trains a model of torchreid's, which does not know of modalities, by the step of torchreid's own engine.
+    """Trains one of torchreid's models, which knows no modalities, with the step of torchreid's own engine.
 
-    Batches, augmentation, schedule, protocol and files are the method's. Scored is what the model returns in evaluation.
+    Batches, augmentation, schedule, protocol and files are the method's. The test scores what the model returns in evaluation.
 
     Args:
-        datamanager, model, optimizer, **kwargs: as of CrossModalEngine.
+        datamanager, model, optimizer, **kwargs: as in CrossModalEngine.
         loss: "softmax" (ImageSoftmaxEngine) or "triplet" (ImageTripletEngine).
         label_smooth, margin, weight_t, weight_x: of torchreid's losses.
     """
@@ -38,22 +38,22 @@ class BaselineEngine(CrossModalEngine):
         margin: float = 0.3,
         weight_t: float = 1.0,
         weight_x: float = 1.0,
-        testing: EvalOptions | None = None,
+        eval_options: EvalOptions | None = None,
         **kwargs: Any,
     ):
-        testing = dataclasses.replace(testing or EvalOptions(), feature="eval")
-        super().__init__(datamanager, model, optimizer, testing=testing, **kwargs)
+        eval_options = dataclasses.replace(eval_options or EvalOptions(), feature="eval")
+        super().__init__(datamanager, model, optimizer, eval_options=eval_options, **kwargs)
         self.loss = loss
         self.weight_t, self.weight_x = weight_t, weight_x
         self.criterion_t = host.losses.TripletLoss(margin=margin)
         self.criterion_x = host.losses.CrossEntropyLoss(datamanager.num_train_pids, self.use_gpu, label_smooth)
         self.criterion = self.criterion_x  # the softmax engine's name for it
 
-    def forward_backward(self, data: dict) -> dict[str, Tensor]:
-        """One step of torchreid's engine; it reads its losses back at every step.
+    def forward_backward(self, data: dict) -> tuple[dict[str, Tensor], Tensor]:
+        """One step of torchreid's engine, which reads its losses back at every step.
 
         Raises:
-            NonFiniteError: the loss is not finite.
+            NonFiniteError: the loss is not finite. torchreid has already updated the weights, and no checkpoint is written.
         """
         images, pids = (tensor.to(self.device, non_blocking=True) for tensor in self.parse_data_for_train(data))
         transforms = self.datamanager.transforms
@@ -64,16 +64,14 @@ class BaselineEngine(CrossModalEngine):
         if "loss" not in summary:
             summary["loss"] = self.weight_t * summary.get("loss_t", 0) + self.weight_x * summary.get("loss_x", 0)
         if "acc" in summary:
-            summary["acc"] /= 100  # torchreid counts in per cent
+            summary["acc"] /= 100  # torchreid counts in percent
         if not math.isfinite(summary["loss"]):
-            raise NonFiniteError(
-                f"loss is {summary['loss']} in epoch {self.epoch + 1}, batch {self.batch_idx + 1}: lower train.lr"
-            )
-        self.finite = torch.tensor(True)
-        return {name: torch.tensor(value) for name, value in summary.items()}
+            place = f"epoch {self.epoch + 1}, batch {self.batch_idx + 1}"
+            raise NonFiniteError(f"loss is {summary['loss']} in {place}: lower train.lr")
+        return {name: torch.tensor(value) for name, value in summary.items()}, torch.tensor(True)
 
     def extract_features(self, input: Tensor, modality: int = RGB) -> Tensor:
         """Normalized images (B, 3, H, W) of either modality to features (B, D)."""
         input = input.contiguous()
         features = self.model(input)
-        return features + self.model(input.flip(3)) if self.testing.flip else features
+        return features + self.model(input.flip(3)) if self.eval_options.flip else features

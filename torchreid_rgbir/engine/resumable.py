@@ -1,4 +1,4 @@
-"""torchreid's engine with a run that is never lost: exact checkpoints, also in the middle of an epoch, and an answer to signals."""
+"""torchreid's engine with exact checkpoints (also in the middle of an epoch) and graceful handling of SIGTERM and Ctrl-C."""
 
 import logging
 import time
@@ -17,35 +17,35 @@ from torchreid_rgbir.data.loading import worker_errors
 from torchreid_rgbir.data.manager import CrossModalDataManager
 from torchreid_rgbir.engine import random_state
 from torchreid_rgbir.engine.guard import NonFiniteGuard
-from torchreid_rgbir.engine.means import RunningMeans
+from torchreid_rgbir.engine.monitor import RunningMeans
 from torchreid_rgbir.engine.stop import Stop, Stopped
 from torchreid_rgbir.files import checkpoint
 from torchreid_rgbir.files.checkpoint_folder import CheckpointFolder
 
 logger = logging.getLogger(__name__)
 
-# What torch calls them, and we; they stand in the checkpoint, so that a new value would be said but not used.
-OF_THE_OPTIMIZER = {"initial_lr": "train.lr", "weight_decay": "train.weight_decay", "momentum": "sgd.momentum"}
-NEEDED = ("state_dict", "optimizer", "scheduler", "epoch")  # torchreid's own checkpoints have these
+# torch's name and ours. The checkpoint contains these values, so a different value in the configuration would not be used.
+OPTIMIZER_KEYS = {"initial_lr": "train.lr", "weight_decay": "train.weight_decay", "momentum": "sgd.momentum"}
+REQUIRED_KEYS = ("state_dict", "optimizer", "scheduler", "epoch")  # torchreid's own checkpoints have these
 
 
 class ResumableEngine(host.SoftmaxTripletEngine):
-    """Runs epochs and tests; a subclass says what those are, in `train` and `_evaluate`.
+    """Runs epochs and tests. A subclass says what these are, in `train` and `_evaluate`.
 
     Args:
-        datamanager, model, optimizer, scheduler, use_gpu: torchreid's; the model is on the device already.
-        target_loss: training ends after an epoch whose mean loss is at or under it; 0 = never.
-        checkpoint_freq: a checkpoint every so many epochs, and after each test.
-        keep_checkpoints: so many of the newest, besides the best.
-        max_skipped: batches that are not finite and are left out; one more ends the run.
-        about: written into checkpoints, so that a checkpoint alone tells how to use the model.
+        datamanager, model, optimizer, scheduler, use_gpu: torchreid's. The model is on the device already.
+        target_loss: training ends after an epoch whose mean loss is not above this value. 0 disables it.
+        checkpoint_freq: the number of epochs between two checkpoints. Each test is followed by one, too.
+        keep_checkpoints: the number of newest checkpoints to keep, besides the best one.
+        max_skipped: the number of batches that are not finite and may be skipped. One more ends the run.
+        metadata: written into checkpoints, so that a checkpoint alone is enough to use the model.
 
     Attributes:
-        epoch, batches_done: where the run is: epochs done, and batches of the one under way.
-        means: of the losses of the epoch under way.
-        results: data set -> what results.json holds, of its last test.
-        checkpoint_path: the last one written.
-        seconds: that the run has taken, in all its processes.
+        epoch, batches_done: the position of the run: epochs done, and batches done in the present epoch.
+        means: of the losses of the present epoch.
+        results: data set -> what results.json contains, from its last test.
+        checkpoint_path: the checkpoint that was written last.
+        seconds: the time that the run has taken, including the parts before it was resumed.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class ResumableEngine(host.SoftmaxTripletEngine):
         checkpoint_freq: int = 1,
         keep_checkpoints: int = 2,
         max_skipped: int = 0,
-        about: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
     ):
         super().__init__(
             datamanager, model, optimizer, weight_x=1, scheduler=scheduler, use_gpu=use_gpu, label_smooth=False
@@ -67,12 +67,13 @@ class ResumableEngine(host.SoftmaxTripletEngine):
         self.target_loss = target_loss
         self.checkpoint_freq = checkpoint_freq
         self.keep_checkpoints = keep_checkpoints
-        self.about = about or {}
+        self.metadata = metadata or {}
         self.guard = NonFiniteGuard(model, optimizer, max_skipped)
         self.stop = Stop()
+        self.num_batches = len(self.train_loader)
         self.batches_done = 0
         self.means = RunningMeans()
-        self.losses: dict[str, float] = {}  # means of the last whole epoch
+        self.losses: dict[str, float] = {}  # means of the last complete epoch
         self.results: dict[str, dict] = {}
         self.best_mAP = -1.0
         self.resumed = False
@@ -81,15 +82,15 @@ class ResumableEngine(host.SoftmaxTripletEngine):
         self.seconds = 0.0
 
     @property
-    def tested(self) -> nn.Module:
+    def eval_model(self) -> nn.Module:
         """The model whose weights are tested and saved."""
         return self.model
 
     @property
-    def parts(self) -> dict[str, Any]:
-        """Whatever has a state besides the model, by its name in a checkpoint."""
-        parts = {"optimizer": self.optimizer, "scheduler": self.scheduler, "means": self.means, "guard": self.guard}
-        return {name: part for name, part in parts.items() if part is not None}
+    def stateful(self) -> dict[str, Any]:
+        """Everything that has a state besides the model, by its name in a checkpoint."""
+        stateful = {"optimizer": self.optimizer, "scheduler": self.scheduler, "means": self.means, "guard": self.guard}
+        return {name: part for name, part in stateful.items() if part is not None}
 
     def run(
         self,
@@ -104,15 +105,15 @@ class ResumableEngine(host.SoftmaxTripletEngine):
         test_only: bool = False,
         **testing: Any,
     ) -> None:
-        """torchreid's `run`, which can also go on in the middle of an epoch, end at the target loss, and be stopped by SIGTERM and SIGINT.
+        """torchreid's `run`, which can also resume in the middle of an epoch, end at the target loss, and be stopped by signals.
 
         Args:
-            start_epoch: epochs done; after `resume` the checkpoint decides.
+            start_epoch: the number of epochs done. After `resume` the checkpoint decides.
             **testing: torchreid's other arguments, those of its `test`.
 
         Raises:
-            SystemExit, KeyboardInterrupt: after SIGTERM, SIGINT; a checkpoint of that moment was written.
-            ValueError, OSError: a loss that is not finite, an image that cannot be read, a full disk, a worker that died.
+            SystemExit, KeyboardInterrupt: after SIGTERM or SIGINT. A checkpoint was written at that moment.
+            ValueError, OSError: a loss is not finite, an image cannot be read, the disk is full, or a worker died.
         """
         if testing.get("visrank") and not test_only:
             raise ValueError(
@@ -123,7 +124,7 @@ class ResumableEngine(host.SoftmaxTripletEngine):
             with worker_errors():
                 self.test(**testing)
             return
-        self.max_epoch, self.num_batches = max_epoch, len(self.train_loader)
+        self.max_epoch = max_epoch
         if not self.resumed:
             self.epoch = start_epoch
         self.checkpoints = CheckpointFolder(Path(save_dir, "model"), self.keep_checkpoints)
@@ -143,7 +144,7 @@ class ResumableEngine(host.SoftmaxTripletEngine):
                     is_due = eval_freq > 0 and done >= start_eval and done % eval_freq == 0
                     rank1 = None
                     if is_due or done == self.max_epoch:
-                        with self.stop.at_once():
+                        with self.stop.immediately():
                             rank1 = self.test(**testing)
                     self.update_lr()
                     self.means = RunningMeans()
@@ -153,7 +154,7 @@ class ResumableEngine(host.SoftmaxTripletEngine):
             except Stopped:
                 if self.saved != (self.epoch, self.batches_done):
                     self.save_model(self.epoch - 1, None, save_dir, batch=self.batches_done)
-                logger.warning("%s: go on with model.resume %s", self.stop, self.checkpoint_path)
+                logger.warning("%s: continue with model.resume %s", self.stop, self.checkpoint_path)
                 self.stop.end()
             finally:
                 self.seconds = time.monotonic() - self.started
@@ -166,26 +167,26 @@ class ResumableEngine(host.SoftmaxTripletEngine):
         """Writes `model/model.pth.tar-EPOCH`, and `model/model-best.pth.tar` when the last test's mAP is the best so far.
 
         Args:
-            epoch: the last whole one, from 0.
-            rank1: of the test after it, None where there was none.
+            epoch: the last complete one, from 0.
+            rank1: of the test after it. None if there was no test.
             save_dir: the run's folder.
-            is_best: whatever the mAP is.
-            batch: batches of the next epoch that are done.
+            is_best: treat it as the best checkpoint, whatever its mAP is.
+            batch: the number of batches of the next epoch that are done.
 
         Raises:
-            ValueError: a batch since the last look was not finite.
-            OSError: it cannot be written.
+            ValueError: a batch since the last check was not finite.
+            OSError: the checkpoint cannot be written.
         """
         self.guard.check(self.epoch)
         state = {
-            "state_dict": self.tested.state_dict(),
+            "state_dict": self.eval_model.state_dict(),
             "epoch": epoch + 1,
             "batch": batch,
-            **{name: part.state_dict() for name, part in self.parts.items()},
+            **{name: part.state_dict() for name, part in self.stateful.items()},
             "random": random_state.state_dict(),
             "losses": self.losses,
             "seconds": time.monotonic() - self.started,
-            "about": self.about,
+            "about": self.metadata,
         }
         if rank1 is not None:
             mean = next(iter(self.results.values()))["settings"][0]["mean"]  # of the first test set
@@ -200,33 +201,35 @@ class ResumableEngine(host.SoftmaxTripletEngine):
         self.checkpoint_path = str(self.checkpoints.save(state, is_best))
         logger.info("checkpoint saved to %s", self.checkpoint_path)
 
-    def resume(self, path: str) -> None:
-        """Continues from a checkpoint, with everything that it holds; one of torchreid's own engines holds less.
+    def resume(self, path: str, state: dict[str, Any] | None = None) -> None:
+        """Continues from a checkpoint with everything that it contains. One of torchreid's own engines contains less.
+
+        Args:
+            path: of the checkpoint.
+            state: what the file contains, if it was read already.
 
         Raises:
-            FileNotFoundError, ValueError: no checkpoint, or one that does not fit this run.
+            FileNotFoundError, ValueError: the file is not a checkpoint, or does not belong to this run.
         """
-        state = checkpoint.load(path)
-        lacking = [key for key in NEEDED if key not in state]
+        state = checkpoint.load(path) if state is None else state
+        lacking = [key for key in REQUIRED_KEYS if key not in state]
         if lacking:
             raise ValueError(
-                f"{path} holds no {lacking[0]}: model.resume wants a checkpoint of a run, use model.load_weights"
+                f"{path} has no {lacking[0]}: model.resume needs a checkpoint of a run, use model.load_weights instead"
             )
         self._check_optimizer(path, state["optimizer"]["param_groups"])
         try:
             self.model.load_state_dict(state["state_dict"])
             for group, own in zip(state["optimizer"]["param_groups"], self.optimizer.param_groups, strict=True):
-                group["fused"] = own.get("fused")  # how, not what: torchreid's checkpoints have it off
-            for name, part in self.parts.items():
+                group["fused"] = own.get("fused")  # torchreid's checkpoints say False; the result is the same
+            for name, part in self.stateful.items():
                 if name in state:
                     part.load_state_dict(state[name])
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
             raise ValueError(
-                f"{path} is of another run ({str(error).splitlines()[-1].strip()}): resume with its config.yaml"
+                f"{path} belongs to a different run ({str(error).splitlines()[-1].strip()}): resume with that run's config.yaml"
             ) from None
-        self.optimizer._opt_called = (
-            True  # steps were taken; else torch would warn of a schedule that runs ahead of them
-        )
+        self.optimizer._opt_called = True  # otherwise torch warns that the schedule runs ahead of the optimizer
         if "random" in state:
             random_state.load_state_dict(state["random"])
         self.epoch, self.batches_done = state["epoch"], state.get("batch", 0)
@@ -238,18 +241,18 @@ class ResumableEngine(host.SoftmaxTripletEngine):
 
     def _check_optimizer(self, path: str, groups: Sequence[dict[str, Any]]) -> None:
         for group, own in zip(groups, self.optimizer.param_groups, strict=False):
-            for name, key in OF_THE_OPTIMIZER.items():
+            for name, key in OPTIMIZER_KEYS.items():
                 if name in group and name in own and group[name] != own[name]:
                     raise ValueError(
-                        f"{path} was trained with {key} {group[name]}, and resuming keeps its optimizer as it was: leave it "
-                        f"at that, or begin another run, in a new data.save_dir, with model.load_weights {path}"
+                        f"{path} was trained with {key} {group[name]}, and the optimizer cannot be resumed with a different "
+                        f"value: keep {group[name]}, or start a new run in a new data.save_dir with model.load_weights {path}"
                     )
 
     def _test_again(self, testing: dict[str, Any]) -> None:
-        """For a process that ended between its last checkpoint and its results."""
+        """Tests once more, for a run that ended between its last checkpoint and its results."""
         self.max_epoch = self.epoch
         self.epoch -= 1
-        self.saved = (self.epoch, self.batches_done)  # nothing to save in it
-        with self.stop.at_once():
+        self.saved = (self.epoch, self.batches_done)  # nothing new to save
+        with self.stop.immediately():
             self.test(**testing)
         self.epoch += 1

@@ -1,23 +1,22 @@
-"""SIGTERM and SIGINT (Ctrl-C) as a request: what is being done is finished and saved, then the process ends with the usual status."""
+"""Graceful handling of SIGTERM and SIGINT (Ctrl-C): the present work is finished and saved, then the process ends."""
 
-import logging
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-logger = logging.getLogger(__name__)
+from torchreid_rgbir import distributed
 
 
 class Stopped(BaseException):
-    """A signal asked for the end, and now is a good moment. No `except Exception` on the way may take it for its own."""
+    """A signal asked the run to stop. It is not an `Exception`, so that no `except Exception` swallows it."""
 
 
 class Stop:
-    """A context in which the first SIGTERM or SIGINT is remembered until `check` is called; a second SIGINT interrupts at once.
+    """A context that remembers the first SIGTERM or SIGINT until `check` is called. A second SIGINT interrupts immediately.
 
-    Outside of the main thread, which alone may handle signals, it does nothing.
+    Outside of the main thread it does nothing, since only the main thread may handle signals.
     """
 
     def __init__(self) -> None:
@@ -34,7 +33,7 @@ class Stop:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
         if self.signal is not None and exception[0] is None:
-            self.end()  # it came after the last look
+            self.end()  # the signal came after the last check
 
     def __str__(self) -> str:
         return self.signal.name if self.signal else "no signal"
@@ -44,28 +43,35 @@ class Stop:
         if self.signal is not None:
             raise Stopped
 
-    def now(self) -> None:
-        """Raises `Stopped` for a signal that came here or to another process of the run."""
-        self.signal = self.signal or signal.SIGTERM
-        raise Stopped
+    def check_all_ranks(self, exchange: bool) -> None:
+        """Raises `Stopped` in every process of the run if a signal has come to any of them.
+
+        Args:
+            exchange: ask the other processes now. They wait for each other, so all must ask at the same batch.
+        """
+        if distributed.world_size() == 1:
+            self.check()
+        elif exchange and distributed.any_rank(self.signal is not None):
+            self.signal = self.signal or signal.SIGTERM
+            raise Stopped
 
     @contextmanager
-    def at_once(self) -> Iterator[None]:
-        """Within, a signal raises `Stopped` where it strikes: for work that may be cut off anywhere."""
+    def immediately(self) -> Iterator[None]:
+        """Inside, a signal raises `Stopped` at once: for work that may be interrupted anywhere."""
         self.check()
         self._waiting = False
         try:
             yield
         finally:
             self._waiting = True
-        self.check()  # it may have struck where Python lets no exception out
+        self.check()  # the signal may have come where Python swallows exceptions
 
     def end(self) -> None:
         """Ends the process as its signal would have.
 
         Raises:
-            KeyboardInterrupt: for SIGINT, which the shell sees as status 130.
-            SystemExit: for SIGTERM, with status 143.
+            KeyboardInterrupt: after SIGINT. The shell sees status 130.
+            SystemExit: after SIGTERM, with status 143.
         """
         if self.signal == signal.SIGINT:
             raise KeyboardInterrupt
@@ -75,6 +81,6 @@ class Stop:
         if self.signal is not None:
             return
         self.signal = signal.Signals(number)
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever is in a hurry asks again
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a second Ctrl-C interrupts
         if not self._waiting:
             raise Stopped

@@ -34,10 +34,12 @@ class CheckpointFolder:
             OSError: it cannot be written; all that were there still are.
         """
         place = (state["epoch"], state["batch"])
-        if is_best:  # first: whoever is killed in between repeats both
-            checkpoint.save(state, self.folder / BEST)
         path = self.folder / ("model.pth.tar-" + "-".join(map(str, place if place[1] else place[:1])))
-        checkpoint.save(state, path)
+        if is_best:  # first, so that a process that is killed in between repeats both
+            checkpoint.save(state, self.folder / BEST)
+            checkpoint.copy(self.folder / BEST, path)
+        else:
+            checkpoint.save(state, path)
         # Those of later epochs are of a run that was here before; this one has not come so far yet.
         for old in [found for found in numbered(self.folder) if _place(found) <= place][: -self.keep]:
             old.unlink()
@@ -53,8 +55,11 @@ def numbered(folder: Path) -> list[Path]:
     return sorted((path for path in folder.glob("model.pth.tar-*") if NAME.fullmatch(path.name)), key=_place)
 
 
-def newest_good(folder: Path) -> Path | None:
-    """The checkpoint to go on from; damaged ones are reported and passed over. None: the folder has none.
+def newest_good(folder: Path) -> tuple[Path, dict[str, Any]] | None:
+    """The checkpoint to continue from, and what it contains. Damaged ones are reported and skipped.
+
+    Returns:
+        None if the folder has no checkpoint.
 
     Raises:
         ValueError: all of them are damaged.
@@ -62,11 +67,9 @@ def newest_good(folder: Path) -> Path | None:
     found = numbered(folder)
     for path in reversed(found):
         try:
-            checkpoint.load(path)
+            return path, checkpoint.load(path)
         except (ValueError, OSError) as error:
             logger.warning("%s", error)
-        else:
-            return path
     if found:
         raise ValueError(f"none of the {len(found)} checkpoints in {folder} can be read: start anew in another folder")
     return None

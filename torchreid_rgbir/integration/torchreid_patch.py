@@ -23,7 +23,7 @@ from torchreid_rgbir.data.manager import CrossModalDataManager, is_cross_modal
 from torchreid_rgbir.engine import CrossModalEngine
 from torchreid_rgbir.engine.schedule import WARMUPS, build_lr_scheduler
 from torchreid_rgbir.models import DualResNet
-from torchreid_rgbir.runs.build import about, build_criterion, run_options, testing
+from torchreid_rgbir.runs.build import build_criterion, eval_options, metadata, run_options
 from torchreid_rgbir.runs.train import write_results
 from torchreid_rgbir.terminal import log_to
 
@@ -116,8 +116,8 @@ class PatchedEngine(CrossModalEngine):
             optimizer,
             scheduler=scheduler,
             use_gpu=use_gpu,
-            testing=testing(self.settings),
-            about=about(inner.name, inner, datamanager)
+            eval_options=eval_options(self.settings),
+            metadata=metadata(inner.name, inner, datamanager)
             | {"config": _described(self.settings, inner, datamanager).dump()},
             **run_options(self.settings),
         )
@@ -125,9 +125,9 @@ class PatchedEngine(CrossModalEngine):
     def run(self, save_dir: str = "log", **kwargs) -> None:  # type: ignore[override]  # as torchreid's callers know it
         """torchreid's `run`; leaves results.json as well."""
         self.settings.test.rerank = kwargs.get("rerank", False)
-        self.testing = testing(self.settings)
+        self.eval_options = eval_options(self.settings)
         if not kwargs.get("test_only"):
-            self.criterion = build_criterion(self.settings).to(self.device)
+            self.criterion = build_criterion(self.settings, self.model).to(self.device)
         with log_to(sys.stdout):
             super().run(save_dir, **kwargs)
             write_results(self, Path(save_dir) / "results.json", {"checkpoint": self.checkpoint_path, "config": ""})

@@ -1,32 +1,36 @@
-"""Hetero-center triplet loss: Liu et al., Parameter Sharing Exploration and Hetero-Center Triplet Loss for VT Re-ID, TMM 2020."""
+"""Hetero-center triplet loss: Liu et al., Parameter Sharing Exploration and Hetero-Center Triplet Loss, TMM 2020."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from torchreid_rgbir.losses.centers import modality_centers
+from torchreid_rgbir.losses.batch_hard_triplet import MARGIN
+from torchreid_rgbir.losses.contrastive_center import modality_centers
+from torchreid_rgbir.losses.registry import register_loss
+from torchreid_rgbir.models.batch import Batch, Outputs
 from torchreid_rgbir.models.precision import full_precision, unit_length
 
 
 @full_precision
 def hetero_center_triplet(features: Tensor, num_ids: int, margin: float = 0.3) -> Tensor:
-    """Each modality center against the same identity's other one and the nearest center of another identity, in either modality.
+    """Compares each modality center with its identity's other center and with the nearest center of other identities.
 
-    The mean of [margin + d(c, c_other) - min d(c, c_negative)]_+ over the 2P centers, as in the authors' code; the paper writes the sum.
+    The loss is the mean of [margin + d(c, c_other) - min d(c, c_negative)]_+ over the 2P centers, as in the authors'
+    code. The paper writes the sum. The negative may be in either modality.
 
     Args:
-        features: (2PK, D) in the batch's layout, as they are to be compared; see `HeteroCenterTripletLoss` for normalized ones.
+        features: (2PK, D) in aligned halves, as they are to be compared.
         num_ids: P, at least 2.
-        margin: by which the negative is to be farther away.
+        margin: the negative must be farther away by this distance.
 
     Returns:
         The loss, a scalar.
 
     Raises:
-        ValueError: fewer than two identities, or a batch that does not divide by 2P.
+        ValueError: there are fewer than two identities, or 2P does not divide the batch.
     """
     centers = modality_centers(features, num_ids).flatten(0, 1)  # (2P, D)
-    # Without the matrix product: it is exact for near pairs, and the gradient of a zero distance is 0.
+    # Without the matrix product, cdist is exact for near pairs, and the gradient of a zero distance is 0.
     dist = torch.cdist(centers, centers, compute_mode="donot_use_mm_for_euclid_dist")  # (2P, 2P)
     ids = torch.arange(num_ids, device=features.device).repeat(2)
     nearest = dist.masked_fill(ids[:, None] == ids[None, :], torch.inf).amin(dim=1)  # (2P,)
@@ -35,10 +39,10 @@ def hetero_center_triplet(features: Tensor, num_ids: int, margin: float = 0.3) -
 
 
 class HeteroCenterTripletLoss(nn.Module):
-    """`hetero_center_triplet` on L2-normalized features, which are what retrieval compares.
+    """`hetero_center_triplet` on features of unit length, which retrieval compares.
 
     Args:
-        margin: see there.
+        margin: the negative must be farther away by this distance.
     """
 
     def __init__(self, margin: float = 0.3) -> None:
@@ -46,5 +50,14 @@ class HeteroCenterTripletLoss(nn.Module):
         self.margin = margin
 
     def forward(self, features: Tensor, num_ids: int) -> Tensor:
-        """features: (2PK, D) in the batch's layout, of any length; num_ids: P.  Returns a scalar."""
+        """features: (2PK, D) in aligned halves, of any length; num_ids: P.  Returns a scalar."""
         return hetero_center_triplet(unit_length(features), num_ids, self.margin)
+
+
+def hetero_center_triplet_loss(outputs: Outputs, batch: Batch, margin: float) -> Tensor:
+    """`hetero_center_triplet` of a batch, on features of unit length."""
+    batch.require_aligned_halves("the hetero-center triplet loss")
+    return hetero_center_triplet(outputs.unit_features, batch.num_ids, margin)
+
+
+register_loss("hctri", hetero_center_triplet_loss, options={"margin": MARGIN}, help="hetero-center triplet loss")

@@ -1,26 +1,28 @@
-"""Perceptual edge loss (PEF) of MSO (ACM MM 2021): Layer0's maps shall show a frozen VGG-16 what the image's edges show it.
+"""Perceptual edge loss (PEF) of MSO (ACM MM 2021): pulls Layer0's maps towards the image's edges, as seen by a frozen VGG-16.
 
-The published formula is lost; this is the reconstruction from the patent's text. Unless told otherwise both maps are
-brought to [0, 1] per image first, so that the loss compares where edges are, not how large batch normalization lets the
-responses grow.
+The published formula is not available. This is the reconstruction from the patent's text. By default both maps are
+scaled to [0, 1] per image first. The loss then compares where edges are, and not how large batch normalization lets the
+responses become.
 """
 
 import torch
 from torch import Tensor, nn
 
+from torchreid_rgbir.losses.registry import Option, register_loss
 from torchreid_rgbir.losses.sobel import edge_map
-from torchreid_rgbir.losses.vgg import VGGStages
+from torchreid_rgbir.losses.vgg import BOUNDS, WEIGHTS, VGGStages
+from torchreid_rgbir.models.batch import Batch, Outputs
 from torchreid_rgbir.models.precision import full_precision
 
 
 @full_precision
 def perceptual_edge(maps: Tensor, edges: Tensor, num_rgb: int, vgg: VGGStages) -> Tensor:
-    """PEF_rgb + PEF_ir: the squared distance of VGG's view of maps and edges, per element, summed over its four stages.
+    """PEF_rgb + PEF_ir: the squared distance between VGG's features of maps and edges, per element, summed over four stages.
 
     Args:
-        maps: (B, 64, h, w) from Layer0, the RGB half first. Gradients flow through them alone.
+        maps: (B, 64, h, w) from Layer0, the RGB images first. Only they receive gradients.
         edges: (B, 1, h, w) of the same images, any range.
-        num_rgb: how many images are RGB, 0 to B. A modality without images adds nothing.
+        num_rgb: the number of RGB images, 0 to B. A modality without images adds nothing.
         vgg: the stages, on the device of the maps.
 
     Returns:
@@ -40,7 +42,7 @@ def stage_distances(maps: Tensor, edges: Tensor, vgg: VGGStages) -> Tensor:
     Returns:
         (stages, B): ||phi_t(maps) - phi_t(edges)||^2 per element of stage t.
     """
-    # Both modalities pass VGG in one batch, and nothing of the edges' pass is kept for the backward pass.
+    # Both modalities pass VGG in one batch, and the pass of the edges keeps nothing for the backward pass.
     with torch.no_grad():
         targets = vgg(edges)
     return torch.stack([_distance(found, target) for found, target in zip(vgg(maps), targets, strict=True)])
@@ -52,16 +54,22 @@ def _distance(found: Tensor, target: Tensor) -> Tensor:
 
 
 class PerceptualEdgeLoss(nn.Module):
-    """`perceptual_edge` between Layer0's maps and the edges of the images they came from.
+    """`perceptual_edge` between Layer0's maps and the edges of the images that they came from.
 
     Args:
         entry: how maps enter VGG, 'image' or 'conv2'; see `VGGStages`.
         weights: VGG's weights, 'imagenet' or 'random'.
-        normalize: bring maps and edges to [0, 1] per image first.
+        normalize: scale maps and edges to [0, 1] per image first.
 
     Raises:
-        FileNotFoundError: no ImageNet weights in torch's cache, and no network.
-        ValueError: an unknown entry or weights, or a broken weights file.
+        FileNotFoundError: the ImageNet weights are not in torch's cache, and there is no network.
+        ValueError: the entry or the weights are unknown, or the weights file is damaged.
+
+    Examples:
+        >>> loss = PerceptualEdgeLoss(weights="random")
+        >>> maps, images = torch.rand(4, 64, 24, 12), torch.rand(4, 3, 96, 48)
+        >>> loss(maps, images, num_rgb=2).shape
+        torch.Size([])
     """
 
     def __init__(self, entry: str = "image", weights: str = "imagenet", normalize: bool = True) -> None:
@@ -69,15 +77,34 @@ class PerceptualEdgeLoss(nn.Module):
         self.vgg = VGGStages(entry, weights, normalize)
 
     def forward(self, maps: Tensor, images: Tensor, num_rgb: int) -> Tensor:
-        """The loss of a batch.
+        """Computes the loss of a batch.
 
         Args:
-            maps: (B, 64, h, w) from Layer0, the RGB half first.
+            maps: (B, 64, h, w) from Layer0, the RGB images first.
             images: (B, 3, H, W) in [0, 1], not normalized.
-            num_rgb: how many images are RGB.
+            num_rgb: the number of RGB images.
 
         Returns:
             A scalar.
         """
         height, width = maps.shape[-2:]
         return perceptual_edge(maps, edge_map(images, (height, width)), num_rgb, self.vgg)
+
+
+class _OfBatch(PerceptualEdgeLoss):
+    def forward(self, outputs: Outputs, batch: Batch) -> Tensor:  # type: ignore[override]
+        return super().forward(outputs.maps, batch.images, batch.num_rgb)
+
+
+register_loss(
+    "pef",
+    _OfBatch,
+    weight=1.0,
+    options={
+        "entry": Option("image", tuple(BOUNDS), help="how Layer0's maps enter VGG-16"),
+        "weights": Option("imagenet", WEIGHTS, help="of VGG-16"),
+        "normalize": Option(True, help="scale maps and edges to [0, 1] per image before VGG"),
+    },
+    compares_images=False,
+    help="perceptual edge loss",
+)

@@ -2,34 +2,36 @@
 
 Its squared form is the enhanced squared difference of CAJ: Ye et al., Channel Augmented Joint Learning, ICCV 2021.
 
-The formula's softmax is followed, not the authors' code, which subtracts a wrong maximum and adds 1e-6, so that its
-negative weights vanish at large distances.
+This module follows the formula's softmax and not the authors' code. Their code subtracts a wrong maximum and adds 1e-6, so
+that its negative weights vanish at large distances.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from torchreid_rgbir.losses.registry import register_loss
+from torchreid_rgbir.models.batch import Batch, Outputs
 from torchreid_rgbir.models.precision import full_precision, unit_length
 
 
 @full_precision
 def weighted_triplet(features: Tensor, pids: Tensor, squared: bool = False) -> Tensor:
-    """Softplus of each anchor's weighted mean distance to its positives minus that to its negatives, mean over anchors.
+    """The mean over anchors of softplus(weighted mean distance to positives - weighted mean distance to negatives).
 
-    The weights are a softmax of the distances over the positives and of minus the distances over the negatives, so far
-    positives and near negatives count most. No margin.
+    The weights are a softmax of the distances over the positives, and of the negated distances over the negatives. So far
+    positives and near negatives count most. There is no margin.
 
     Args:
-        features: (B, D), as they are to be compared; see `WeightedTripletLoss` for normalized ones.
-        pids: (B,) identities. An image is no positive of itself. An anchor without positives, or without negatives,
-            counts that mean as 0.
-        squared: the difference of the two means is squared and keeps its sign (CAJ), so clear triplets, right or wrong, weigh more.
+        features: (B, D), as they are to be compared.
+        pids: (B,) identities. An image is not its own positive. An anchor without positives, or without negatives, counts
+            that mean as 0.
+        squared: square the difference of the two means and keep its sign (CAJ), so that clear triplets count more.
 
     Returns:
         The loss, a scalar.
     """
-    # Without the matrix product: it is exact for near pairs, and the gradient of a zero distance is 0.
+    # Without the matrix product, cdist is exact for near pairs, and the gradient of a zero distance is 0.
     dist = torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist")  # (B, B)
     same = pids[:, None] == pids[None, :]  # (B, B)
     positive = same & ~torch.eye(len(pids), dtype=torch.bool, device=pids.device)
@@ -38,16 +40,21 @@ def weighted_triplet(features: Tensor, pids: Tensor, squared: bool = False) -> T
 
 
 def _weighted_mean(dist: Tensor, scores: Tensor, mask: Tensor) -> Tensor:
-    # A finite filler keeps the softmax of a row without a true entry finite; the masked distances then make it 0.
+    # A finite filler keeps the softmax finite in a row without a true entry. The masked distances then make the mean 0.
     weights = scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(dim=1)  # (B, B)
     return (weights * dist.masked_fill(~mask, 0)).sum(dim=1)  # (B,)
 
 
 class WeightedTripletLoss(nn.Module):
-    """`weighted_triplet` on L2-normalized features, as the method has it.
+    """`weighted_triplet` on features of unit length, as in the method.
 
     Args:
-        squared: see there.
+        squared: square the difference of the two means and keep its sign (CAJ).
+
+    Examples:
+        >>> loss = WeightedTripletLoss()
+        >>> loss(torch.randn(8, 2048), torch.tensor([0, 0, 1, 1, 0, 0, 1, 1])).shape
+        torch.Size([])
     """
 
     def __init__(self, squared: bool = False) -> None:
@@ -57,3 +64,17 @@ class WeightedTripletLoss(nn.Module):
     def forward(self, features: Tensor, pids: Tensor) -> Tensor:
         """features: (B, D), of any length; pids: (B,).  Returns a scalar."""
         return weighted_triplet(unit_length(features), pids, self.squared)
+
+
+def weighted_triplet_loss(outputs: Outputs, batch: Batch) -> Tensor:
+    """`weighted_triplet` of a batch, on features of unit length."""
+    return weighted_triplet(outputs.unit_features, batch.pids)
+
+
+def squared_weighted_triplet_loss(outputs: Outputs, batch: Batch) -> Tensor:
+    """`weighted_triplet` of a batch with CAJ's squared difference, on features of unit length."""
+    return weighted_triplet(outputs.unit_features, batch.pids, squared=True)
+
+
+register_loss("wrt", weighted_triplet_loss, weight=1.0, help="weighted triplet loss")
+register_loss("wrt_sq", squared_weighted_triplet_loss, help="weighted triplet loss with CAJ's squared difference")

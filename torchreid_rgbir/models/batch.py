@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from torchreid_rgbir.models.precision import unit_length
+from torchreid_rgbir.models.precision import unit_length, widen
 
 
 class Batch(NamedTuple):
@@ -64,3 +64,7 @@ class Outputs(_Fields):
     def unit_features(self) -> Tensor:
         """`features` of unit length, in full precision, computed once for all losses. A zero vector stays zero."""
         return unit_length(self.features)
+
+    def full_precision(self) -> "Outputs":
+        """The same outputs with logits, features and pooled features in single precision. Maps keep their type."""
+        return self._replace(**{name: widen(getattr(self, name)) for name in ("logits", "features", "pooled")})

@@ -11,6 +11,7 @@ from torchvision import models
 from torchvision.models import WeightsEnum
 
 from torchreid_rgbir.modality import IR, NAMES, RGB
+from torchreid_rgbir.models.batch import Outputs
 from torchreid_rgbir.models.gem import GeM
 from torchreid_rgbir.models.ibn import ResNet50IBNaWeights, resnet50_ibn_a
 from torchreid_rgbir.models.imagenet import load_imagenet
@@ -74,7 +75,7 @@ class DualResNet(nn.Module):
 
         Returns:
             In evaluation the features (B, D) after BN. In training, by `loss`: 'softmax' logits (B, N); 'triplet'
-            (logits, features); 'mso' (logits, features, Layer0's maps (B, 64, H / 4, W / 4)).
+            (logits, features); 'mso' `Outputs`, whose maps are (B, 64, H / 4, W / 4).
 
         Raises:
             ValueError: `num_rgb` does not fit the batch.
@@ -82,7 +83,8 @@ class DualResNet(nn.Module):
         layer0_maps, featuremaps = self._backbone(images, num_rgb)
         if return_featuremaps:
             return featuremaps
-        features = self.bottleneck(self.gem(featuremaps))  # (B, D)
+        pooled = self.gem(featuremaps)  # (B, D)
+        features = self.bottleneck(pooled)  # (B, D)
         if not self.training:
             return features
         logits = self.classifier(features)  # (B, N)
@@ -90,7 +92,7 @@ class DualResNet(nn.Module):
             return logits
         if self.loss == "triplet":
             return logits, features
-        return logits, features, layer0_maps
+        return Outputs(logits, features, pooled, layer0_maps, featuremaps)
 
     def embed(self, images: Tensor, num_rgb: int | None = None) -> tuple[Tensor, Tensor]:
         """The features before and after BN, in either mode.

@@ -1,4 +1,4 @@
-"""From a configuration to data, model, losses, optimizer and engine, with a user's mistakes found on the way."""
+"""Builds data, model, losses, optimizer and engine from a configuration."""
 
 import logging
 from pathlib import Path
@@ -8,15 +8,16 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
-from torchreid_rgbir import distributed, host
+from torchreid_rgbir import config, distributed, host
+from torchreid_rgbir.config.schema import loss_options
 from torchreid_rgbir.data.manager import CrossModalDataManager
 from torchreid_rgbir.engine import BaselineEngine, CrossModalEngine, EvalOptions, build_lr_scheduler
 from torchreid_rgbir.files import checkpoint
 from torchreid_rgbir.files.archive import unpacked
 from torchreid_rgbir.files.checkpoint_folder import newest_good
 from torchreid_rgbir.files.download import fetch, is_remote
-from torchreid_rgbir.losses import MSOLoss
-from torchreid_rgbir.losses.registry import LOSSES
+from torchreid_rgbir.losses import LOSSES, MSOLoss
+from torchreid_rgbir.losses.mso import argument
 from torchreid_rgbir.metrics import Rerank
 from torchreid_rgbir.models import MODELS, DualResNet
 from torchreid_rgbir.models.sync_batchnorm import synchronize
@@ -26,13 +27,80 @@ logger = logging.getLogger(__name__)
 
 
 def build_engine(cfg: CfgNode) -> CrossModalEngine:
-    """Data, model, losses, optimizer and schedule of `cfg`, with the weights it asks for.
+    """Builds everything that `cfg` describes, with the weights that it names.
 
     Raises:
-        ValueError, FileNotFoundError: a user's mistake.
+        ValueError, FileNotFoundError: the configuration, the data or a checkpoint has a mistake.
     """
-    use_gpu = torch.cuda.is_available()
-    resume = checkpoint_to_resume(cfg)
+    resumed = checkpoint_to_resume(cfg)
+    datamanager = build_datamanager(cfg)
+    device = torch.device("cuda" if datamanager.use_gpu else "cpu")
+    with distributed.first_on_this_machine():  # one process downloads pretrained weights
+        has_weights = bool(cfg.model.load_weights or resumed)
+        model = build_model(cfg, datamanager.num_train_pids, pretrained=not has_weights)
+        criterion = build_criterion(cfg, model) if cfg.loss.name == "mso" and not cfg.test.evaluate else None
+    if cfg.model.load_weights:
+        path = fetch(cfg.model.load_weights) if is_remote(cfg.model.load_weights) else cfg.model.load_weights
+        missing = checkpoint.load_weights(model, path, cfg.model.allow_partial)
+        if missing:
+            logger.warning("%s lacks weights, which stay as they were: %s", cfg.model.load_weights, ", ".join(missing))
+    model = model.to(device)
+    if isinstance(model, DualResNet):
+        model = model.to(memory_format=torch.channels_last)
+        if cfg.train.sync_batchnorm and distributed.world_size() > 1:
+            model = synchronize(model, device)
+    optimizer = build_optimizer(cfg, model, criterion)
+    engine = _build_engine(cfg, datamanager, model, criterion, optimizer)
+    if resumed:
+        engine.resume(*resumed)
+    elif cfg.model.resume and not cfg.test.evaluate:
+        logger.info("there is no checkpoint in %s yet: the run starts from the beginning", cfg.data.save_dir)
+    return engine
+
+
+def _build_engine(
+    cfg: CfgNode,
+    datamanager: CrossModalDataManager,
+    model: Any,
+    criterion: MSOLoss | None,
+    optimizer: torch.optim.Optimizer,
+) -> CrossModalEngine:
+    scheduler = build_lr_scheduler(
+        optimizer,
+        cfg.train.lr_scheduler,
+        cfg.train.stepsize,
+        cfg.train.gamma,
+        cfg.train.max_epoch,
+        cfg.train.warmup_epoch,
+    )
+    options: dict[str, Any] = {
+        "scheduler": scheduler,
+        "use_gpu": datamanager.use_gpu,
+        "eval_options": eval_options(cfg),
+        "metadata": metadata(cfg.model.name, model, datamanager) | {"config": cfg.dump()},
+        **run_options(cfg),
+    }
+    if cfg.loss.name == "mso":
+        return CrossModalEngine(datamanager, model, optimizer, criterion, **options, **step_options(cfg))
+    return BaselineEngine(
+        datamanager,
+        model,
+        optimizer,
+        loss=cfg.loss.name,
+        label_smooth=cfg.loss.softmax.label_smooth,
+        margin=cfg.loss.triplet.margin,
+        weight_t=cfg.loss.triplet.weight_t,
+        weight_x=cfg.loss.triplet.weight_x,
+        **options,
+    )
+
+
+def build_datamanager(cfg: CfgNode) -> CrossModalDataManager:
+    """The data sets of `cfg` and their loaders.
+
+    Raises:
+        ValueError, FileNotFoundError: of CrossModalDataManager, and a batch that is too small for several processes.
+    """
     with distributed.first_on_this_machine():
         root = unpacked(cfg.data.root)
     datamanager = CrossModalDataManager(
@@ -44,7 +112,7 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
         transforms=cfg.data.transforms,
         norm_mean=cfg.data.norm_mean,
         norm_std=cfg.data.norm_std,
-        use_gpu=use_gpu,
+        use_gpu=torch.cuda.is_available(),
         split_id=cfg.data.split_id,
         combineall=cfg.data.combineall,
         batch_size_train=cfg.train.batch_size,
@@ -56,29 +124,26 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
         skip_broken=cfg.data.skip_broken,
         transforms_rgb=cfg.data.transforms_rgb,
         transforms_ir=cfg.data.transforms_ir,
-        cache="none" if cfg.test.evaluate else cfg.data.cache,  # a test reads every image once anyway
+        cache="none" if cfg.test.evaluate else cfg.data.cache,  # a test reads every image only once
         cache_dir=cfg.data.cache_dir,
     )
     if datamanager.sampler.num_own_ids < 2 and not cfg.train.gather_features:
         raise ValueError(
-            f"train.batch_size {cfg.train.batch_size} leaves each process one identity and the losses compare at least 2: "
+            f"train.batch_size {cfg.train.batch_size} gives each process one identity, and the losses compare at least 2: "
             "raise it, start fewer processes, or set train.gather_features True"
         )
     logger.info("an epoch is %d batches of %d images", len(datamanager.sampler), cfg.train.batch_size)
-    model = build_model(cfg, datamanager.num_train_pids, pretrained=not (cfg.model.load_weights or resume))
-    if cfg.model.load_weights:
-        path = fetch(cfg.model.load_weights) if is_remote(cfg.model.load_weights) else cfg.model.load_weights
-        kept = checkpoint.load_weights(model, path, cfg.model.allow_partial)
-        if kept:
-            logger.warning("%s lacks weights, which stay as they were: %s", cfg.model.load_weights, ", ".join(kept))
-    device = torch.device("cuda" if use_gpu else "cpu")
-    model = model.to(device)
-    if isinstance(model, DualResNet):
-        model = model.to(memory_format=torch.channels_last)
-        if cfg.train.sync_batchnorm and distributed.world_size() > 1:
-            model = synchronize(model, device)
+    return datamanager
+
+
+def build_optimizer(cfg: CfgNode, model: nn.Module, criterion: MSOLoss | None = None) -> torch.optim.Optimizer:
+    """torchreid's optimizer for the model, and for the trainable parameters of the losses.
+
+    Raises:
+        ValueError: a layer that `cfg` names does not exist in the model.
+    """
     layers = [name for name, _ in model.named_children()]
-    # torchreid would train everything at the lower rate, and not say so; or fail once the run has begun.
+    # torchreid would train all layers at the lower rate without a message, or fail once the run has begun.
     for key, is_used in (("new_layers", cfg.train.staged_lr), ("open_layers", cfg.train.fixbase_epoch > 0)):
         unknown = [name for name in cfg.train[key] if name not in layers]
         if is_used and unknown:
@@ -98,72 +163,45 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
         new_layers=cfg.train.new_layers,
         base_lr_mult=cfg.train.base_lr_mult,
     )
-    scheduler = build_lr_scheduler(
-        optimizer,
-        cfg.train.lr_scheduler,
-        cfg.train.stepsize,
-        cfg.train.gamma,
-        cfg.train.max_epoch,
-        cfg.train.warmup_epoch,
-    )
-    shared: dict[str, Any] = {
-        "scheduler": scheduler,
-        "use_gpu": use_gpu,
-        "testing": testing(cfg),
-        "about": about(cfg.model.name, model, datamanager) | {"config": cfg.dump()},
-        **run_options(cfg),
-    }
-    engine: CrossModalEngine
-    if cfg.loss.name == "mso":
-        criterion = None if cfg.test.evaluate else build_criterion(cfg)
-        engine = CrossModalEngine(datamanager, model, optimizer, criterion, **shared, **step_options(cfg))
-    else:
-        engine = BaselineEngine(
-            datamanager,
-            model,
-            optimizer,
-            loss=cfg.loss.name,
-            label_smooth=cfg.loss.softmax.label_smooth,
-            margin=cfg.loss.triplet.margin,
-            weight_t=cfg.loss.triplet.weight_t,
-            weight_x=cfg.loss.triplet.weight_x,
-            **shared,
-        )
-    if resume:
-        engine.resume(resume)
-    elif cfg.model.resume and not cfg.test.evaluate:
-        logger.info("no checkpoint in %s yet: starting at the beginning", cfg.data.save_dir)
-    return engine
+    if criterion is not None:
+        criterion.to(next(model.parameters()).device)
+        if trained := [parameter for parameter in criterion.parameters() if parameter.requires_grad]:
+            optimizer.add_param_group({"params": trained})
+    return optimizer
 
 
-def checkpoint_to_resume(cfg: CfgNode) -> str:
-    """The checkpoint that every process goes on from, "" for none.
+def checkpoint_to_resume(cfg: CfgNode) -> tuple[str, dict[str, Any] | None] | None:
+    """The checkpoint that every process continues from, and what it contains if it was read already.
+
+    Returns:
+        None if the run starts from the beginning.
 
     Raises:
         ValueError: all checkpoints of the run are damaged.
-        FileNotFoundError: a test of the newest one, where there is none.
+        FileNotFoundError: the newest one is to be tested, and there is none.
     """
-    if cfg.test.evaluate and cfg.model.load_weights:
-        return ""  # the configuration of a run that was resumed asks for both
+    if not cfg.model.resume or (cfg.test.evaluate and cfg.model.load_weights):
+        return None  # the configuration of a resumed run may name both
     if cfg.model.resume != "auto":
-        return cfg.model.resume
+        return cfg.model.resume, None
     folder = Path(cfg.data.save_dir).expanduser() / "model"
-    # The first process decides: on another machine's disk there may be none, or another one.
-    newest = distributed.broadcast_from_rank0(lambda: str(newest_good(folder) or ""))
-    if cfg.test.evaluate and not newest:
-        raise FileNotFoundError(f"{folder} holds no checkpoint to test: set model.load_weights CHECKPOINT")
-    return newest
+    # The first process decides: the disk of a different machine may have none, or other ones.
+    found = newest_good(folder) if distributed.rank() == 0 else None
+    path = distributed.broadcast_from_rank0(lambda: str(found[0]) if found else "")
+    if cfg.test.evaluate and not path:
+        raise FileNotFoundError(f"{folder} has no checkpoint to test: set model.load_weights CHECKPOINT")
+    return (path, found[1] if found else None) if path else None
 
 
 def build_model(cfg: CfgNode, num_classes: int, pretrained: bool = True) -> nn.Module:
-    """The model of `cfg`, ours or torchreid's own.
+    """The model of `cfg`, one of ours or one of torchreid's.
 
     Args:
-        num_classes: training identities.
-        pretrained: False where the weights are about to be replaced, and need no download.
+        num_classes: the number of training identities.
+        pretrained: False if the weights will be replaced, so that nothing is downloaded.
 
     Raises:
-        FileNotFoundError: no pretrained weights, and no network.
+        FileNotFoundError: there are no pretrained weights, and no network.
     """
     pretrained = cfg.model.pretrained and pretrained
     if cfg.model.name in MODELS:
@@ -172,37 +210,25 @@ def build_model(cfg: CfgNode, num_classes: int, pretrained: bool = True) -> nn.M
         )
     try:
         return host.models.build_model(cfg.model.name, num_classes, loss=cfg.loss.name, pretrained=pretrained)
-    except OSError as error:  # of urllib and of requests alike
+    except OSError as error:  # urllib and requests both raise subclasses
         raise FileNotFoundError(
             f"the pretrained weights of {cfg.model.name} are not in {torch.hub.get_dir()}/checkpoints and cannot be downloaded "
             f"({type(error).__name__}): put the file there, or set model.pretrained False"
         ) from error
 
 
-def build_criterion(cfg: CfgNode) -> MSOLoss:
-    """The sum of the losses that `cfg` asks for."""
-    return MSOLoss(
-        weight_id=cfg.loss.mso.weight_id,
-        weight_wrt=cfg.loss.mso.weight_wrt,
-        weight_pef=cfg.loss.mso.weight_pef,
-        weight_cmcc=cfg.loss.mso.weight_cmcc,
-        weight_wrt_sq=cfg.loss.mso.weight_wrt_sq,
-        weight_tri=cfg.loss.mso.weight_tri,
-        weight_hctri=cfg.loss.mso.weight_hctri,
-        label_smooth=cfg.loss.softmax.label_smooth,
-        pef_entry=cfg.loss.pef.entry,
-        pef_weights=cfg.loss.pef.weights,
-        pef_normalize=cfg.loss.pef.normalize,
-        margin=cfg.loss.triplet.margin,
-        cmcc_form=cfg.loss.cmcc.form,
-        cmcc_normalize=cfg.loss.cmcc.normalize,
-        gather_features=cfg.train.gather_features,
-        own={name: cfg.loss.mso.get(f"weight_{name}", 0.0) for name in LOSSES},
-    )
+def build_criterion(cfg: CfgNode, model: DualResNet) -> MSOLoss:
+    """The weighted sum of losses of `cfg`, for a model with its classifier."""
+    settings = {f"weight_{name}": cfg.loss.mso[f"weight_{name}"] for name in LOSSES}
+    for name in LOSSES:
+        for key in loss_options(name):
+            settings[argument(name, key.rpartition(".")[2])] = config.get(cfg, key)
+    num_classes = model.classifier.out_features
+    return MSOLoss(num_classes, model.feature_dim, cfg.train.gather_features, **settings)
 
 
-def testing(cfg: CfgNode) -> EvalOptions:
-    """How `cfg` wants the model scored."""
+def eval_options(cfg: CfgNode) -> EvalOptions:
+    """How `cfg` scores the model."""
     k1, k2, weight = cfg.test.rerank_settings
     return EvalOptions(
         query=cfg.test.query,
@@ -214,7 +240,7 @@ def testing(cfg: CfgNode) -> EvalOptions:
 
 
 def run_options(cfg: CfgNode) -> dict:
-    """How `cfg` wants the run kept and guarded: what a ResumableEngine takes."""
+    """The arguments of ResumableEngine: how the run is saved and guarded."""
     return {
         "target_loss": cfg.train.target_loss,
         "checkpoint_freq": cfg.train.checkpoint_freq,
@@ -224,7 +250,7 @@ def run_options(cfg: CfgNode) -> dict:
 
 
 def step_options(cfg: CfgNode) -> dict:
-    """How `cfg` wants a step of the method's made."""
+    """The arguments of CrossModalEngine: how a training step is made."""
     return {
         "amp": cfg.train.amp,
         "accumulate": cfg.train.accumulate,
@@ -233,8 +259,8 @@ def step_options(cfg: CfgNode) -> dict:
     }
 
 
-def about(name: str, model: nn.Module, datamanager: CrossModalDataManager) -> dict:
-    """What a checkpoint says of itself: enough to use the model with nothing but the file."""
+def metadata(name: str, model: nn.Module, datamanager: CrossModalDataManager) -> dict:
+    """What a checkpoint says about itself: enough to use the model with nothing but the file."""
     facts = {"name": name, "num_classes": datamanager.num_train_pids}
     return {
         "model": facts | ({"last_stride": model.last_stride} if isinstance(model, DualResNet) else {}),

@@ -1,4 +1,4 @@
-"""From the loss to new weights: precision, accumulation, averaged weights, compilation."""
+"""One training step: precision, accumulation, averaged weights, compilation."""
 
 import contextlib
 import copy
@@ -12,18 +12,37 @@ from torch._dynamo.testing import CompileCounterWithBackend
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from torchreid_rgbir import config, host
-from torchreid_rgbir.engine import optimizer_step as update_module
+from torchreid_rgbir.engine import device as device_module
+from torchreid_rgbir.engine.device import autocast_dtype, compile_works
 from torchreid_rgbir.engine.guard import NonFiniteGuard
-from torchreid_rgbir.engine.optimizer_step import Update, compile_works, precision
+from torchreid_rgbir.engine.step import TrainingStep
+from torchreid_rgbir.models import Batch, Outputs
 from torchreid_rgbir.runs.build import build_engine
 from torchreid_rgbir.runs.train import train
 
 CPU = torch.device("cpu")
 
 
+class Net(nn.Module):
+    """A tiny model whose only feature is also its only class score."""
+
+    def __init__(self, seed):
+        super().__init__()
+        torch.manual_seed(seed)
+        self.layers = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+
+    def forward(self, images, num_rgb=None):
+        features = self.layers(images)
+        return Outputs(logits=features, features=features, pooled=features, maps=images, featuremaps=images)
+
+
 def net(seed=0):
-    torch.manual_seed(seed)
-    return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+    return Net(seed)
+
+
+def square(outputs, batch, factor=1.0):
+    loss = outputs.features.square().mean() * factor
+    return {"loss": loss, "loss_id": loss}
 
 
 def batches(num, seed=1):
@@ -31,26 +50,28 @@ def batches(num, seed=1):
     return [torch.randn(8, 3, generator=generator) for _ in range(num)]
 
 
-def updated(model, optimizer=None, **options):
-    return Update(model, NonFiniteGuard(model, optimizer or torch.optim.SGD(model.parameters(), 0.1)), CPU, **options)
+def step_of(model, optimizer=None, criterion=square, allowed=0, **options):
+    guard = NonFiniteGuard(model, optimizer or torch.optim.SGD(model.parameters(), 0.1), allowed)
+    return TrainingStep(model, criterion, guard, CPU, **options)
 
 
-def step(update, loss, batch, num_batches):
-    return update({"loss": loss}, batch, num_batches, ["a.jpg"])
+def run(step, images, batch_idx, num_batches):
+    batch = Batch(images, torch.zeros(8, dtype=torch.long), num_rgb=4, num_ids=2)
+    return step(images, batch, batch_idx, num_batches, ["a.jpg"])
 
 
 def losses_of(model, data):
-    return [model(batch).square().mean() for batch in data]
+    return [model(images).features.square().mean() for images in data]
 
 
 @pytest.mark.parametrize(("accumulate", "num_batches"), [(1, 3), (2, 4), (3, 4), (5, 4)])
 def test_a_step_has_the_mean_gradient_of_its_batches(accumulate, num_batches):
     ours, theirs = net(), net()
     data = batches(num_batches)
-    update = updated(ours, accumulate=accumulate)
-    for i, batch in enumerate(data):
-        step(update, ours(batch).square().mean(), i, num_batches)
-        assert all(p.grad is None for p in ours.parameters()) == update.is_due(i, num_batches)
+    step = step_of(ours, accumulate=accumulate)
+    for i, images in enumerate(data):
+        run(step, images, i, num_batches)
+        assert all(p.grad is None for p in ours.parameters()) == step.is_due(i, num_batches)
     optimizer = torch.optim.SGD(theirs.parameters(), 0.1)
     for start in range(0, num_batches, accumulate):
         optimizer.zero_grad()
@@ -62,97 +83,100 @@ def test_a_step_has_the_mean_gradient_of_its_batches(accumulate, num_batches):
 
 def test_averaged_weights_are_the_running_mean():
     model = net()
-    update = updated(model, ema=0.8)
+    step = step_of(model, ema=0.8)
     expected = None
-    for i, batch in enumerate(batches(5)):
-        step(update, model(batch).square().mean(), i, 5)
+    for i, images in enumerate(batches(5)):
+        run(step, images, i, 5)
         now = {name: value.clone().double() for name, value in model.state_dict().items()}
         expected = {name: 0.8 * expected[name] + 0.2 * now[name] for name in now} if expected else now
-    for name, value in update.tested.state_dict().items():
+    for name, value in step.eval_model.state_dict().items():
         if value.is_floating_point():
             torch.testing.assert_close(value.double(), expected[name], atol=1e-6, rtol=1e-5)
-            assert name == "0.bias" or not torch.equal(
+            assert name == "layers.0.bias" or not torch.equal(
                 value, model.state_dict()[name]
             )  # normalization takes that bias out again
-    assert not update.tested.training and not any(
-        p.requires_grad and p.grad is not None for p in update.tested.parameters()
-    )
+    averaged = step.eval_model
+    assert not averaged.training and not any(p.requires_grad and p.grad is not None for p in averaged.parameters())
 
 
 @pytest.mark.parametrize("allowed", [0, 5])
 def test_a_bad_batch_spoils_the_step_that_it_would_have_been_part_of(allowed):
     model = net()
-    update = Update(model, NonFiniteGuard(model, torch.optim.SGD(model.parameters(), 0.1), allowed), CPU, accumulate=2)
+    factors = iter([1, 1, math.nan, 1, 1, 1])
+    criterion = lambda outputs, batch: square(outputs, batch, next(factors))  # noqa: E731
+    step = step_of(model, criterion=criterion, allowed=allowed, accumulate=2)
     weights = []
-    for i, batch in enumerate(batches(6)):
-        loss = model(batch).square().mean() * (math.nan if i == 2 else 1)
-        finite = step(update, loss, i, 6)
-        assert bool(finite) == (i not in (2, 3))  # the sum of the gradients stays spoilt until the step
-        weights.append(model[0].weight.detach().clone())
+    for i, images in enumerate(batches(6)):
+        _, finite = run(step, images, i, 6)
+        assert bool(finite) == (i not in (2, 3))  # the accumulated gradients stay bad until the step
+        weights.append(model.layers[0].weight.detach().clone())
     assert not torch.equal(weights[0], weights[1])
     assert torch.equal(weights[1], weights[3])
     assert torch.equal(weights[3], weights[5]) == (allowed == 0)
     with pytest.raises(ValueError, match="batch 3") if not allowed else contextlib.nullcontext():
-        update.guard.check(0)
+        step.guard.check(0)
 
 
-def test_an_overflow_of_scaled_gradients_is_the_scalers_to_answer():
-    """As with fp16 on a GPU, by a scaler on the CPU."""
+def test_the_scaler_answers_an_overflow_of_scaled_gradients():
+    """As with fp16 on a GPU, with a scaler on the CPU."""
     model = net()
-    update = updated(model)
-    update.scaler = torch.amp.GradScaler("cpu", init_scale=1e38, growth_interval=1)
-    before = model[0].weight.detach().clone()
-    (batch,) = batches(1)
+    step = step_of(model)
+    step.scaler = torch.amp.GradScaler("cpu", init_scale=1e38, growth_interval=1)
+    weight = model.layers[0].weight
+    before = weight.detach().clone()
+    (images,) = batches(1)
     for i in range(3):
-        step(update, model(batch * 1e3).square().mean(), i, 9)
-        assert torch.equal(model[0].weight, before)
-        assert update.scaler.get_scale() == pytest.approx(1e38 / 2 ** (i + 1))
-    update.guard.check(0)  # no complaint
-    update.scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
-    loss = model(batch).square().mean()
-    expected = before - 0.1 * torch.autograd.grad(loss, model[0].weight, retain_graph=True)[0]
-    step(update, loss, 0, 1)
-    torch.testing.assert_close(model[0].weight, expected)
+        run(step, images * 1e3, i, 9)
+        assert torch.equal(weight, before)
+        assert step.scaler.get_scale() == pytest.approx(1e38 / 2 ** (i + 1))
+    step.guard.check(0)  # nothing to report
+    step.scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    other = copy.deepcopy(model)
+    expected = before - 0.1 * torch.autograd.grad(losses_of(other, [images])[0], other.layers[0].weight)[0]
+    run(step, images, 0, 1)
+    torch.testing.assert_close(weight, expected)
 
 
-def test_a_gradient_that_no_scale_mends_is_told():
+def test_a_gradient_that_stays_non_finite_at_every_scale_is_reported():
     model = net()
-    update = updated(model)
-    update.scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
-    before = model[0].weight.detach().clone()
+    infinite = lambda outputs, batch: {"loss": (outputs.features * 0).sum().sqrt()}  # noqa: E731  its slope is infinite
+    step = step_of(model, criterion=infinite)
+    step.scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    before = model.layers[0].weight.detach().clone()
+    (images,) = batches(1)
     for i in range(5):  # at scales of 4, 2, 1, ...
-        step(update, (model[0].weight * 0).sum().sqrt(), i, 9)  # 0, whose gradient is 0 times infinity
+        run(step, images, i, 9)
         if i < 2:
-            update.guard.check(0)
-    assert torch.equal(model[0].weight, before)
+            step.guard.check(0)
+    assert torch.equal(model.layers[0].weight, before)
     with pytest.raises(ValueError, match="the gradient is nan in epoch 1, batch 3"):
-        update.guard.check(0)
+        step.guard.check(0)
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.8])
 def test_a_saved_state_continues_as_if_nothing_had_happened(ema):
     def make(seed):
         model = net(seed)
-        return model, updated(model, ema=ema)
+        return model, step_of(model, ema=ema)
 
-    model, update = make(0)
-    for i, batch in enumerate(batches(3)):
-        step(update, model(batch).square().mean(), i, 6)
-    saved = copy.deepcopy({"state_dict": update.tested.state_dict(), "update": update.state_dict()})
-    again, update_again = make(5)
+    model, step = make(0)
+    for i, images in enumerate(batches(3)):
+        run(step, images, i, 6)
+    saved = copy.deepcopy({"state_dict": step.eval_model.state_dict(), "update": step.state_dict()})
+    again, step_again = make(5)
     again.load_state_dict(saved["state_dict"])
-    update_again.load_state_dict(saved["update"])
-    for i, batch in enumerate(batches(3, seed=2), start=3):
-        for network, one in ((model, update), (again, update_again)):
-            step(one, network(batch).square().mean(), i, 6)
-    for network, other in ((model, again), (update.tested, update_again.tested)):
+    step_again.load_state_dict(saved["update"])
+    for i, images in enumerate(batches(3, seed=2), start=3):
+        for one in (step, step_again):
+            run(one, images, i, 6)
+    for network, other in ((model, again), (step.eval_model, step_again.eval_model)):
         assert all(torch.equal(value, other.state_dict()[name]) for name, value in network.state_dict().items())
 
 
 def test_a_test_uses_the_averaged_weights_and_the_checkpoint_holds_them(tiny_cfg, tmp_path):
     engine = train(config.override(tiny_cfg, ["train.ema", "0.5", "train.max_epoch", "1"]))
     state = torch.load(tmp_path / "run" / "model" / "model.pth.tar-1", weights_only=True)
-    averaged, trained = engine.update.tested.state_dict(), engine.model.state_dict()
+    averaged, trained = engine.eval_model.state_dict(), engine.model.state_dict()
     name = "layer1.0.conv1.weight"
     assert torch.equal(state["state_dict"][name], averaged[name]) and torch.equal(
         state["update"]["trained"][name], trained[name]
@@ -166,17 +190,17 @@ def test_a_test_uses_the_averaged_weights_and_the_checkpoint_holds_them(tiny_cfg
 
 
 def test_precision_falls_back_with_a_warning(caplog, monkeypatch):
-    assert [precision(amp, CPU) for amp in ("off", "bf16")] == [None, torch.bfloat16] and not caplog.records
+    assert [autocast_dtype(amp, CPU) for amp in ("off", "bf16")] == [None, torch.bfloat16] and not caplog.records
     with caplog.at_level(logging.WARNING):
-        assert precision("fp16", CPU) is torch.bfloat16
+        assert autocast_dtype("fp16", CPU) is torch.bfloat16
     assert "bf16 is used instead" in caplog.text
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Old GPU")
     with caplog.at_level(logging.WARNING):
-        assert precision("bf16", torch.device("cuda")) is torch.float16
+        assert autocast_dtype("bf16", torch.device("cuda")) is torch.float16
     assert "Old GPU has no bfloat16, fp16" in caplog.text
     with pytest.raises(ValueError, match="train.amp is 'half'"):
-        precision("half", CPU)
+        autocast_dtype("half", CPU)
 
 
 @pytest.mark.parametrize("amp", ["bf16", "fp16"])
@@ -191,10 +215,10 @@ def test_mixed_precision_trains_and_stays_finite(device, tiny_cfg, amp):
     engine.set_model_mode("train")
     data, losses = next(iter(engine.train_loader)), []
     for engine.batch_idx in range(6):
-        losses.append(engine.forward_backward(data))
+        losses.append(engine.forward_backward(data)[0])
         assert all(value.dtype == torch.float32 for name, value in losses[-1].items() if name.startswith("loss"))
-    assert seen == {("maps", precision(amp, device)), ("pooled", torch.float32)}
-    assert engine.update.scaler.is_enabled() == (amp == "fp16" and device.type == "cuda")
+    assert seen == {("maps", autocast_dtype(amp, device)), ("pooled", torch.float32)}
+    assert engine.step.scaler.is_enabled() == (amp == "fp16" and device.type == "cuda")
     assert all(math.isfinite(value.item()) for found in losses for value in found.values())
     assert losses[-1]["loss_id"] < losses[0]["loss_id"]
     assert all(p.dtype == torch.float32 and p.isfinite().all() for p in engine.model.parameters())
@@ -204,11 +228,11 @@ def test_a_device_without_a_compiler_trains_uncompiled(caplog, monkeypatch, tiny
     def broken(function):
         raise RuntimeError("no compiler here\nand much more")
 
-    monkeypatch.setattr(update_module.torch, "compile", broken)
+    monkeypatch.setattr(device_module.torch, "compile", broken)
     with caplog.at_level(logging.WARNING):
         assert not compile_works(CPU)
         engine = build_engine(config.override(tiny_cfg, ["train.compile", "True"]))
-    assert "(no compiler here), the model runs uncompiled" in caplog.text
+    assert "(no compiler here), the model is not compiled" in caplog.text
     engine.set_model_mode("train")
     engine.batch_idx = 0
     engine.forward_backward(next(iter(engine.train_loader)))
@@ -226,7 +250,7 @@ def test_compiled_and_not_agree_also_on_the_smaller_last_batch(device, tiny_cfg,
         engine = build_engine(config.override(tiny_cfg.clone(), ["train.compile", compiled, "test.batch_size", "7"]))
         engine.set_model_mode("train")
         engine.batch_idx = 0
-        losses = engine.forward_backward(next(iter(engine.train_loader)))
+        losses, _ = engine.forward_backward(next(iter(engine.train_loader)))
         engine.set_model_mode("eval")
         loaders = engine.test_loader["sysu_mm01"]
         assert len(loaders["query"].dataset) % 7
@@ -259,12 +283,10 @@ class Waits(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def test_an_update_with_everything_on_reads_nothing_back(monkeypatch):
+def test_a_step_with_everything_on_reads_nothing_back():
     model = net()
-    update = updated(model, host.optim.build_optimizer(model, optim="adam"), amp="bf16", accumulate=2, ema=0.9)
+    step = step_of(model, host.optim.build_optimizer(model, optim="adam"), amp="bf16", accumulate=2, ema=0.9)
     with Waits() as guard:
-        for i, batch in enumerate(batches(4)):
-            with update.autocast():
-                output = model(batch)
-            step(update, output.float().square().mean(), i, 4)
-    assert guard.seen == [] and update.ema.num_averaged == 2
+        for i, images in enumerate(batches(4)):
+            run(step, images, i, 4)
+    assert guard.seen == [] and step.ema.num_averaged == 2
