@@ -162,7 +162,7 @@ def test_a_process_that_dies_ends_the_others(tiny_cfg, tmp_path):
         (
             ["train.batch_size", "24", "sampler.num_instances", "2"],
             4,
-            "4 processes cannot share alike: make it a multiple of 16",
+            "cannot be divided evenly among 4 processes: make it a multiple of 16",
         ),
         ([], 4, "leaves each process one identity"),
     ],

@@ -40,7 +40,7 @@ def test_building_draws_nothing_that_a_run_would_draw(impaths, tmp_path, workers
 @pytest.fixture
 def count_reads(monkeypatch):
     seen = []
-    monkeypatch.setattr(cache, "read_image", lambda path: seen.append(path) or read_image(path))
+    monkeypatch.setattr(cache, "read_image", lambda path, *rule: seen.append(path) or read_image(path, *rule))
     return seen
 
 
@@ -98,6 +98,18 @@ def test_a_change_is_noticed_and_the_old_file_goes(impaths, tmp_path, count_read
     assert torch.equal(old[impaths[0]], before)  # a run that goes on has its file open
 
 
+def test_another_rule_for_gray_images_of_many_bits_is_another_file(tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(np.arange(7000, 7000 + 12 * 8, dtype=np.uint16).reshape(12, 8)).save(path)
+    images = {rule: opened([str(path)], tmp_path, name=rule, ir_range=rule) for rule in ("auto", "dtype", "7000,7190")}
+    for rule, cached in images.items():
+        assert torch.equal(cached[str(path)], Decode(12, 8)(read_image(str(path), rule)))
+    assert [int(cached[str(path)].max()) for cached in images.values()] == [255, 27, 128]
+    digests = {cached.path.stem.rpartition("-")[2] for cached in images.values()}
+    assert len(digests) == 3
+    assert opened([str(path)], tmp_path, ir_range="7000, 7190.0").path.stem.rpartition("-")[2] in digests
+
+
 def test_a_file_cut_short_is_built_again(impaths, tmp_path):
     images = opened(impaths, tmp_path)
     with open(images.path, "r+b") as file:
@@ -121,7 +133,7 @@ BUILD = """
 import sys, time
 from torchreid_rgbir.data import cache
 read = cache.read_image
-cache.read_image = lambda path: (print("reading", flush=True), time.sleep(float(sys.argv[2])), read(path))[2]
+cache.read_image = lambda path, rule: (print("reading", flush=True), time.sleep(float(sys.argv[2])), read(path, rule))[2]
 images = cache.cache_images(sys.argv[3:], 12, 8, "disk", sys.argv[1], "set")
 print(sum(int(images[path].sum()) for path in sys.argv[3:]))
 """
@@ -138,11 +150,14 @@ def build(tmp_path, impaths, pause, limit=None):
 
 
 def test_two_processes_build_at_once(impaths, tmp_path):
-    both = [build(tmp_path, impaths, 0.05) for _ in range(2)]
-    expected = str(sum(int(Decode(12, 8)(read_image(path)).sum()) for path in impaths))
+    both = [build(tmp_path, impaths, 0.5) for _ in range(2)]
+    expected, reads = str(sum(int(Decode(12, 8)(read_image(path)).sum()) for path in impaths)), []
     for process in both:
         out, error = process.communicate(timeout=60)
-        assert out.splitlines()[-1] == expected, error
+        *read, total = out.splitlines()
+        assert total == expected, error
+        reads += read
+    assert len(reads) == len(impaths)  # by one of them
     assert len(files(tmp_path)) == 1
 
 
@@ -156,7 +171,7 @@ def test_a_killed_build_leaves_no_broken_cache(impaths, tmp_path, monkeypatch):
     assert torch.equal(images[impaths[0]], Decode(12, 8)(read_image(impaths[0])))
     assert len(files(tmp_path)) == 2  # it may be a build that still goes on
     now = time.time()
-    monkeypatch.setattr(cache.time, "time", lambda: now + 2 * cache.ABANDONED)
+    monkeypatch.setattr(cache.time, "time", lambda: now + 2 * cache.MAX_IDLE)
     opened(impaths[:3], tmp_path)
     assert len(files(tmp_path)) == 1
 
@@ -175,7 +190,7 @@ def test_too_little_room_is_found_before_decoding(impaths, tmp_path, monkeypatch
     assert count_reads == [] and files(tmp_path) == []
 
 
-@pytest.mark.skipif(not cache.MEMORY.is_dir(), reason="no file system in memory")
+@pytest.mark.skipif(not cache.MEMORY_FOLDER.is_dir(), reason="no file system in memory")
 def test_too_little_memory(impaths, tmp_path, monkeypatch, fails):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(cache.shutil, "disk_usage", lambda path: usage(2000, 1000, 1000))
@@ -189,11 +204,11 @@ def test_a_folder_that_cannot_be_written(impaths, tmp_path, fails):
         opened(impaths, tmp_path, folder=tmp_path / "file" / "cache")
 
 
-@pytest.mark.skipif(not cache.MEMORY.is_dir(), reason="no file system in memory")
+@pytest.mark.skipif(not cache.MEMORY_FOLDER.is_dir(), reason="no file system in memory")
 def test_ram_is_removed_when_it_is_done_with(impaths, tmp_path):
     images = opened(impaths, tmp_path, kind="ram")
     again = opened(impaths, tmp_path, kind="ram")
-    assert images.path == again.path and images.path.is_relative_to(cache.MEMORY)
+    assert images.path == again.path and images.path.is_relative_to(cache.MEMORY_FOLDER)
     path, expected = images.path, images[impaths[0]]
     del images
     assert not path.exists()
@@ -201,7 +216,7 @@ def test_ram_is_removed_when_it_is_done_with(impaths, tmp_path):
 
 
 def test_ram_without_a_file_system_in_memory(impaths, tmp_path, monkeypatch, fails):
-    monkeypatch.setattr(cache, "MEMORY", tmp_path / "nowhere")
+    monkeypatch.setattr(cache, "MEMORY_FOLDER", tmp_path / "nowhere")
     with fails(ValueError, "data.cache ram", "choose data.cache disk"):
         opened(impaths, tmp_path, kind="ram")
 
@@ -256,7 +271,7 @@ def test_the_cache_lies_with_the_data(write_sysu, tmp_path):
 
 
 def test_a_killed_worker_is_no_matter_of_the_cache(impaths, tmp_path, monkeypatch):
-    monkeypatch.setattr(cache, "read_image", lambda path: os.kill(os.getpid(), signal.SIGKILL))
+    monkeypatch.setattr(cache, "read_image", lambda path, rule: os.kill(os.getpid(), signal.SIGKILL))
     with pytest.raises(OSError, match="^a process that loads images died"):
         opened(impaths, tmp_path, workers=1)
     assert files(tmp_path) == []

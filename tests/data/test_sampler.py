@@ -148,8 +148,8 @@ def test_identities_of_one_modality_are_left_out_and_reported(caplog):
         made = sampler(counts, 2, 2)
     assert {pids[i] for batch in made for i in batch} == {5, 6}
     rgb, ir = (record.getMessage() for record in caplog.records)
-    assert "2 training identities have rgb images only" in rgb and rgb.endswith(": 12, 17")
-    assert "1 training identities have ir images only" in ir and ir.endswith(": 21")
+    assert "2 training identities have only rgb images" in rgb and rgb.endswith(": 12, 17")
+    assert "1 training identities have only ir images" in ir and ir.endswith(": 21")
     assert caplog.records[0].name == "torchreid_rgbir.data.sampler"
 
 
@@ -210,7 +210,7 @@ def test_processes_draw_the_batch_of_one_and_share_it(case, world_size):
     counts, p, k, num_batches, seed = case
     whole = list(sampler(counts, p, k, batches_per_epoch=num_batches, seed=seed))
     if p % world_size:
-        with pytest.raises(ValueError, match=f"{p} identities, which {world_size} processes cannot share alike"):
+        with pytest.raises(ValueError, match=f"{p} identities, which cannot be divided evenly among {world_size} processes"):
             sampler(counts, p, k, world_size=world_size)
         return
     made = [

@@ -10,7 +10,7 @@ from PIL import Image
 
 from torchreid_rgbir.data.transforms import (
     AUGMENTATIONS,
-    BOXES,
+    NUM_ERASE_TRIES,
     PADDING,
     BatchTransforms,
     Decode,
@@ -144,7 +144,7 @@ def torchreids_box(draws, height, width):
     happens, down, across, *shapes = draws
     if happens >= 0.5:
         return None
-    for area, aspect in zip(shapes[:BOXES], shapes[BOXES:], strict=True):
+    for area, aspect in zip(shapes[:NUM_ERASE_TRIES], shapes[NUM_ERASE_TRIES:], strict=True):
         area = (0.02 + (0.4 - 0.02) * area) * height * width
         aspect = 0.3 + (1 / 0.3 - 0.3) * aspect
         h, w = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))

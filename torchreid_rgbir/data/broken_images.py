@@ -1,42 +1,49 @@
-"""Finds the images of a data set that cannot be read, and leaves them out if asked to."""
+"""Finds images that cannot be read, and removes them from data sets if the configuration says so."""
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from torchreid_rgbir import terminal
 from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, Item
 from torchreid_rgbir.data.images import read_image
+
+T = TypeVar("T")
 
 
 def find_broken_images(paths: Sequence[str], progress: bool = False) -> dict[str, str]:
     """Decodes every image, several at a time.
 
     Args:
-        paths: of images.
-        progress: shows a bar, if standard error is a terminal.
+        paths: the image files.
+        progress: show a bar if standard error is a terminal.
 
     Returns:
-        What is wrong with each one that cannot be read, by its path, in the order of `paths`.
+        For each image that cannot be read its path and what is wrong with it, in the order of `paths`.
     """
-    pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))  # decoding leaves the interpreter to others
+    return {path: error for path, error in zip(paths, for_each_image(_error, paths, progress), strict=True) if error}
+
+
+def for_each_image(function: Callable[[str], T], paths: Sequence[str], progress: bool = False) -> list[T]:
+    """Calls a function that decodes an image for every path, in several threads."""
+    pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))  # Pillow decodes without holding Python's lock
     try:
-        errors = pool.map(_error, paths)
-        watched = terminal.progress(errors, "opening images", len(paths), unit="image", shown=progress)
-        return {path: error for path, error in zip(paths, watched, strict=True) if error}
+        results = pool.map(function, paths)
+        return list(terminal.progress(results, "opening images", len(paths), unit="image", shown=progress))
     finally:
         pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for the rest
 
 
 def exclude_broken_images(datasets: Sequence[CrossModalImageDataset]) -> dict[str, str]:
-    """Takes the images that cannot be read out of data sets, in place.
+    """Removes the images that cannot be read from data sets, in place.
 
     Returns:
-        What `find_broken_images` found.
+        As `find_broken_images`.
 
     Raises:
-        ValueError: one of them has no image left.
+        ValueError: a data set has no image left.
     """
     broken = find_broken_images(sorted({item.impath for dataset in datasets for item in dataset.data}), progress=True)
     for dataset in datasets:
@@ -50,13 +57,13 @@ def exclude_broken_images(datasets: Sequence[CrossModalImageDataset]) -> dict[st
 
 
 def _numbered(items: Sequence[Item]) -> list[Item]:
-    """Items whose numbers, within a camera's images of an identity, have no gap."""
+    """Numbers the images of an identity and camera from 1 without gaps."""
     seen: Counter = Counter()
     numbered = []
     for item in items:
-        folder = item.modality, item.pid, item.camid
-        seen[folder] += 1
-        numbered.append(item._replace(number=seen[folder]))
+        group = item.modality, item.pid, item.camid
+        seen[group] += 1
+        numbered.append(item._replace(number=seen[group]))
     return numbered
 
 
@@ -64,5 +71,5 @@ def _error(path: str) -> str:
     try:
         read_image(path)
     except (ValueError, OSError) as error:
-        return str(error).rpartition(": ")[0]  # what to do is said once, for all of them
+        return str(error).rpartition(": ")[0]  # the advice is shown once for all of them
     return ""

@@ -1,4 +1,4 @@
-"""The cross-modal data set: torchreid's ImageDataset whose items know their modality."""
+"""The cross-modal data set: torchreid's ImageDataset with a modality in each item."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ from torchreid_rgbir.protocols import Protocol, StandardProtocol
 
 
 class Item(NamedTuple):
-    """One image. torchreid reads it as its own tuple (impath, pid, camid, dsetid)."""
+    """One image. torchreid reads the first four fields, which are its own tuple."""
 
     impath: str
     pid: int
@@ -32,8 +32,8 @@ class CrossModalImageDataset(host.data.ImageDataset):
     `query` holds all test images of one modality and `gallery` all of the other. The protocol draws its trials from them.
 
     Args:
-        train, query, gallery: lists of Item; training pids are relabeled 0..N-1, test pids are the data set's own.
-        **kwargs: torchreid's (transform, k_tfm, mode, combineall, verbose, ...).
+        train, query, gallery: the images; training pids are relabeled 0..N-1, test pids are those of the data set.
+        **kwargs: for torchreid's ImageDataset (transform, k_tfm, mode, combineall, verbose, ...).
 
     Raises:
         ValueError: one of the lists is empty.
@@ -45,6 +45,7 @@ class CrossModalImageDataset(host.data.ImageDataset):
     version = ""  # of the data themselves; scores on different versions are not comparable
     train: list[Item]
     num_train_pids: int
+    ir_range = "auto"  # how gray images of more than 8 bits are read; see `data.images.parse_ir_range`
     cache: DecodedImages | None = None  # replaces reading and transforming images
     left_out: dict[str, str] = {}  # with `data.skip_broken`: path of an image that cannot be read -> why
 
@@ -74,13 +75,13 @@ class CrossModalImageDataset(host.data.ImageDataset):
         item = Item(*self.data[index])
         if self.cache is not None:
             return {"img": self.cache[item.impath], **item._asdict()}
-        img = read_image(item.impath)
+        img = read_image(item.impath, self.ir_range)
         if self.transform is not None:
             img = self._transform_image(self.transform, self.k_tfm, img)
         return {"img": img, **item._asdict()}
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict] | dict:
-        """What torch's loaders ask for: the batch's samples, or, from the cache, the batch itself."""
+        """Called by torch's loaders: returns the samples of a batch, or the collated batch if there is a cache."""
         if self.cache is None:
             return [self[index] for index in indices]
         items = [Item(*self.data[index]) for index in indices]
@@ -88,25 +89,26 @@ class CrossModalImageDataset(host.data.ImageDataset):
         return {"img": images, **default_collate([item._asdict() for item in items])}
 
     def __add__(self, other: "CrossModalImageDataset") -> "CrossModalImageDataset":
-        """The union of two training sets; query and gallery stay this one's, as in torchreid.
+        """Joins two training sets. Query and gallery are those of the first, as in torchreid.
 
         Raises:
-            ValueError: the other set has images of one modality.
+            ValueError: the other set has no modalities.
         """
         if not isinstance(other, CrossModalImageDataset):
             raise ValueError(
-                f"{type(other).__name__} has images of one modality and cannot join {type(self).__name__}: choose cross-modal sources"
+                f"{type(other).__name__} has one modality and cannot be joined with {type(self).__name__}: "
+                "choose cross-modal data.sources"
             )
         num_cameras = max(item.camid for item in self.train)
         shifted = [
             item._replace(
                 pid=item.pid + self.num_train_pids,
-                camid=item.camid and item.camid + num_cameras,  # 0, unknown, stays unknown
+                camid=item.camid and item.camid + num_cameras,  # 0 (unknown) stays 0
                 dsetid=item.dsetid + self.num_datasets,
             )
             for item in other.train
         ]
-        # torchreid's own __add__ returns a plain ImageDataset, whose items have no modality.
+        # torchreid's __add__ returns a plain ImageDataset, whose items have no modality.
         return CrossModalImageDataset(
             [*self.train, *shifted],
             self.query,
@@ -138,23 +140,24 @@ class CrossModalImageDataset(host.data.ImageDataset):
 
 
 def find_folder(root: str, name: str, needed: Sequence[str]) -> Path:
-    """The data set's folder: `root` itself, or `name` in it.
+    """Finds the data set's folder: `root` itself, or `name` in it.
 
     Args:
         root: `data.root`.
         name: the official folder name.
-        needed: files and folders, relative to the data set's folder, without which it is none.
+        needed: files and folders that the data set's folder must contain.
 
     Raises:
-        FileNotFoundError: neither has the layout; names the first thing missing.
+        FileNotFoundError: a needed file or folder is missing. The message names the first.
     """
     top = Path(root).expanduser().absolute()
     if not top.is_dir():
-        raise FileNotFoundError(f"{top} is not a folder: set data.root (--root) to the folder that holds {name}/")
+        raise FileNotFoundError(f"{top} is not a folder: set data.root (--root) to the folder that contains {name}/")
     folder = top / name if (top / name).is_dir() else top
     missing = [entry for entry in needed if not (folder / entry).exists()]
     if missing:
         raise FileNotFoundError(
-            f"{folder / missing[0]} is missing: set data.root (--root) to the folder of {name}, which holds {', '.join(needed)}"
+            f"{folder / missing[0]} is missing: set data.root (--root) to the folder of {name}, "
+            f"which contains {', '.join(needed)}"
         )
     return folder

@@ -1,52 +1,160 @@
-"""Image files: which names are images, and how one is read."""
+"""Image files: which files are images, and how they are read. Training, cache, extraction and all checks read images here."""
 
+import contextlib
 import os
+import re
+import stat
+import struct
+import warnings
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
-FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "PPM")  # whatever the suffix; some others start programs
-MAX_PIXELS = 2**26  # no crop of a person is as large; a small file may claim to be
-MEND = "replace it or leave it out (a training does with data.skip_broken True)"
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "PPM")  # by content; some of Pillow's others start programs
+MAX_PIXELS = 2**26  # far more than a crop of a person has; a small damaged file may claim to have more
+ADVICE = "replace the file, or set data.skip_broken True to train without it"
+PERCENTILES = (1, 99)  # of the rule `auto`
+TURNS = {  # EXIF orientation -> what makes the image upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+# `read_image` refuses such images itself, with the name of the file.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
-def read_image(path: str) -> Image.Image:
-    """Reads an image as 8-bit RGB, whatever it is stored as: gray is repeated to three channels, 16 bits are scaled to 8, alpha is dropped.
+class IRRange(NamedTuple):
+    """The gray values of a file with more than 8 bits that become black and white; `data.ir_range` as text."""
+
+    kind: str  # auto, dtype or fixed
+    low: float = 0.0
+    high: float = 0.0
+
+    def __str__(self) -> str:
+        return self.kind if self.kind != "fixed" else f"{self.low:g},{self.high:g}"
+
+
+@lru_cache
+def parse_ir_range(text: str) -> IRRange:
+    """Reads `data.ir_range`.
+
+    Args:
+        text: `auto`: the 1st to 99th percentile of each image. `LOW,HIGH`: these values, in the units of the file.
+            `dtype`: 0 to 65535 for whole numbers and 0 to 255 for floating-point numbers.
 
     Raises:
-        ValueError: the file is no readable image (torchreid's own reader tries it for ever).
+        ValueError: the text is none of them.
+    """
+    if text in ("auto", "dtype"):
+        return IRRange(text)
+    with contextlib.suppress(ValueError):
+        low, high = (float(number) for number in text.split(","))
+        if np.isfinite([low, high]).all() and low < high:
+            return IRRange("fixed", low, high)
+    raise ValueError(f"data.ir_range is {text!r}: set it to auto, dtype, or LOW,HIGH with LOW below HIGH (7000,9000)")
+
+
+def read_image(path: str, ir_range: str = "auto") -> Image.Image:
+    """Reads an image as upright 8-bit RGB.
+
+    The orientation in its EXIF data is applied. Gray is repeated to three channels, transparency is dropped, and gray
+    images of more than 8 bits are scaled to 8 by `ir_range`. 8-bit images are never changed.
+
+    Args:
+        path: of the file. Its content decides on the format, not its name.
+        ir_range: as `parse_ir_range` takes it.
+
+    Raises:
+        ValueError: the file is not an image that can be read.
         FileNotFoundError: there is no such file.
     """
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for its writer
+            raise ValueError("it is not a regular file")
         with Image.open(path, formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ValueError(f"it claims to have {image.width} x {image.height} pixels")
-            return to_8_bits(image).convert("RGB")
+            _check(image)
+            rgb = to_8_bits(image, ir_range).convert("RGB")
+            turn = TURNS.get(_orientation(image))
+            return rgb.transpose(turn) if turn is not None else rgb
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} is missing: it was there when the data set was listed") from None
-    except Exception as error:  # a damaged file trips Pillow's readers in as many ways as they have lines
-        raise ValueError(f"{path} cannot be read ({_reason(path, error)}): {MEND}") from None
+    except Exception as error:  # a damaged file makes Pillow's readers fail in many ways
+        raise ValueError(f"{path} cannot be read ({_reason(path, error)}): {ADVICE}") from None
+
+
+def _check(image: Image.Image) -> None:
+    if image.width * image.height > MAX_PIXELS:
+        raise ValueError(f"it has {image.width} x {image.height} pixels, more than the {MAX_PIXELS} that are read")
+    if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:
+        raise ValueError(f"it has {getattr(image, 'n_frames', 1)} pages: save each page as a file")
+    # Pillow itself drops the lower half of such values.
+    if len(image.getbands()) > 1 and re.search(r";16[BLN]|'?ppm'?, .*65535", str(getattr(image, "tile", ""))):
+        raise ValueError("it has several channels of 16 bits: save it with 8 bits, or with one channel")
 
 
 def _reason(path: str, error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return "it has 0 bytes" if os.path.getsize(path) == 0 else "it is not an image"
+        with open(path, "rb") as file:
+            beginning = file.read(4)
+        if beginning in (b"II*\0", b"MM\0*"):
+            return "it is a damaged TIFF file or of a kind that is not read, such as 64-bit numbers: save it as 16-bit PNG"
+        return "it is not an image" if beginning else "it has 0 bytes"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"it has more than the {MAX_PIXELS} pixels that are read"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def to_8_bits(image: Image.Image) -> Image.Image:
-    """The same picture with 8 bits a channel, without a palette."""
-    # Pillow's own conversion clips a 16-bit picture, as thermal cameras write them, to white.
-    if image.mode.startswith("I"):
-        return Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
+def _orientation(image: Image.Image) -> int:
+    # After the pixels are read: a PNG file may hold it behind them. Some writers leave damaged EXIF data.
+    try:
+        return image.getexif().get(0x0112, 1)
+    except (SyntaxError, struct.error, KeyError, TypeError, ValueError, OSError):
+        return 1
+
+
+def to_8_bits(image: Image.Image, ir_range: str = "auto") -> Image.Image:
+    """The same image with 8 bits per channel and without a palette; `ir_range` decides on gray images of more bits.
+
+    Raises:
+        ValueError: the image has values that are not finite.
+    """
+    if image.mode.startswith("I") or image.mode == "F":
+        return Image.fromarray(_scaled(gray_values(image), parse_ir_range(ir_range)))
     if image.mode in ("P", "PA"):
         return image.convert("RGBA")  # a palette may have transparent colors
     return image
+
+
+def gray_values(image: Image.Image) -> NDArray:
+    """The values of a gray image of more than 8 bits as the file has them, (H, W)."""
+    values = np.asarray(image)
+    # Pillow keeps 32 bits as signed numbers whatever the file (339: SampleFormat, 1: unsigned) says.
+    is_unsigned = image.mode == "I" and getattr(image, "tag_v2", {}).get(339, 1) in (1, (1,))
+    return values.view(np.uint32) if is_unsigned and values.dtype == np.int32 and image.format == "TIFF" else values
+
+
+def _scaled(values: NDArray, limits: IRRange) -> NDArray[np.uint8]:
+    if not np.isfinite(values).all():
+        raise ValueError("it has values that are not finite (NaN or infinite)")
+    if limits.kind == "dtype":
+        whole = values.dtype.kind != "f"
+        return (values.clip(0, 65535) // 257 if whole else values.clip(0, 255)).astype(np.uint8)
+    low, high = np.percentile(values, PERCENTILES) if limits.kind == "auto" else (limits.low, limits.high)
+    # An image of one value has no range: it becomes black, and what is above that value white.
+    scaled = (values.astype(np.float64) - low) * (255 / max(high - low, np.finfo(np.float64).tiny * 255))
+    return np.rint(scaled.clip(0, 255)).astype(np.uint8)
 
 
 class FoundFiles(NamedTuple):
@@ -125,10 +233,10 @@ def _walk(
 
 
 def list_images(folder: Path) -> list[str]:
-    """The image files of a folder, sorted by name, hidden ones left out; an empty list where there is no such folder."""
+    """The image files directly in a folder, sorted by name, without hidden ones; empty if there is no such folder."""
     if not folder.is_dir():
         return []
-    # A link to nothing is listed, so that reading it says so; a folder or a pipe, which would be waited for, is not.
+    # A link to nothing is listed, so that reading it fails with its name; a folder or a pipe is not.
     return sorted(
         entry.path
         for entry in os.scandir(folder)
@@ -137,5 +245,5 @@ def list_images(folder: Path) -> list[str]:
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file is called like an image. A Mac leaves files such as ._0001.jpg, which are none and would shift every image's number."""
+    """Whether a file has the name of an image. Hidden files do not: a Mac leaves files such as ._0001.jpg."""
     return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")

@@ -1,6 +1,9 @@
 """The data manager: torchreid's ImageDataManager with the P x K x 2 sampler and images that stay uint8 until they are on the device."""
 
-from collections.abc import Sequence
+import contextlib
+import io
+import logging
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -11,37 +14,43 @@ from torchreid_rgbir import distributed, host
 from torchreid_rgbir.data.broken_images import exclude_broken_images
 from torchreid_rgbir.data.cache import cache_images
 from torchreid_rgbir.data.cross_modal import CrossModalImageDataset
+from torchreid_rgbir.data.images import parse_ir_range
 from torchreid_rgbir.data.loading import Loader
 from torchreid_rgbir.data.sampler import CrossModalSampler
 from torchreid_rgbir.data.transforms import BatchTransforms, Decode
+
+logger = logging.getLogger(__name__)
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class CrossModalDataManager(host.data.ImageDataManager):
-    """Train and test loaders of cross-modal data sets.
+    """Loads the training and test images of cross-modal data sets.
 
-    `train_loader` yields batches of uint8 images in the layout of `CrossModalSampler`; `transforms` augments and normalizes them on the device.
+    `train_loader` yields batches of uint8 images in the order of `CrossModalSampler`; `transforms` augments and normalizes
+    them on the device.
 
     Args:
-        root, sources, targets, height, width, split_id, combineall, batch_size_train, batch_size_test, workers, use_gpu: torchreid's.
-        transforms: torchreid's names and ours (`data.transforms.AUGMENTATIONS`).
-        norm_mean, norm_std: of each channel; ImageNet's when None.
-        num_instances: K, images of an identity *and modality* in a batch.
-        batches_per_epoch: 0 = one pass over the larger modality.
+        root, sources, targets, height, width, split_id, combineall, batch_size_train, batch_size_test, workers, use_gpu: as
+            torchreid's.
+        transforms: names of torchreid and of this package (`data.transforms.AUGMENTATIONS`).
+        norm_mean, norm_std: normalization of each channel; None uses ImageNet's.
+        num_instances: K, the number of images per identity *and modality* in a batch.
+        batches_per_epoch: 0 is one pass over the larger modality.
         seed: of the sampler and of the augmentation.
-        skip_broken: leave out images that cannot be read; every image is read once to find them.
-        transforms_rgb, transforms_ir: further transforms, of one modality's images only.
-        cache: "none", or where images are kept once they are decoded: "ram", "disk"; see `data.cache`.
-        cache_dir: the folder for "disk"; the data root's `.decoded` when empty.
+        skip_broken: read every image once and exclude those that cannot be read.
+        transforms_rgb, transforms_ir: additional transforms for the images of one modality only.
+        cache: where decoded images are kept: "none", "ram" or "disk"; see `data.cache`.
+        cache_dir: the folder for "disk"; empty is `.decoded` in the data root.
+        ir_range: how gray images of more than 8 bits become 8 bits; see `data.images.parse_ir_range`.
 
     Attributes:
-        left_out: images that cannot be read, and what is wrong with each.
+        left_out: for each excluded image, its path and what is wrong with it.
 
     Raises:
-        ValueError: an unknown data set or one that is not cross-modal, a batch size that P x 2K does not divide, too few identities.
-        FileNotFoundError: a data root without the layout.
-        OSError: a cache that cannot be written.
+        ValueError: a data set is unknown or has one modality, the batch size is not P x 2K, or there are too few identities.
+        FileNotFoundError: the data root does not have the layout of the data set.
+        OSError: the cache cannot be written.
     """
 
     train_loader: Loader
@@ -70,12 +79,15 @@ class CrossModalDataManager(host.data.ImageDataManager):
         transforms_ir: Sequence[str] = (),
         cache: str = "none",
         cache_dir: str = "",
+        ir_range: str = "auto",
     ):
+        parse_ir_range(ir_range)
         rank, world_size = distributed.rank(), distributed.world_size()
+        norm_mean, norm_std = list(norm_mean or IMAGENET_MEAN), list(norm_std or IMAGENET_STD)
         self.transforms = BatchTransforms(
             transforms,
-            norm_mean or IMAGENET_MEAN,
-            norm_std or IMAGENET_STD,
+            norm_mean,
+            norm_std,
             seed,
             transforms_rgb,
             transforms_ir,
@@ -86,24 +98,34 @@ class CrossModalDataManager(host.data.ImageDataManager):
         targets = [targets] if isinstance(targets, str) else list(targets or sources)
         check_cross_modal("data.sources", sources)
         check_cross_modal("data.targets", targets)
-        super().__init__(
-            root=root,
-            sources=sources,
-            targets=targets,
-            height=height,
-            width=width,
-            transforms=[],  # nothing is drawn in a worker
-            use_gpu=use_gpu,
-            split_id=split_id,
-            combineall=combineall,
-            batch_size_train=batch_size_train,
-            batch_size_test=batch_size_test,
-            workers=workers,
-        )
+        with _hidden_transforms():
+            super().__init__(
+                root=root,
+                sources=sources,
+                targets=targets,
+                height=height,
+                width=width,
+                transforms=[],  # workers only decode and resize
+                norm_mean=norm_mean,
+                norm_std=norm_std,
+                use_gpu=use_gpu,
+                split_id=split_id,
+                combineall=combineall,
+                batch_size_train=batch_size_train,
+                batch_size_test=batch_size_test,
+                workers=workers,
+            )
+        for modality, names in (("RGB", self.transforms.rgb), ("IR", self.transforms.ir)):
+            used = ", ".join(names) or "no augmentation"
+            size = f"{height} x {width}"
+            logger.info(
+                "%s training images: %s, %s, mean %s, standard deviation %s", modality, size, used, norm_mean, norm_std
+            )
         trainset: Any = self.train_loader.dataset
         tests: list[Any] = [loader.dataset for loaders in self.test_loader.values() for loader in loaders.values()]
         for dataset in (trainset, *tests):
             dataset.transform = Decode(height, width)
+            dataset.ir_range = ir_range
         self.left_out = exclude_broken_images([trainset, *tests]) if skip_broken else {}
 
         self.sampler = CrossModalSampler(
@@ -119,13 +141,13 @@ class CrossModalDataManager(host.data.ImageDataManager):
         if cache != "none":
             impaths = [item[0] for dataset in (trainset, *tests) for item in dataset.data]
             folder = cache_dir or Path(root).expanduser().absolute() / ".decoded"
-            # One data set in two places is two sets of images.
+            # The same data set at two places is two sets of images.
             name = f"{'+'.join(sorted({*self.sources, *self.targets}))}-{crc32(str(Path(root).resolve()).encode()):08x}"
             with distributed.first_on_this_machine():
-                decoded = cache_images(impaths, height, width, cache, folder, name, workers)
+                decoded = cache_images(impaths, height, width, cache, folder, name, workers, ir_range)
             for dataset in (trainset, *tests):
                 dataset.cache = decoded
-            workers = 0  # they would only copy the images once more
+            workers = 0  # they would only copy the images
         options: dict[str, Any] = {
             "num_workers": workers,
             "ahead": cache != "none",
@@ -136,14 +158,26 @@ class CrossModalDataManager(host.data.ImageDataManager):
         for loaders in self.test_loader.values():
             for name, loader in loaders.items():
                 loaders[name] = Loader(
-                    loader.dataset, batch_sampler=_share(len(loader.dataset), batch_size_test), **options
+                    loader.dataset, batch_sampler=_batches(len(loader.dataset), batch_size_test), **options
                 )
 
 
-def collate(samples: list[dict] | dict) -> dict:
-    """torch's, but images (3, H, W) are put together as they lie in memory, channels last: nothing is reordered on the way to the device.
+@contextlib.contextmanager
+def _hidden_transforms() -> Iterator[None]:
+    """Drops the lines in which torchreid prints its own transforms, which are not in use."""
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed):
+            yield
+    finally:
+        lines = printed.getvalue().splitlines(keepends=True)
+        print("".join(line for line in lines if not line.startswith(("Building t", "+ "))), end="")
 
-    A whole batch, as the cache reads it, passes.
+
+def collate(samples: list[dict] | dict) -> dict:
+    """Collates samples as torch does, but keeps images channels last in memory, so that no pixel is moved on the way to the device.
+
+    A complete batch, as the cache returns it, is returned as it is.
     """
     if isinstance(samples, dict):
         return samples
@@ -152,29 +186,30 @@ def collate(samples: list[dict] | dict) -> dict:
     return batch
 
 
-def _share(num: int, batch_size: int) -> list[list[int]]:
-    """This process's batches of `num` images in order, the same ones that a process alone would make."""
+def _batches(num: int, batch_size: int) -> list[list[int]]:
+    """The batches of `num` images in order, as one process would make them, that are this process's share."""
     batches = [list(range(start, min(start + batch_size, num))) for start in range(0, num, batch_size)]
     return [batches[i] for i in distributed.rank_slice(len(batches))]
 
 
 def is_cross_modal(name: str) -> bool:
-    """Whether the data set registered with torchreid under `name` has RGB and IR images."""
+    """Whether a data set with RGB and IR images is registered with torchreid under `name`."""
     return issubclass(host.find_image_dataset(name) or object, CrossModalImageDataset)
 
 
 def check_cross_modal(key: str, names: Sequence[str]) -> None:
-    """Before anything is listed, or downloaded by torchreid's own data sets.
+    """Checks the names of data sets before any of them is loaded; torchreid's own would start a download.
 
     Raises:
-        ValueError: a data set that is unknown, of one modality, or named twice.
+        ValueError: a data set is unknown, has images of one modality, or is listed twice.
     """
     for name in names:
         if not is_cross_modal(name):
             reason = "is unknown" if host.find_image_dataset(name) is None else "has images of one modality"
             raise ValueError(
-                f"{key}: {name} {reason}, choose data sets with RGB and IR images, such as sysu_mm01, or --import FILE.py, which registers yours"
+                f"{key}: {name} {reason}: choose data sets with RGB and IR images, such as sysu_mm01, or register a custom "
+                "one with --import FILE.py"
             )
     twice = [name for name in names if list(names).count(name) > 1]
     if twice:
-        raise ValueError(f"{key} names {twice[0]} twice")
+        raise ValueError(f"{key} lists {twice[0]} twice: list it once")

@@ -13,26 +13,29 @@ logger = logging.getLogger(__name__)
 
 
 class CrossModalSampler(Sampler[list[int]]):
-    """Yields batches of indices: the RGB half first, then the IR half, identities in the same order in both.
+    """Yields batches of indices: the RGB half first, then the IR half, with the identities in the same order in both.
 
-    An epoch passes through the identities in a random order again and again, so within an epoch no identity is drawn two times more than
-    another; an identity with fewer than K images of a modality is drawn with replacement there. An epoch depends on (seed, epoch) alone.
+    An epoch goes through all identities in random order, repeatedly, so that the counts of two identities differ by at most
+    one pass. If an identity has fewer than K images of a modality, they are sampled with replacement. The batches of an epoch
+    depend only on (seed, epoch).
 
     Args:
         pids: (N,) identity of each image.
-        modalities: (N,) its modality.
+        modalities: (N,) modality of each image.
         batch_size: P x 2K.
-        num_instances: K, images of an identity *and modality*.
-        batches_per_epoch: 0 = enough to draw every image of the larger modality once on average.
-        seed: of the whole run.
-        rank, world_size: this process's place among those that share a batch: all draw the same P identities, and each yields its own P / world_size.
+        num_instances: K, the number of images per identity *and modality*.
+        batches_per_epoch: 0 is one pass, on average, over the larger modality.
+        seed: of the run.
+        rank, world_size: this process's place among those that share a batch. All sample the same P identities, and each
+            yields its own P / world_size.
 
     Attributes:
         num_ids: P.
-        num_own_ids: how many of them this process yields.
+        num_own_ids: number of identities per batch that this process yields.
 
     Raises:
-        ValueError: P x 2K is not the batch size, P is under 2 or does not divide, or fewer than P identities have both modalities.
+        ValueError: the batch size is not P x 2K, P is below 2 or is not divisible by `world_size`, or fewer than P
+            identities have both modalities.
 
     Examples:
         >>> pids, modalities = [7, 7, 8, 8, 9, 9], [RGB, IR, RGB, IR, RGB, IR]
@@ -56,12 +59,12 @@ class CrossModalSampler(Sampler[list[int]]):
     ):
         if num_instances < 1 or batch_size < 1 or batch_size % (2 * num_instances):
             raise ValueError(
-                f"train.batch_size {batch_size} is not P x 2K: make it a multiple of {2 * max(num_instances, 1)} "
+                f"train.batch_size {batch_size} is not P x 2K: set it to a multiple of {2 * max(num_instances, 1)} "
                 f"(sampler.num_instances is {num_instances} images of each modality)"
             )
         if batches_per_epoch < 0:
             raise ValueError(
-                f"sampler.batches_per_epoch is {batches_per_epoch}: give a number of batches, or 0 for one pass over the data"
+                f"sampler.batches_per_epoch is {batches_per_epoch}: set it to a number of batches, or to 0 for one pass over the data"
             )
         self.num_ids = batch_size // (2 * num_instances)
         self.num_instances = num_instances
@@ -69,7 +72,7 @@ class CrossModalSampler(Sampler[list[int]]):
         self.epoch = self.first = 0
         if self.num_ids % world_size:
             raise ValueError(
-                f"train.batch_size {batch_size} is {self.num_ids} identities, which {world_size} processes cannot share alike: "
+                f"train.batch_size {batch_size} is {self.num_ids} identities, which cannot be divided evenly among {world_size} processes: "
                 f"make it a multiple of {2 * num_instances * world_size}"
             )
         self.num_own_ids = self.num_ids // world_size
@@ -84,7 +87,7 @@ class CrossModalSampler(Sampler[list[int]]):
             if alone:
                 shown = ", ".join(map(str, alone[:10])) + (", ..." if len(alone) > 10 else "")
                 logger.warning(
-                    "%d training identities have %s images only and are left out: %s",
+                    "%d training identities have only %s images and are excluded: %s",
                     len(alone),
                     NAMES[modality],
                     shown,
@@ -92,7 +95,7 @@ class CrossModalSampler(Sampler[list[int]]):
 
         if self.num_ids < 2:
             raise ValueError(
-                f"train.batch_size {batch_size} holds {self.num_ids} identity: the losses compare at least 2, raise it to {4 * num_instances}"
+                f"train.batch_size {batch_size} has {self.num_ids} identity, but the losses compare at least 2: raise it to {4 * num_instances}"
             )
         if len(self.images) < self.num_ids:
             advice = (
@@ -101,13 +104,13 @@ class CrossModalSampler(Sampler[list[int]]):
                 else "add data"
             )
             raise ValueError(
-                f"a batch wants {self.num_ids} identities and {len(self.images)} have images of both modalities: {advice}"
+                f"a batch needs {self.num_ids} identities, but only {len(self.images)} have images of both modalities: {advice}"
             )
         larger = max(sum(len(halves[modality]) for halves in self.images.values()) for modality in (RGB, IR))
         self.num_batches = batches_per_epoch or math.ceil(larger / (self.num_ids * num_instances))
 
     def set_epoch(self, epoch: int, first: int = 0) -> None:
-        """Chooses the epoch that the next pass draws, and the batch that it begins with."""
+        """Sets the epoch of the next pass, and the batch at which it starts."""
         self.epoch = epoch
         self.first = first
 
@@ -116,18 +119,18 @@ class CrossModalSampler(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         rng = np.random.default_rng([self.seed, self.epoch])
-        everybody = np.array(sorted(self.images))
+        pids = np.array(sorted(self.images))
         waiting: list[int] = []
         for number in range(self.num_batches):
             if len(waiting) < self.num_ids:
-                # Those left over from the last pass come first; their turn in the new pass comes after this batch.
-                order = rng.permutation(everybody).tolist()
+                # Identities left over from the last pass come first; in the new pass they follow after this batch.
+                order = rng.permutation(pids).tolist()
                 fresh = [pid for pid in order if pid not in waiting][: self.num_ids - len(waiting)]
                 waiting += fresh + [pid for pid in order if pid not in fresh]
-            drawn, waiting = waiting[: self.num_ids], waiting[self.num_ids :]
-            images = [[self._draw(rng, self.images[pid][modality]) for pid in drawn] for modality in (RGB, IR)]
-            if number >= self.first:  # the earlier ones are drawn all the same: the later ones depend on them
+            chosen, waiting = waiting[: self.num_ids], waiting[self.num_ids :]
+            images = [[self._sample(rng, self.images[pid][modality]) for pid in chosen] for modality in (RGB, IR)]
+            if number >= self.first:  # earlier batches are sampled too, since later ones depend on them
                 yield np.concatenate([own for half in images for own in half[self.own]]).tolist()
 
-    def _draw(self, rng: np.random.Generator, images: np.ndarray) -> np.ndarray:
+    def _sample(self, rng: np.random.Generator, images: np.ndarray) -> np.ndarray:
         return rng.choice(images, self.num_instances, replace=len(images) < self.num_instances)
