@@ -1,7 +1,8 @@
 """The console script `torchreid-rgbir`. It starts the command line without importing torch, which takes seconds.
 
-It is not part of the package, because importing a module of the package runs the package's __init__, which imports torch. `main` instead makes
-the package known to Python without running its __init__. The command line runs it later, before a command that needs it (`commands.load_package`).
+It is not part of the package, because importing a module of the package runs the package's __init__, which imports
+torch. `main` instead makes the package known to Python without running its __init__. The command line runs it later,
+before a command that needs it (`commands.load_package`).
 """
 
 import importlib.util

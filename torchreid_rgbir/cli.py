@@ -1,4 +1,4 @@
-"""The command line `torchreid-rgbir COMMAND ...`: parses flags, runs the command, and reports an error in one line with an exit status."""
+"""The command line `torchreid-rgbir COMMAND ...`: parses flags, runs the command and reports errors in one line."""
 
 import argparse
 import importlib
@@ -31,7 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The words after `torchreid-rgbir`. By default those of the process.
 
     Returns:
-        The exit status: 0 for success, 1 if a command reports a finding or fails unexpectedly, 2 for a user error, 130 after Ctrl-C.
+        The exit status: 0 for success, 1 if a command reports a finding or fails unexpectedly, 2 for a user error, 130
+        after Ctrl-C.
     """
     keep_freed_memory()
     chosen = program().parse_args(sys.argv[1:] if argv is None else list(argv))
@@ -74,7 +75,8 @@ def program() -> Parser:
     parser = Parser(
         prog="torchreid-rgbir",
         description="Visible-infrared re-identification with torchreid.",
-        epilog=f"commands:\n{listing}\n\nexample: torchreid-rgbir quickstart\n`torchreid-rgbir COMMAND --help` shows the flags of a command.",
+        epilog=f"commands:\n{listing}\n\nexample: torchreid-rgbir quickstart\n"
+        "`torchreid-rgbir COMMAND --help` shows the flags of a command.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     terminal.add_flags(parser)
@@ -119,7 +121,10 @@ def _failure(error: Exception, args: argparse.Namespace) -> str:
     if name in ("MemoryError", "OutOfMemoryError") or "can't allocate memory" in str(error):
         advice = "use a machine with more memory"
         if hasattr(args, "opts"):  # the command takes a configuration
-            advice = "lower train.batch_size (train.accumulate N averages the gradients of N batches), or test.batch_size in a test"
+            advice = (
+                "lower train.batch_size (train.accumulate N averages the gradients of N batches), "
+                "or test.batch_size in a test"
+            )
         elif hasattr(args, "batch_size"):
             advice = f"lower --batch-size {args.batch_size}"
         return f"out of memory: {advice} ({text or name})"

@@ -1,7 +1,7 @@
 """Access to torchreid in either distribution. This is the only module that uses private parts of torchreid.
 
-PyPI's `torchreid` has its modules under `torchreid.reid`, a GitHub checkout has the same code directly under `torchreid`. Other modules use
-`host.data`, `host.utils` and so on.
+PyPI's `torchreid` has its modules under `torchreid.reid`, a GitHub checkout has the same code directly under
+`torchreid`. Other modules use `host.data`, `host.utils` and so on.
 """
 
 import importlib
@@ -63,7 +63,7 @@ def find_image_dataset(name: str) -> type | None:
 
 
 def register_model(name: str, factory: Callable[..., nn.Module]) -> None:
-    """Registers a model, so that torchreid's `build_model(name, ...)` calls `factory(num_classes, loss, pretrained, use_gpu)`.
+    """Registers a model, whose `factory(num_classes, loss, pretrained, use_gpu)` torchreid's `build_model` calls.
 
     Raises:
         ValueError: The name belongs to a different model.
@@ -84,13 +84,13 @@ def _private(module, name: str) -> dict:
         return getattr(module, name)
     except AttributeError:
         raise ImportError(
-            f"{module.__name__}.{name} is missing: torchreid {getattr(torchreid, '__version__', '?')} is not supported by "
-            "torchreid_rgbir, install torchreid 0.2.5 or GitHub's 1.4.0"
+            f"{module.__name__}.{name} is missing: torchreid {getattr(torchreid, '__version__', '?')} is not "
+            "supported by torchreid_rgbir, install torchreid 0.2.5 or GitHub's 1.4.0"
         ) from None
 
 
 def alias() -> None:
-    """Makes `torchreid.data` and so on importable with PyPI's package, so that scripts written for a GitHub checkout run."""
+    """Makes `torchreid.data` and so on importable with PyPI's package, as scripts for a GitHub checkout import them."""
     top, inside = torchreid.__name__.partition(".")[0], torchreid.__name__ + "."
     if torchreid.__name__ == top:
         return
@@ -100,7 +100,7 @@ def alias() -> None:
 
 
 def allow_stock_checkpoints() -> None:
-    """Lets `torch.load(weights_only=True)` read checkpoints of torchreid's own engines, which store `rank1` as a NumPy scalar."""
+    """Lets `torch.load(weights_only=True)` read torchreid's checkpoints, in which `rank1` is a NumPy scalar."""
     scalar = (getattr(np, "_core", None) or np.core).multiarray.scalar
     float_types = [type(np.dtype(name)) for name in ("float32", "float64")]
     torch.serialization.add_safe_globals([scalar, (scalar, "numpy.core.multiarray.scalar"), np.dtype, *float_types])

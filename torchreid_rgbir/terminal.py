@@ -13,12 +13,15 @@ from tqdm import tqdm
 QUIET, NORMAL, VERBOSE = logging.WARNING, logging.INFO, logging.DEBUG
 BOLD, RED, YELLOW = 1, 31, 33  # ANSI codes
 
-# One level for the process, as in the logging module: a progress bar deep inside the library has no other way to know it.
+# One level for the process, as in the logging module, because progress bars deep inside the library need it too.
 _level = NORMAL
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags of every command. They are allowed before and after the command's name, so neither place has a default."""
+    """Adds the flags of every command.
+
+    They are allowed before and after the command's name, so neither place has a default.
+    """
     group = parser.add_argument_group("output").add_mutually_exclusive_group()
     group.add_argument(
         "-q",
@@ -41,7 +44,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 @contextmanager
 def log_level(level: int) -> Iterator[None]:
-    """Sends our log lines from `level` up to standard error. `QUIET` also hides progress bars and the output of `stderr_only`."""
+    """Sends our log lines from `level` up to standard error.
+
+    `QUIET` also hides progress bars and the output of `stderr_only`.
+    """
     global _level
     handler = LogLines(sys.stderr)
     handler.setLevel(level)
@@ -60,7 +66,10 @@ def log_level(level: int) -> Iterator[None]:
 
 @contextmanager
 def log_to(stream: TextIO | Any) -> Iterator[None]:
-    """Sends our log lines to `stream` instead of standard error. A quiet command still shows its warnings on standard error."""
+    """Sends our log lines to `stream` instead of standard error.
+
+    A quiet command still shows its warnings on standard error.
+    """
     ours = logging.getLogger("torchreid_rgbir")
     handlers, level = ours.handlers, ours.level
     ours.handlers = [LogLines(stream), *(handlers if is_quiet() else [])]
@@ -79,7 +88,10 @@ def is_quiet() -> bool:
 
 @contextmanager
 def stderr_only(stream: TextIO | None = None) -> Iterator[None]:
-    """Sends what is printed, but is not the result, to `stream` (standard error by default). A quiet command discards it."""
+    """Sends what is printed, but is not the result, to `stream` (standard error by default).
+
+    A quiet command discards it.
+    """
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere if is_quiet() else stream or sys.stderr):
         yield
 
@@ -127,7 +139,7 @@ def _size() -> tuple[int | None, int | None]:
 
 
 def colorize(text: str, style: int, stream: TextIO | Any) -> str:
-    """Returns the text in a color or in bold, if `stream` is a terminal and NO_COLOR is not set (https://no-color.org)."""
+    """Returns the text in color or bold if `stream` is a terminal and NO_COLOR (https://no-color.org) is not set."""
     is_terminal = getattr(stream, "isatty", None)  # torchreid's Logger, which replaces standard output, has no isatty
     colored = is_terminal and is_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     return f"\033[{style}m{text}\033[0m" if colored else text

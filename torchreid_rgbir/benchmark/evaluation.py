@@ -1,9 +1,10 @@
-"""Speed of the evaluation, compared with plain code for the same protocols that handles one trial and one query at a time.
+"""Speed of the evaluation, compared with plain code that handles one trial and one query at a time.
 
-All sides start from the same features and compute their own distances. The plain code has two forms. "batched" is what public code does: one matrix
-product gives the distances of a trial, then a Python loop ranks one query after the other. "naive" also computes the distances in that loop, with
-a product of the gallery and one query. It reads the complete gallery each time and is slower. If each ranking is used once (RegDB), the matrix
-product is a large part of the work on every side, which limits the ratio to "batched".
+All sides start from the same features and compute their own distances. The plain code has two forms. "batched" is what
+public code does: one matrix product gives the distances of a trial, then a Python loop ranks one query after the other.
+"naive" also computes the distances in that loop, with a product of the gallery and one query. It reads the complete
+gallery each time and is slower. If each ranking is used once (RegDB), the matrix product is a large part of the work on
+every side, which limits the ratio to "batched".
 """
 
 import multiprocessing
@@ -30,16 +31,17 @@ SYSU_CAMERAS = {1: (56, 1374), 2: (56, 1565), 3: (93, 1883), 4: (94, 1918), 5: (
 def evaluation(rounds: int = 3, dim: int = 2048) -> dict:
     """Times the 40 rankings of SYSU-MM01 (2 searches x 2 shots x 10 trials) and those of one RegDB split.
 
-    A round takes minutes for the plain code. The features are random in the sizes of the official test sets, as the work does not depend on them.
+    A round takes minutes for the plain code. The features are random in the sizes of the official test sets, as the
+    work does not depend on them.
 
     Args:
         rounds: The number of timed rounds, in which the sides take turns.
         dim: The size of a feature.
 
     Returns:
-        "ratios": how many times faster ours is, medians over the rounds: "evaluation_over_naive" and "evaluation_over_batched" for SYSU-MM01,
-        "evaluation_regdb_over_naive" and "evaluation_regdb_over_batched" for RegDB. "medians": seconds. "spread": smallest and largest of
-        each ratio. "evaluation_peak_bytes": `peak_memory`.
+        "ratios": how many times faster ours is, medians over the rounds: "evaluation_over_naive" and
+        "evaluation_over_batched" for SYSU-MM01, "evaluation_regdb_over_naive" and "evaluation_regdb_over_batched" for
+        RegDB. "medians": seconds. "spread": smallest and largest of each ratio. "evaluation_peak_bytes": `peak_memory`.
     """
     data, permutations = sysu_sized(dim)
     split = regdb_sized(dim)
@@ -68,7 +70,7 @@ def evaluation(rounds: int = 3, dim: int = 2048) -> dict:
 
 
 def peak_memory(dim: int = 2048) -> int:
-    """Returns the peak memory in bytes of a process that scores SYSU-MM01's 40 rankings, including libraries and features."""
+    """Returns the peak memory in bytes of a process that scores SYSU-MM01, including libraries and features."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_score_and_peak, (dim,))
 
@@ -81,7 +83,7 @@ def _score_and_peak(dim: int) -> int:
 
 
 def sysu_sized(dim: int = 2048, seed: int = 0) -> tuple[TestFeatures, Permutations]:
-    """Returns random features and permutations like SYSU-MM01's test set: 3,803 IR and 6,775 RGB images of 96 identities."""
+    """Returns random data like SYSU-MM01's test set: 3,803 IR and 6,775 RGB images of 96 identities."""
     rng = np.random.default_rng(seed)
     rows, permutations = [], Permutations()
     for camid, (num_ids, num_images) in SYSU_CAMERAS.items():
@@ -175,7 +177,10 @@ def _normalized(features: NDArray) -> NDArray:
 
 
 def _measures(matches: NDArray[np.bool_], counted: NDArray[np.bool_]) -> list[float] | None:
-    """Returns Rank-1, 5, 10, 20, AP and INP of one ranked list, or None without a match. `counted` has the matches of CMC: images or identities."""
+    """Returns Rank-1, 5, 10, 20, AP and INP of one ranked list, or None without a match.
+
+    `counted` has the matches of CMC: images or identities.
+    """
     if not matches.any():
         return None
     cmc = counted.cumsum() > 0

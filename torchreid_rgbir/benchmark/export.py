@@ -12,7 +12,9 @@ from torchreid_rgbir.models.loading import load_model
 
 
 def onnx_over_eager(weights: str | Path, folder: str | Path, rounds: int = 20) -> dict[str, dict]:
-    """Times both on the same random image, in turn and with one thread each, as waiting threads of ONNX Runtime would slow PyTorch down.
+    """Times both on the same random image, in turn.
+
+    Each has one thread, because waiting threads of ONNX Runtime slow PyTorch down.
 
     Args:
         weights: The checkpoint.
@@ -20,8 +22,8 @@ def onnx_over_eager(weights: str | Path, folder: str | Path, rounds: int = 20) -
         rounds: How often each side is timed.
 
     Returns:
-        'ratios': onnx_over_eager, the time of ONNX Runtime over that of PyTorch for a batch of one, of both streams; the median over the rounds.
-        'medians': seconds of each side. 'spread': smallest and largest ratio.
+        'ratios': onnx_over_eager, the time of ONNX Runtime over that of PyTorch for a batch of one, of both streams;
+        the median over the rounds. 'medians': seconds of each side. 'spread': smallest and largest ratio.
     """
     model, about = load_model(weights)
     exported = standalone.load_onnx(folder, threads=1)

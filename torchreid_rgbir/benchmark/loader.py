@@ -1,4 +1,4 @@
-"""Images per second from files to a normalized batch: torchreid's data manager, and ours without a cache and with each kind of cache."""
+"""Images per second from files to a normalized batch, with torchreid's data manager and ours."""
 
 import contextlib
 import io
@@ -30,8 +30,8 @@ def loader(
 ) -> dict[str, dict]:
     """Times epochs over synthetic images in SYSU-MM01's layout. All sides take turns in every round.
 
-    Both sides crop and flip: torchreid and "disk_random_crop" enlarge and crop, the others pad and crop as the patent's setting does. After the
-    warm-up, files and cache are in the system's page cache, so that decoding and copying are measured and the disk is not.
+    Both sides crop and flip. torchreid and "disk_random_crop" enlarge and crop, the others pad and crop as in the
+    patent's setting. After the warm-up, files and cache are in the system's page cache, so the disk is not measured.
 
     Args:
         height: The height of the images in a batch.
@@ -40,11 +40,13 @@ def loader(
         rounds: The number of timed epochs of each side.
         workers: The number of decoding processes. Reading a cache needs none.
         num_ids: The number of rendered identities with 42 images each. Four fifths of them are for training.
-        threads: The number of torch's threads in the main process. They work if no process decodes, so both sides have two cores.
+        threads: The number of torch's threads in the main process. They work if no process decodes, so both sides have
+            two cores.
 
     Returns:
-        'ratios': loader_disk_over_torchreid, and the same for ram, none and disk_random_crop: images/s over images/s, medians over the rounds.
-        'medians': seconds per epoch. 'spread': smallest and largest of each ratio. 'images_per_second'.
+        'ratios': loader_disk_over_torchreid, and the same for ram, none and disk_random_crop: images/s over images/s,
+        medians over the rounds. 'medians': seconds per epoch. 'spread': smallest and largest of each ratio.
+        'images_per_second'.
     """
     before = torch.get_num_threads()
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Speed of gallery search: exact over 100,000 images, and LanceDB's index against exact search over a million, with and without a filter."""
+"""Speed of gallery search: exact over 100,000 images, and with and without LanceDB's index over a million."""
 
 import tempfile
 from pathlib import Path
@@ -27,15 +27,17 @@ def search(rounds: int = 3, num_exact: int = 100_000, num_indexed: int = 1_000_0
     It takes a quarter of an hour on two cores, mostly to build the index, 6 GB of disk and 6 GB of memory.
 
     Args:
-        rounds: The number of timed rounds, each with 128 queries in batches of 64 and 64 single queries (100 in the larger gallery).
+        rounds: The number of timed rounds, each with 128 queries in batches of 64 and 64 single queries (100 in the
+            larger gallery).
         num_exact: The number of images in the first gallery.
         num_indexed: The number of images in the second gallery.
         num_queries: The number of queries that recall is measured with.
 
     Returns:
-        "ratios": search_exact_over_index, how many times faster the index is for one query, and the same with "_filtered". "spread": smallest and
-        largest of each. "medians": seconds per query, or for opening, adding and indexing. "recalls": the share of the 10 nearest images that
-        the index finds. "memory": bytes of the index on the disk.
+        "ratios": search_exact_over_index, how many times faster the index is for one query, and the same with
+        "_filtered". "spread": smallest and largest of each. "medians": seconds per query, or for opening, adding and
+        indexing. "recalls": the share of the 10 nearest images that the index finds. "memory": bytes of the index on
+        the disk.
     """
     with tempfile.TemporaryDirectory(prefix="torchreid-rgbir-search-") as folder:
         result = _exact(Path(folder) / "exact", rounds, num_exact)
@@ -110,7 +112,10 @@ def _indexed(where: Path, rounds: int, num: int, num_queries: int) -> dict:
 
 
 def compare(gallery: Gallery, rounds: int, queries: NDArray[np.float32]) -> dict:
-    """Compares exact search and the index in one gallery. The figures have the names of `search`, the medians are seconds per query."""
+    """Compares exact search and the index in one gallery.
+
+    The figures have the names of `search`, the medians are seconds per query.
+    """
     kinds = {"": Filter(), "_filtered": ONE_CAMERA}
 
     def alone(filtered: Filter, exact: bool) -> None:

@@ -15,14 +15,15 @@ WARMUP = 20  # steps that are not counted, while buffers are allocated and cache
 
 
 def stability(num_steps: int = 500) -> dict[str, dict]:
-    """Trains the quick start's model on images of 64 x 32 from the disk cache, and compares the first and the last fifth of the steps.
+    """Trains the quick start's model on cached images, and compares the first and the last fifth of the steps.
 
     Args:
         num_steps: The number of steps that are counted, at least 10.
 
     Returns:
-        'ratios': step_last_over_first, the ratio of the medians. 'medians': seconds per step of both. 'spread': the quartiles of the last steps over
-        the median of the first. 'memory': bytes that the process held after the first fifth and at the end.
+        'ratios': step_last_over_first, the ratio of the medians. 'medians': seconds per step of both. 'spread': the
+        quartiles of the last steps over the median of the first. 'memory': bytes that the process held after the first
+        fifth and at the end.
     """
     with tempfile.TemporaryDirectory() as folder:
         synthesize("sysu_mm01", Path(folder) / "SYSU-MM01", 20, images_per_camera=2, size=(32, 64), workers=1)

@@ -1,7 +1,8 @@
 """The commands of `torchreid-rgbir`, one module each.
 
-The command line imports a command's module before the package itself, so that `--help` and errors in flags need neither torch nor torchreid. Such a
-module therefore imports only the standard library and light modules at its top, and everything else in `run`. Its names:
+The command line imports a command's module before the package itself, so that `--help` and errors in flags need neither
+torch nor torchreid. Such a module therefore imports only the standard library and light modules at its top, and
+everything else in `run`. Its names:
 
     EXAMPLE                  a command line for `--help`
     add_arguments(parser)    adds the flags
@@ -49,7 +50,7 @@ def describe(parser: argparse.ArgumentParser, command: ModuleType) -> None:
 
 
 def load_package() -> None:
-    """Runs the package's __init__, which imports torch and torchreid and registers everything, unless it has run already.
+    """Runs the package's __init__ unless it has run already. It imports torch and registers everything with torchreid.
 
     Raises:
         MissingExtra: torch cannot be imported.

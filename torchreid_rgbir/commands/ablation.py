@@ -1,4 +1,7 @@
-"""Measure what each part of the method adds: train and score it part by part on synthetic people. Finished runs are kept."""
+"""Measure what each part of the method adds: train and score it part by part on synthetic people.
+
+Finished runs are kept.
+"""
 
 import argparse
 from pathlib import Path

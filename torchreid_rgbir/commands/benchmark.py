@@ -1,4 +1,7 @@
-"""Measure speed: loading, training steps by parts, evaluation and search. The two sides of each ratio take turns in one run."""
+"""Measure speed: loading, training steps by parts, evaluation and search.
+
+The two sides of each ratio take turns in one run.
+"""
 
 import argparse
 import json

@@ -19,7 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=list(METHODS),
         metavar="METHOD",
-        help="mso, parts of it (id, id+wrt, id+wrt+pef, id+wrt+cmcc), and MODEL:softmax or MODEL:triplet with any model of torchreid; "
+        help="mso, parts of it (id, id+wrt, id+wrt+pef, id+wrt+cmcc), "
+        "and MODEL:softmax or MODEL:triplet with any model of torchreid; "
         f"default: {' '.join(METHODS)}",
     )
     parser.add_argument("--seeds", nargs="+", type=int, default=[1], metavar="N", help="seeds of the runs; default: 1")

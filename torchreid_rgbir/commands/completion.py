@@ -1,4 +1,6 @@
-"""Print the script that lets a shell complete commands, flags, names, configuration keys and files. Completing does not start Python.
+"""Print the script that lets a shell complete commands, flags, names, configuration keys and files.
+
+Completing does not start Python.
 
 bash: write it to ~/.local/share/bash-completion/completions/torchreid-rgbir
 zsh: write it to a file _torchreid-rgbir in a folder of $fpath

@@ -1,4 +1,4 @@
-"""Keeps freed memory in the process instead of returning it to the system, which makes training steps on a CPU faster."""
+"""Keeps freed memory in the process instead of returning it to the system. This makes CPU training faster."""
 
 import ctypes
 import os
@@ -9,15 +9,18 @@ LARGEST = 2**31 - 1  # bytes, the largest C int
 
 
 def keep_freed_memory() -> None:
-    """Lets glibc keep up to 2 GiB of freed memory. Other C libraries and users' own MALLOC_ or GLIBC_TUNABLES settings are left alone.
+    """Lets glibc keep up to 2 GiB of freed memory.
 
-    A training step on a CPU frees gigabytes and allocates them again. If the system gets them back in between, every page costs a page fault
-    and is cleared again. docs/performance.md has the figures.
+    Other C libraries and users' own MALLOC_ or GLIBC_TUNABLES settings are left alone.
+
+    A training step on a CPU frees gigabytes and allocates them again. If the system gets them back in between, every
+    page costs a page fault and is cleared again. docs/performance.md has the figures.
     """
     own = [name for name in os.environ if name.startswith("MALLOC_") or name == "GLIBC_TUNABLES"]
     if sys.platform != "linux" or own:
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has no mallopt
-    # Setting one threshold fixes the other at its small default, and older versions of glibc reject an mmap threshold this high.
+    # Setting one threshold fixes the other at its small default, and older versions of glibc reject an mmap threshold
+    # this high.
     if mallopt is not None and mallopt(MMAP_THRESHOLD, LARGEST):
         mallopt(TRIM_THRESHOLD, LARGEST)

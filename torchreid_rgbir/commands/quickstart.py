@@ -1,4 +1,7 @@
-"""Render synthetic RGB-IR data, train a small network on it with all four losses, and score it. Two CPU cores are enough."""
+"""Render synthetic RGB-IR data, train a small network on it with all four losses, and score it.
+
+Two CPU cores are enough.
+"""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""Run a script that was written for torchreid, such as its scripts/main.py, unmodified and with the plugin installed."""
+"""Run a script written for torchreid, such as its scripts/main.py, unmodified and with the plugin installed."""
 
 import argparse
 import runpy
@@ -7,7 +7,10 @@ from pathlib import Path
 
 from torchreid_rgbir.commands.arguments import add_import_argument
 
-EXAMPLE = "torchreid-rgbir run --set loss.pef.entry conv2 scripts/main.py -s sysu_mm01 --root reid-data model.name dual_resnet50 loss.name mso"
+EXAMPLE = (
+    "torchreid-rgbir run --set loss.pef.entry conv2 scripts/main.py -s sysu_mm01 --root reid-data "
+    "model.name dual_resnet50 loss.name mso"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

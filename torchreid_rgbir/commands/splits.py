@@ -1,4 +1,7 @@
-"""Train and test on RegDB's ten official splits, one after another, and report their mean. A second call resumes where the first one stopped."""
+"""Train and test on RegDB's ten official splits, one after another, and report their mean.
+
+A second call resumes where the first one stopped.
+"""
 
 import argparse
 

@@ -53,7 +53,8 @@ def configuration(args: argparse.Namespace):
         swallowed = [word for word in words or () if key != "root" and "." in word]
         if swallowed:
             raise ValueError(
-                f"--{key} has read {swallowed[0]} as a name: put KEY VALUE pairs after a flag with one value, such as --root"
+                f"--{key} has read {swallowed[0]} as a name: "
+                "put KEY VALUE pairs after a flag with one value, such as --root"
             )
         if words:
             cfg.data[key] = words

@@ -1,4 +1,7 @@
-"""Old import paths. Every public module that moved and every public name that was renamed can still be imported from its old path."""
+"""Old import paths.
+
+Every public module that moved and every public name that was renamed can still be imported from its old path.
+"""
 
 import sys
 from importlib import import_module

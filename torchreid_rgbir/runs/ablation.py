@@ -1,4 +1,4 @@
-"""The ablation in docs/results.md: it measures what each part of the method adds, on synthetic people that are not in the training set."""
+"""The ablation in docs/results.md, which measures on synthetic people what each part of the method adds."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Comparison of methods with the same protocol, data, schedule and seeds: the method, its parts, and torchreid's own models."""
+"""Comparison of methods with the same protocol, data, schedule and seeds."""
 
 import logging
 import re
@@ -29,8 +29,9 @@ def configure(cfg: CfgNode, method: str) -> CfgNode:
 
     Args:
         cfg: The configuration of the complete method: data, schedule and everything else that all methods share.
-        method: "mso" for `cfg` itself, a name in `ABLATIONS`, or MODEL:LOSS with a model of torchreid and its loss, softmax or triplet. `KEY VALUE`
-            words after it change the configuration further, as in "id+wrt+cmcc loss.cmcc.form ratio".
+        method: "mso" for `cfg` itself, a name in `ABLATIONS`, or MODEL:LOSS with a model of torchreid and its loss,
+            softmax or triplet. `KEY VALUE` words after it change the configuration further, as in "id+wrt+cmcc
+            loss.cmcc.form ratio".
 
     Raises:
         ValueError: The method or a key is unknown, or `cfg` has weight 0 for a loss of the ablation.
@@ -43,13 +44,15 @@ def configure(cfg: CfgNode, method: str) -> CfgNode:
         cfg.model.name, colon, cfg.loss.name = name.partition(":")
         if not colon:
             raise ValueError(
-                f"method {name} is unknown: choose mso, {', '.join(ABLATIONS)}, or MODEL:LOSS with a model of torchreid, such as resnet50:softmax"
+                f"method {name} is unknown: choose mso, {', '.join(ABLATIONS)}, "
+                "or MODEL:LOSS with a model of torchreid, such as resnet50:softmax"
             )
     config.override(cfg, overrides)
     missing = [weight for weight in ABLATIONS.get(name, ()) if not cfg.loss.mso[weight]]
     if missing:
         raise ValueError(
-            f"method {name}: loss.mso.{missing[0]} is 0 in this configuration, set it to a weight above 0 or remove the method"
+            f"method {name}: loss.mso.{missing[0]} is 0 in this configuration, "
+            "set it to a weight above 0 or remove the method"
         )
     checks.check(cfg)
     checks.check_model(cfg)
@@ -71,8 +74,8 @@ def compare(cfg: CfgNode, methods: Sequence[str], seeds: Sequence[int], out: Pat
         The contents of `out`/compare.json.
 
     Raises:
-        ValueError: A method is unknown, a method or seed is listed twice, a list is empty, there are several targets, or `out` has runs of a
-            different configuration. All of this is checked before the first training.
+        ValueError: A method is unknown, a method or seed is listed twice, a list is empty, there are several targets,
+            or `out` has runs of a different configuration. All of this is checked before the first training.
         NotADirectoryError: `out` is a file.
     """
     for name, values in (("method", methods), ("seed", seeds)):
@@ -124,8 +127,8 @@ def summary(runs: dict[str, dict[int, dict]]) -> dict:
         runs: Method -> seed -> the contents of results.json, or {"error": text} if the run failed.
 
     Returns:
-        "setting", "seeds", and "methods", which has for each method its "mean" and "std" over the finished seeds and its "runs" (measures or error
-        of each seed). `against` adds the comparison with the first method.
+        "setting", "seeds", and "methods", which has for each method its "mean" and "std" over the finished seeds and
+        its "runs" (measures or error of each seed). `against` adds the comparison with the first method.
     """
     setting, rows = "", []
     for method, by_seed in runs.items():
@@ -155,8 +158,8 @@ def against(found: dict, reference: str) -> dict:
         reference: One of its methods.
 
     Returns:
-        `found` with "reference". Each other method has "difference": its mAP minus the reference's, over the seeds that both finished, with
-        the 95 % confidence interval of the paired differences (Student's t, for two or more seeds).
+        `found` with "reference". Each other method has "difference": its mAP minus the reference's, over the seeds that
+        both finished, with the 95 % confidence interval of the paired differences (Student's t, for two or more seeds).
 
     Raises:
         ValueError: `reference` is not one of the methods.
@@ -187,7 +190,7 @@ def _difference(values: list[float]) -> dict[str, float]:
 
 
 def markdown(found: dict) -> str:
-    """Returns the table in %: mean ± standard deviation over the seeds, and the difference in mAP with its 95 % interval."""
+    """Returns the table in %: mean ± standard deviation over seeds, and the mAP difference with its 95 % interval."""
     reference = found["reference"]
     lines = [
         f"{found['dataset']}: {found['setting']}; {len(found['seeds'])} seeds, measures in %",

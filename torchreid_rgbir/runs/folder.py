@@ -1,4 +1,7 @@
-"""The folder of a run (`data.save_dir`). It belongs to one process and one run at a time, and has a log of everything that is printed."""
+"""The folder of a run (`data.save_dir`).
+
+It belongs to one process and one run at a time, and has a log of everything that is printed.
+"""
 
 import fcntl
 import io
@@ -26,7 +29,7 @@ ANSI_COLORS = re.compile(r"\033\[\d*m")
 
 
 def compare_with_run(folder: Path, cfg: CfgNode) -> None:
-    """Checks before a run starts that its folder does not already have a different run, which would be lost or mixed up with it.
+    """Checks before a run starts that its folder does not have a different run, which would be lost.
 
     Raises:
         ValueError: The folder has checkpoints of a different configuration, and `cfg` does not resume from them.
@@ -43,8 +46,8 @@ def compare_with_run(folder: Path, cfg: CfgNode) -> None:
             logger.warning("the run in %s resumes with changed settings: %s", folder, ", ".join(changed))
     elif changed:
         raise ValueError(
-            f"{folder} has a run of a different configuration ({', '.join(changed[:4])}): set data.save_dir to a new folder, "
-            "or set model.resume auto to continue that run"
+            f"{folder} has a run of a different configuration ({', '.join(changed[:4])}): "
+            "set data.save_dir to a new folder, or set model.resume auto to continue that run"
         )
     elif not resume:
         logger.warning(
@@ -118,7 +121,8 @@ class RunFolder(io.TextIOBase):
 def lock(folder: Path) -> TextIO:
     """Locks a folder for this process until the returned file is closed or the process ends.
 
-    The package filelock does not fit: it empties its file whenever it tries, so the message could not say which process holds the lock.
+    The package filelock does not fit: it empties its file whenever it tries, so the message could not say which process
+    holds the lock.
 
     Raises:
         OSError: A different process holds the lock. The message says which one.
@@ -126,7 +130,8 @@ def lock(folder: Path) -> TextIO:
     path = folder / LOCK
     file = open(path, "a+", encoding="utf-8")  # noqa: SIM115
     try:
-        # Unlike flock, this lock belongs to the process alone: the workers of a killed run, which end a little later, do not hold it.
+        # Unlike flock, this lock belongs to the process alone: the workers of a killed run, which end a little later,
+        # do not hold it.
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         file.seek(0)
@@ -145,7 +150,7 @@ def lock(folder: Path) -> TextIO:
 
 @contextmanager
 def run_folder(folder: Path, log: str) -> Iterator[RunFolder]:
-    """Sends everything that is printed or logged to the console and, once `open` is called, to the folder's log file."""
+    """Sends everything that is printed or logged to the console and, after `open`, to the folder's log file."""
     run = RunFolder(sys.stdout, folder, log)
     sys.stdout, console = run, sys.stdout  # torchreid prints
     try:

@@ -1,4 +1,7 @@
-"""The methods that `compare` and `ablation` train. This module imports nothing heavy, because the flags of both commands list them."""
+"""The methods that `compare` and `ablation` train.
+
+This module imports nothing heavy, because the flags of both commands list them.
+"""
 
 from typing import NamedTuple
 

@@ -69,13 +69,16 @@ def provenance(cfg: CfgNode, datamanager: CrossModalDataManager, seconds: float)
 
 
 def fingerprint(items: Iterable[Item]) -> dict[str, Any]:
-    """Counts the files and hashes their names with identity, camera and modality. The hash does not depend on where the data set is."""
+    """Counts the files and hashes their names with identity, camera and modality.
+
+    The hash does not depend on where the data set is.
+    """
     lines = sorted(f"{Path(i.impath).parent.name}/{Path(i.impath).name} {i.pid} {i.camid} {i.modality}" for i in items)
     return {"num_files": len(lines), "sha256": hashlib.sha256("\n".join(lines).encode(errors="replace")).hexdigest()}
 
 
 def git_revision(file: Path) -> str | None:
-    """Returns the commit of the checkout that `file` belongs to, with "+changes" if files differ from it, or None without a checkout.
+    """Returns the commit of the checkout that `file` is in, with "+changes" if files differ from it, or None.
 
     A package that is installed in a virtual environment inside a different checkout does not belong to that checkout.
     """

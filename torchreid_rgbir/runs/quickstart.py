@@ -69,7 +69,8 @@ def quickstart(out: str | Path, seed: int = 1) -> str:
     for name, (first, *_) in rows.items():
         lines.append(f"{name:<36}{first['mean']['rank1']:>8.3f}{first['mean']['mAP']:>8.3f}")
     lines.append(
-        f"{len(np.unique(features.pids))} identities that are not in the training set; {time.time() - start:.0f} s in total"
+        f"{len(np.unique(features.pids))} identities that are not in the training set; "
+        f"{time.time() - start:.0f} s in total"
     )
     lines.append(f"all settings: {run / 'results.json'}   ranked results: {image}")
     return "\n" + "\n".join(lines)

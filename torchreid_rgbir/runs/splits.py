@@ -24,8 +24,8 @@ def run_splits(cfg: CfgNode, num_splits: int = NUM_SPLITS) -> dict:
         num_splits: How many of the ten splits are used, from the first one on.
 
     Returns:
-        The contents of `data.save_dir`/results.json: each direction's mean and standard deviation over the splits, then the settings of each split.
-        `checkpoint` and `config` are lists with one entry per split.
+        The contents of `data.save_dir`/results.json: each direction's mean and standard deviation over the splits, then
+        the settings of each split. `checkpoint` and `config` are lists with one entry per split.
 
     Raises:
         ValueError: The data set has no splits, or the folder has splits of a different configuration.
