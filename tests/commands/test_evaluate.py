@@ -134,7 +134,7 @@ def test_mistakes_are_one_line(tmp_path, capsys, data, features, permutations):
     assert "split 11 does not exist" in error_of(capsys, features, "--protocol", "regdb", "--split", "11")
     assert "LLCM's nir cameras" in error_of(capsys, features, "--protocol", "llcm")
     for flag in (["--permutations", permutations], ["--sampling", "agw"], ["--split", "1"]):
-        assert f"{flag[0]} belongs to" in error_of(capsys, features, "--protocol", "standard", *flag)
+        assert f"{flag[0]} is for" in error_of(capsys, features, "--protocol", "standard", *flag)
     both = [*sysu, "--sampling", "agw", "--permutations", permutations]
     assert "--permutations has no effect with --sampling agw" in error_of(capsys, *both)
     bad = ["--rerank", "5", "2.5", "0.3"]

@@ -29,8 +29,8 @@ def test_above_is_printed_with_points_and_notes(write, capsys):
     assert lines[2].startswith("all-search, single-shot, official, against AGW (Ye et al., TPAMI 2021")
     assert lines[3].split() == ["Rank-1", "49.50", "±", "1.20", "published", "47.50", "+2.00", "above"]
     assert lines[4].split() == ["mAP", "47.65", "±", "0.70", "published", "47.65", "+0.00", "within"]
-    assert lines[6] == "  note: galleries are drawn as official (test.sampling), AGW's were drawn as agw"
-    assert lines[-1] == "above AGW's; within: at most 1 points from it"
+    assert lines[6] == "  note: galleries are drawn with test.sampling official, AGW's were drawn with agw"
+    assert lines[-1] == "above AGW's; within means a difference of at most 1 points"
 
 
 def test_below_is_a_finding(write, capsys):
@@ -38,7 +38,7 @@ def test_below_is_a_finding(write, capsys):
     assert main(["published", path, "--method", "AGW"]) == 1
     assert "-7.50   below" in capsys.readouterr().out
     assert main(["published", path, "--method", "AGW", "--tolerance", "8"]) == 0
-    assert "within AGW's; within: at most 8 points" in capsys.readouterr().out
+    assert "within AGW's; within means a difference of at most 8 points" in capsys.readouterr().out
 
 
 def test_without_a_method_every_row_of_the_setting_is_shown(write, capsys):
@@ -59,7 +59,7 @@ def test_without_a_file_the_rows_are_listed(capsys):
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (["--method", "nosuch"], "method nosuch has no row for sysu_mm01: choose from AGW"),
+        (["--method", "nosuch"], "there is no row of the method nosuch for sysu_mm01: choose from AGW"),
         (["--tolerance", "-1"], "a tolerance of -1 points"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Scores features extracted by any model under a data set's protocol."""
+"""Scores the features of any model under a data set's protocol."""
 
 import argparse
 import platform
@@ -14,7 +14,14 @@ from torchreid_rgbir.metrics import report
 from torchreid_rgbir.metrics.features import load_features
 from torchreid_rgbir.metrics.rerank import Rerank
 from torchreid_rgbir.modality import NAMES
-from torchreid_rgbir.protocols import llcm, regdb, standard, sysu_mm01
+from torchreid_rgbir.protocols import (
+    LLCMProtocol,
+    Protocol,
+    RegDBProtocol,
+    StandardProtocol,
+    SYSUMM01Protocol,
+    sysu_mm01,
+)
 
 EXAMPLE = "torchreid-rgbir evaluate features.npz --protocol sysu_mm01 --permutations SYSU-MM01/exp/rand_perm_cam.mat --json results.json"
 
@@ -25,29 +32,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "features",
         metavar="FEATURES.npz",
-        help="arrays features (N, D), pids, camids, modalities (0 RGB, 1 IR) and, for SYSU-MM01, image_numbers (1-based in each cam/id folder)",
+        help="file with the arrays features (N, D), pids, camids, modalities (0 RGB, 1 IR) and, for SYSU-MM01, "
+        "image_numbers (1-based in each cam/id folder)",
     )
     parser.add_argument(
-        "--protocol", required=True, choices=PROTOCOLS, help="how galleries are drawn and what is measured"
+        "--protocol", required=True, choices=PROTOCOLS, help="rules for drawing galleries and computing measures"
     )
-    parser.add_argument("--permutations", metavar="FILE", help="sysu_mm01: exp/rand_perm_cam.mat, the official trials")
+    parser.add_argument(
+        "--permutations", metavar="FILE", help="sysu_mm01: exp/rand_perm_cam.mat, which defines the official trials"
+    )
     parser.add_argument(
         "--sampling",
         choices=tuple(sysu_mm01.SHOTS),
-        help="sysu_mm01: the trials of rand_perm_cam.mat (default), or those of AGW's public code (single-shot)",
+        help="sysu_mm01: draw the trials of rand_perm_cam.mat (official, the default) or those of AGW's public code (agw, single-shot only)",
     )
     parser.add_argument(
-        "--split", type=int, metavar="N", help="regdb: the split the features belong to, for the record"
+        "--split", type=int, metavar="N", help="regdb: the split of the features, recorded in the results"
     )
     parser.add_argument("--distance", choices=distance_module.METRICS, default="cosine", help="default: %(default)s")
     parser.add_argument(
-        "--query", choices=NAMES[::-1], default="ir", help="the modality that asks (default: %(default)s)"
+        "--query", choices=NAMES[::-1], default="ir", help="the modality of the queries (default: %(default)s)"
     )
     parser.add_argument(
         "--rerank",
         nargs=3,
         metavar=("K1", "K2", "LAMBDA"),
-        help="also score with k-reciprocal re-ranking, e.g. 20 6 0.3; a second set of rows, not comparable with the first",
+        help="also score with k-reciprocal re-ranking, for example 20 6 0.3; its rows are not comparable with the others",
     )
     parser.add_argument("--json", metavar="OUT", help="write the results as JSON")
     parser.add_argument("--markdown", metavar="OUT", help="write the table in Markdown")
@@ -85,20 +95,20 @@ def evaluate(
     distance: str = "cosine",
     rerank: Rerank | None = None,
 ) -> dict:
-    """Scores a feature file in all settings of a protocol.
+    """Scores a feature file in every setting of a protocol.
 
     Args:
         features: the .npz file (`metrics.load_features`).
         protocol: "sysu_mm01", "regdb", "llcm" or "standard".
-        permutations, sampling: of sysu_mm01; sampling None is its default, "official".
-        split: of regdb.
-        query, distance, rerank: as in the protocol's `report`.
+        permutations, sampling: for sysu_mm01; the default of sampling is "official".
+        split: for regdb.
+        query, distance, rerank: as in `Protocol.score`.
 
     Returns:
-        What results.json holds, with the feature file in place of a checkpoint.
+        The content of results.json, with the feature file instead of a checkpoint.
 
     Raises:
-        ValueError, FileNotFoundError: a user's mistake.
+        ValueError, FileNotFoundError: an argument or a file is wrong.
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"protocol {protocol!r} is unknown: choose one of {', '.join(PROTOCOLS)}")
@@ -108,22 +118,21 @@ def evaluate(
         ("split", split, "regdb"),
     ):
         if value is not None and protocol != owner:
-            raise ValueError(f"--{flag} belongs to {owner} and has no effect on {protocol}: leave it out")
+            raise ValueError(f"--{flag} is for {owner} and has no effect on {protocol}: remove it")
     if permutations is not None and sampling == "agw":
-        raise ValueError("--permutations has no effect with --sampling agw, which draws without a file: leave one out")
+        raise ValueError(
+            "--permutations has no effect with --sampling agw, which draws without a file: remove one of them"
+        )
 
+    rules: Protocol = {
+        "sysu_mm01": lambda: SYSUMM01Protocol(permutations),
+        "regdb": lambda: RegDBProtocol(split),
+        "llcm": LLCMProtocol,
+        "standard": StandardProtocol,
+    }[protocol]()
     data = load_features(features)
     try:
-        if protocol == "sysu_mm01":
-            settings = sysu_mm01.report(
-                data, permutations, query=query, distance=distance, sampling=sampling or "official", rerank=rerank
-            )
-        elif protocol == "regdb":
-            settings = regdb.report(data, split, query=query, distance=distance, rerank=rerank)
-        elif protocol == "llcm":
-            settings = llcm.report(data, query=query, distance=distance, rerank=rerank)
-        else:
-            settings = standard.report(data, query=query, distance=distance, rerank=rerank)
+        settings = rules.score(data, query=query, distance=distance, sampling=sampling or "official", rerank=rerank)
     except ValueError as error:
         raise ValueError(f"{features}: {error}") from None
     return report.results(protocol, settings, query=query, feature="given", distance=distance) | {

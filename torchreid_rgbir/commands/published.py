@@ -1,8 +1,8 @@
-"""Compares a results.json with published numbers: within, below or above, and by how much; exit status 1 when below one of them.
+"""Compares a results.json with published numbers: within, below or above them, and by how much.
 
-Without a file it lists the published numbers that it knows. A difference of up to --tolerance points (percent) is "within": published rows come
-from single trainings, so a point is about what another seed may move. The standard deviation beside a result is over the trials, so of the drawn
-galleries alone.
+The exit status is 1 if a result is below a published number. Without a file the command lists the published numbers. A difference of up to
+--tolerance points (percent) is "within": a published row is the result of a single training, and a different seed may move it by about a
+point. The standard deviation of a result is over the trials, so it includes only the effect of the drawn galleries.
 """
 
 import argparse
@@ -15,21 +15,23 @@ EXAMPLE = "torchreid-rgbir published log/agw_sysu/results.json --method AGW"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("results", nargs="?", metavar="RESULTS.json", help="of a run, of splits or of evaluate --json")
-    parser.add_argument("--method", default="", metavar="NAME", help="only this method's row, such as AGW")
+    parser.add_argument(
+        "results", nargs="?", metavar="RESULTS.json", help="the file of a run, of splits or of evaluate --json"
+    )
+    parser.add_argument("--method", default="", metavar="NAME", help="compare only with this method's row, such as AGW")
     parser.add_argument(
         "--tolerance",
         type=float,
         default=1.0,
         metavar="POINTS",
-        help="a difference that is none (default: %(default)s)",
+        help="largest difference (in points) that counts as equal (default: %(default)s)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     if args.results is None:
         if args.method:
-            raise ValueError(f"--method {args.method} without a file: give the RESULTS.json to compare")
+            raise ValueError(f"--method {args.method} needs a file: give the RESULTS.json to compare")
         print(listing())
         return 0
     results = read_results(args.results)
@@ -50,7 +52,7 @@ def listing() -> str:
 
 
 def render(results: dict, found: list[Comparison], tolerance: float) -> str:
-    """A block for each comparison, its measures in lines."""
+    """One block per comparison, one line per measure."""
     lines = [f"{results['dataset']}, checkpoint {results.get('checkpoint', 'unknown')}"]
     for row, setting, differences, verdicts, notes in found:
         lines += ["", f"{setting_name(setting)}, against {row.method} ({row.source})"]
@@ -64,7 +66,7 @@ def render(results: dict, found: list[Comparison], tolerance: float) -> str:
             )
         lines += [f"  note: {note}" for note in notes]
     words = ", ".join(f"{comparison.verdict} {comparison.row.method}'s" for comparison in found)
-    return "\n".join([*lines, "", f"{words}; within: at most {tolerance:g} points from it"])
+    return "\n".join([*lines, "", f"{words}; within means a difference of at most {tolerance:g} points"])
 
 
 _MEASURES = ("rank1", "mAP", "mINP")

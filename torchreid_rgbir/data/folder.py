@@ -1,4 +1,4 @@
-"""Any RGB-IR data of one's own, in folders: people, vehicles, anything with an identity."""
+"""A custom RGB-IR data set in folders: people, vehicles or anything else with identities."""
 
 import re
 from pathlib import Path
@@ -11,18 +11,19 @@ _CAMERA = re.compile(r"c(\d+)_")
 
 
 class RGBIRFolder(CrossModalImageDataset):
-    """train/{rgb,ir}/ID/*.jpg and test/{rgb,ir}/ID/*.jpg, where ID is any text; a file prefix `cN_` gives the camera, 0 = unknown.
+    """Reads train/{rgb,ir}/ID/*.jpg and test/{rgb,ir}/ID/*.jpg. ID is any text; a file prefix `cN_` gives the camera, 0 = unknown.
 
-    Training and test identities are numbered apart, in the order of their names: training identity i is `train_names[i]`, test identity i
-    `test_names[i]`. The test skips gallery images of the query's own identity and camera, so RGB and IR cameras want numbers of their own.
+    Training and test identities are numbered separately, in the order of their names: training identity i is `train_names[i]` and test
+    identity i is `test_names[i]`. A query ignores gallery images of its own identity and camera, so RGB and IR cameras need different
+    numbers.
 
     Args:
-        root: the folder that holds train/ and test/.
-        **kwargs: torchreid's.
+        root: the folder that contains train/ and test/.
+        **kwargs: for torchreid's ImageDataset.
 
     Raises:
         FileNotFoundError: one of the four folders is missing.
-        ValueError: a folder holds no image of any identity.
+        ValueError: a folder contains no image of any identity.
     """
 
     def __init__(self, root: str = "", **kwargs):
@@ -32,7 +33,7 @@ class RGBIRFolder(CrossModalImageDataset):
                 if not (self.dataset_dir / subset / name).is_dir():
                     raise FileNotFoundError(
                         f"{self.dataset_dir / subset / name} is missing: set data.root (--root) to the folder "
-                        "that holds train/rgb, train/ir, test/rgb and test/ir, each with one folder per identity"
+                        "that contains train/rgb, train/ir, test/rgb and test/ir, each with one folder per identity"
                     )
         train, self.train_names = self._items("train")
         test, self.test_names = self._items("test")
@@ -48,7 +49,7 @@ class RGBIRFolder(CrossModalImageDataset):
             (folder.name, modality): list_images(folder)
             for modality, name in enumerate(NAMES)
             for folder in (self.dataset_dir / subset / name).iterdir()
-            if folder.is_dir() and not folder.name.startswith(".")  # .ipynb_checkpoints is nobody's name
+            if folder.is_dir() and not folder.name.startswith(".")  # .ipynb_checkpoints is not an identity
         }
         names = sorted({name for (name, _), paths in images.items() if paths})
         items = [
@@ -61,6 +62,6 @@ class RGBIRFolder(CrossModalImageDataset):
 
 
 def parse_camera(name: str) -> int:
-    """The camera in a file name such as `c3_0001.jpg`; 0 where it has no such prefix."""
+    """The camera in a file name such as `c3_0001.jpg`; 0 if there is no such prefix."""
     found = _CAMERA.match(name)
     return int(found[1]) if found else 0

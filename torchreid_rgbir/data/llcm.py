@@ -1,4 +1,4 @@
-"""LLCM (Zhang and Wang, "Diverse Embedding Expansion Network and Low-Light Cross-Modality Benchmark", CVPR 2023), as its authors lay it out."""
+"""LLCM (Zhang and Wang, "Diverse Embedding Expansion Network and Low-Light Cross-Modality Benchmark", CVPR 2023), in its authors' layout."""
 
 import os
 import re
@@ -15,14 +15,16 @@ _FILE_CAMERA = re.compile(r"_c(\d+)_[^/]*$")  # the official training images, vi
 
 
 class LLCM(CrossModalImageDataset):
-    """idx/train_{vis,nir}.txt (lines `path label`), idx/test_id.txt and test_{vis,nir}/cam1..cam9/0001/*.jpg; all cameras but 3 see both modalities.
+    """Reads idx/train_{vis,nir}.txt (lines `path label`), idx/test_id.txt and test_{vis,nir}/cam1..cam9/0001/*.jpg.
+
+    Every camera but 3 has both modalities.
 
     Args:
-        root: the data set's folder, or the one that holds it as LLCM.
-        **kwargs: torchreid's.
+        root: the data set's folder, or the folder that contains it as LLCM.
+        **kwargs: for torchreid's ImageDataset.
 
     Raises:
-        FileNotFoundError: a folder, a list or an image that is listed is missing.
+        FileNotFoundError: a folder, a list or a listed image is missing.
         ValueError: a list is malformed, or training and test share an identity.
     """
 
@@ -34,11 +36,11 @@ class LLCM(CrossModalImageDataset):
         self.dataset_dir = find_folder(root, self.folder, needed)
         test_ids = sorted({*read_ids(self.dataset_dir / "idx" / "test_id.txt")})
         train = self._train_items()
-        # Labels may be relabeled identity numbers; the folder of an image is named after the identity itself.
+        # Labels may be relabeled numbers, but the folder of an image always has the number of the identity.
         shared = {os.path.basename(os.path.dirname(item.impath)) for item in train} & {f"{pid:04d}" for pid in test_ids}
         if shared:
             raise ValueError(
-                f"{self.dataset_dir / 'idx'}: identity {min(shared)} is in training and in test: get the official lists"
+                f"{self.dataset_dir / 'idx'}: identity {min(shared)} is in training and in test: use the official lists"
             )
 
         test = [
@@ -66,6 +68,6 @@ class LLCM(CrossModalImageDataset):
 
 
 def parse_camera(path: str) -> int:
-    """The camera of an image, from its camN folder, or from the file name (`_c05_`); 0 where neither tells."""
+    """The camera of an image, from its camN folder or from the file name (`_c05_`); 0 if neither has it."""
     found = _FOLDER_CAMERA.search(path) or _FILE_CAMERA.search(path)
     return int(found[1]) if found else 0

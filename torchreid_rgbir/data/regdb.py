@@ -11,19 +11,19 @@ CAMERAS = {RGB: 1, IR: 2}
 
 
 class RegDB(CrossModalImageDataset):
-    """Visible/ and Thermal/ with idx/{train,test}_{visible,thermal}_{1..10}.txt, lines `path label`; one visible and one thermal camera.
+    """Reads Visible/, Thermal/ and idx/{train,test}_{visible,thermal}_{1..10}.txt with lines `path label`. Camera 1 is visible, 2 thermal.
 
-    Each split trains on half of the identities and tests on the other half, with a model of its own. Labels are
-    numbers within a half and may repeat in the other.
+    Each split trains a separate model on half of the identities and tests it on the other half. Labels are
+    numbers within a half and may repeat in the other half.
 
     Args:
-        root: the data set's folder, or the one that holds it as RegDB.
+        root: the data set's folder, or the folder that contains it as RegDB.
         split_id: 0-9 for the official splits 1-10.
-        **kwargs: torchreid's.
+        **kwargs: for torchreid's ImageDataset.
 
     Raises:
-        FileNotFoundError: a folder, a list or an image that is listed is missing.
-        ValueError: there is no such split, a list is malformed, or training and test share an image.
+        FileNotFoundError: a folder, a list or a listed image is missing.
+        ValueError: the split does not exist, a list is malformed, or training and test share an image.
     """
 
     folder = "RegDB"
@@ -43,7 +43,7 @@ class RegDB(CrossModalImageDataset):
         shared = {item.impath for item in train} & {item.impath for item in test}
         if shared:
             raise ValueError(
-                f"{min(shared)} is in training and in test of split {self.split}: get the official lists of {self.folder}"
+                f"{min(shared)} is in training and in test of split {self.split}: use the official lists of {self.folder}"
             )
         super().__init__(
             train=relabeled(train),
@@ -63,5 +63,5 @@ class RegDB(CrossModalImageDataset):
 
 
 def list_splits(folder: Path) -> list[int]:
-    """The official splits, 1-10, of which RegDB's folder has at least one list."""
+    """The official splits (1-10) with at least one list in RegDB's folder."""
     return [split for split in range(1, NUM_SPLITS + 1) if any((folder / "idx").glob(f"*_{split}.txt"))]

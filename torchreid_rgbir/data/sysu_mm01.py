@@ -1,4 +1,4 @@
-"""SYSU-MM01 (Wu et al., "RGB-Infrared Cross-Modality Person Re-Identification", ICCV 2017), as its authors lay it out."""
+"""SYSU-MM01 (Wu et al., "RGB-Infrared Cross-Modality Person Re-Identification", ICCV 2017), in its authors' layout."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,11 +11,11 @@ from torchreid_rgbir.protocols.sysu_mm01 import CAMERAS, SYSUMM01Protocol
 
 
 class SYSUMM01(CrossModalImageDataset):
-    """cam1..cam6/0001..0533/0001.jpg... with exp/{train,val,test}_id.txt; training uses train + val identities.
+    """Reads cam1..cam6/0001..0533/0001.jpg... and exp/{train,val,test}_id.txt; training uses train + val identities.
 
     Args:
-        root: the data set's folder, or the one that holds it as SYSU-MM01.
-        **kwargs: torchreid's.
+        root: the data set's folder, or the folder that contains it as SYSU-MM01.
+        **kwargs: for torchreid's ImageDataset.
 
     Raises:
         FileNotFoundError: a camera folder or an exp file is missing.
@@ -32,7 +32,7 @@ class SYSUMM01(CrossModalImageDataset):
         shared = {*train_ids, *val_ids} & {*test_ids}
         if shared:
             raise ValueError(
-                f"{self.dataset_dir / 'exp'}: identity {min(shared)} is in training and in test: get the official lists"
+                f"{self.dataset_dir / 'exp'}: identity {min(shared)} is in training and in test: use the official lists"
             )
 
         test = self._items(sorted({*test_ids}))
@@ -61,10 +61,10 @@ class SYSUMM01(CrossModalImageDataset):
 
 
 def read_ids(path: Path) -> list[int]:
-    """Reads an id list: one line of integers, comma separated.
+    """Reads a list of identities: integers separated by commas.
 
     Raises:
-        ValueError: something else stands there.
+        ValueError: the file contains something else.
     """
     text = path.read_text(encoding="utf-8", errors="replace")
     try:

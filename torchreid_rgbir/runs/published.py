@@ -1,4 +1,4 @@
-"""Published numbers: what papers and their authors' repositories report, each with its source and how it was computed where that is known."""
+"""Published numbers from papers and their authors' repositories, with the source and, if known, how they were computed."""
 
 from typing import NamedTuple
 
@@ -7,13 +7,13 @@ class Row(NamedTuple):
     """One published number.
 
     Attributes:
-        method: as the field calls it.
+        method: the name of the method.
         dataset: "sysu_mm01", "regdb" or "llcm".
-        setting: as `setting_of` names it.
-        mean: "rank1", "mAP" and, where it is published, "mINP"; in %.
-        source: where it stands.
-        sampling: how SYSU-MM01's galleries were drawn, "official" or "agw"; "" where nobody here has read the authors' code.
-        flip: whether the authors' test adds the mirrored image's feature; None where nobody here has read it.
+        setting: the name that `setting_of` returns.
+        mean: "rank1", "mAP" and, if published, "mINP"; in %.
+        source: where it is published.
+        sampling: how SYSU-MM01's galleries were drawn, "official" or "agw"; "" if the authors' code was not checked.
+        flip: whether the authors' test adds the mirrored image's feature; None if the authors' code was not checked.
         rerank: whether galleries were re-ranked.
     """
 
@@ -37,7 +37,7 @@ AGW = "Ye et al., TPAMI 2021, and the README of mangye16/Cross-Modal-Re-ID-basel
 CAJ = "Ye et al., ICCV 2021, and the README of ICCV21_CAJ in mangye16/Cross-Modal-Re-ID-baseline"
 MMN = "Zhang et al., ACM MM 2021, and the README of ZYK100/MMN"
 DEEN = "Zhang and Wang, CVPR 2023"
-# The table there replaces the one in the CVPR paper, at its authors' request.
+# Its table replaces the one in the CVPR paper, at the authors' request.
 LLCM = "README of ZYK100/LLCM, LLCM's authors"
 
 ROWS = (
@@ -64,7 +64,7 @@ ROWS = (
     Row("DEEN", "llcm", V2N, _mean(69.21, 55.52), LLCM, flip=True),
 )
 
-# Queries and gallery images of a setting that has published ones (protocols: docs/protocols.md). We know of none for LLCM.
+# Setting -> published numbers of queries and gallery images (docs/protocols.md). None are published for LLCM.
 COUNTS = {
     ("sysu_mm01", "all-search, single-shot"): (3803, 301),
     ("sysu_mm01", "all-search, multi-shot"): (3803, 3010),
@@ -76,7 +76,7 @@ COUNTS = {
 
 
 def setting_of(setting: dict) -> str:
-    """What names a setting of results.json in a published table: search and shots, or the direction."""
+    """The name of a setting of results.json in a published table: search and shots, or the direction."""
     if "search" in setting:
         return f"{setting['search']}-search, {'single' if setting['shots'] == 1 else 'multi'}-shot"
     return setting.get("direction", "")

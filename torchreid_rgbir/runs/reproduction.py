@@ -1,4 +1,4 @@
-"""A results.json beside the published rows that it may be compared with: within, below or above, and by how many points."""
+"""Compares a results.json with published rows: within, below or above them, and by how many points."""
 
 import json
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ OFFICIAL_NAMES = {"sysu_mm01": "SYSU-MM01", "regdb": "RegDB", "llcm": "LLCM"}
 
 
 class Comparison(NamedTuple):
-    """One setting of a results.json against one published row.
+    """One setting of a results.json and one published row.
 
     Attributes:
-        row: the published one.
-        setting: as results.json has it.
-        differences: measure -> points (percent) that the result lies above the row; negative below it.
+        row: the published row.
+        setting: the setting of results.json.
+        differences: measure -> result minus row, in points (percent).
         verdicts: measure -> "within", "below" or "above".
-        notes: what differs in how the two were computed, or is not known to be alike.
+        notes: known and possible differences in how the two were computed.
     """
 
     row: Row
@@ -30,16 +30,16 @@ class Comparison(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """Below where one measure is, else above where one is, else within."""
+        """ "below" if a measure is below, otherwise "above" if one is above, otherwise "within"."""
         return next((word for word in ("below", "above") if word in self.verdicts.values()), "within")
 
 
 def read_results(path: str | Path) -> dict:
-    """A results.json, checked for what a comparison needs.
+    """Reads a results.json and checks that it has everything a comparison needs.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: not JSON, or JSON of something else.
+        FileNotFoundError: the file is missing.
+        ValueError: it is not a results.json.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -55,32 +55,32 @@ def read_results(path: str | Path) -> dict:
 
 
 def compare(results: dict, method: str = "", tolerance: float = 1.0) -> list[Comparison]:
-    """Finds the published rows of the same data set, setting and re-ranking, and says how far the results lie from them.
+    """Compares results with the published rows of the same data set, setting and re-ranking.
 
     Args:
-        results: what `read_results` gives.
-        method: of the rows, in any case; all of the data set's when empty.
-        tolerance: points (percent) up to which a difference counts as none.
+        results: of `read_results`.
+        method: compares only with this method's rows, in any case; with all rows when empty.
+        tolerance: the largest difference, in points (percent), that counts as equal.
 
     Returns:
         At least one comparison, in the order of the settings.
 
     Raises:
-        ValueError: a tolerance below 0, an unknown method, or nothing that may be compared; says why.
+        ValueError: the tolerance is out of range, the method is unknown, or nothing can be compared. The message says why.
     """
     if not 0 <= tolerance < 100:
-        raise ValueError(f"a tolerance of {tolerance:g} points: give a number from 0 to below 100")
+        raise ValueError(f"a tolerance of {tolerance:g} points is out of range: choose at least 0 and less than 100")
     rows = _rows(results["dataset"], method)
     found, reasons = [], []
     for setting in results["settings"]:
         named = [row for row in rows if (row.setting, row.rerank) == (setting_of(setting), "rerank" in setting)]
-        reason = _incomparable(results["dataset"], setting) or ("" if named else _rowless(setting, method))
+        reason = _incomparable(results["dataset"], setting) or ("" if named else _no_row(setting, method))
         if reason:
             reasons.append(reason)
             continue
         found += [_compare(row, setting, results, tolerance) for row in named]
     if not found:
-        others = f" (and {len(reasons) - 1} more settings that do not compare)" if len(reasons) > 1 else ""
+        others = f" (and {len(reasons) - 1} more settings)" if len(reasons) > 1 else ""
         raise ValueError(f"nothing to compare: {reasons[0]}{others}")
     return found
 
@@ -89,40 +89,40 @@ def _rows(dataset: str, method: str) -> Sequence[Row]:
     datasets = sorted({row.dataset for row in ROWS})
     rows = [row for row in ROWS if row.dataset == dataset]
     if not rows:
-        raise ValueError(f"no number is published for {dataset}: there are rows of {', '.join(datasets)}")
+        raise ValueError(f"there is no published row for {dataset}: there are rows for {', '.join(datasets)}")
     chosen = [row for row in rows if row.method.lower() == method.lower()] if method else rows
     if not chosen:
         known = ", ".join(sorted({row.method for row in rows}))
-        raise ValueError(f"method {method} has no row for {dataset}: choose from {known}")
+        raise ValueError(f"there is no row of the method {method} for {dataset}: choose from {known}")
     return chosen
 
 
 def _incomparable(dataset: str, setting: dict) -> str:
-    """Why no published number is of this kind; empty where one may be."""
+    """Why no published number is comparable with a setting; empty if one may be."""
     name = setting_of(setting)
     if setting.get("query") == "rgb":
         return f"{name} with RGB queries is not defined by the data set's authors"
     splits = setting.get("splits") or [setting.get("split")]
     if dataset == "regdb" and len(splits) < NUM_SPLITS:
-        what = f"the mean of {len(splits)} splits" if "splits" in setting else "one split"
-        return f"{name} is of {what}, a published number the mean of {NUM_SPLITS} (torchreid-rgbir splits)"
+        what = f"the mean of {len(splits)} splits" if "splits" in setting else "the result of one split"
+        return f"{name} is {what}, but published numbers are means of {NUM_SPLITS} splits: run torchreid-rgbir splits"
     expected = COUNTS.get((dataset, name))
     counts = setting["num_queries"], setting["num_gallery"]
     if expected and counts != expected:
         return (
-            f"{name} has {counts[0]} queries and a gallery of {counts[1]}, {OFFICIAL_NAMES[dataset]} as published {expected[0]} and "
-            f"{expected[1]}: another, incomplete or synthetic data set (torchreid-rgbir doctor)"
+            f"{name} has {counts[0]} queries and a gallery of {counts[1]}, but {OFFICIAL_NAMES[dataset]} has {expected[0]} and "
+            f"{expected[1]}: the data set is a different one, incomplete or synthetic (check it with torchreid-rgbir doctor)"
         )
     return ""
 
 
-def _rowless(setting: dict, method: str) -> str:
+def _no_row(setting: dict, method: str) -> str:
     kind = "re-ranked results" if "rerank" in setting else "results without re-ranking"
-    return f"{method or 'nobody'} has no row for {kind} of {setting_of(setting)}"
+    return f"there is no row{f' of {method}' if method else ''} for {kind} of {setting_of(setting)}"
 
 
 def _compare(row: Row, setting: dict, results: dict, tolerance: float) -> Comparison:
-    # Published numbers have two decimals, so a difference has no more.
+    # Published numbers have at most two decimals.
     differences = {key: round(100 * setting["mean"][key] - value, 2) for key, value in row.mean.items()}
     verdicts = {key: _verdict(value, tolerance) for key, value in differences.items()}
     return Comparison(row, setting, differences, verdicts, _notes(row, setting, results))
@@ -137,29 +137,31 @@ def _verdict(difference: float, tolerance: float) -> str:
 def _notes(row: Row, setting: dict, results: dict) -> list[str]:
     notes = []
     if "sampling" in setting and row.sampling != setting["sampling"]:
-        theirs = f"drawn as {row.sampling}" if row.sampling else "drawn in an unknown way"
-        notes.append(f"galleries are drawn as {setting['sampling']} (test.sampling), {row.method}'s were {theirs}")
+        theirs = f"with {row.sampling}" if row.sampling else "in an unknown way"
+        notes.append(
+            f"galleries are drawn with test.sampling {setting['sampling']}, {row.method}'s were drawn {theirs}"
+        )
     flip = results.get("flip")
     if row.flip is not None and flip is not None and row.flip != flip:
-        words = {True: "adds the mirrored image's feature", False: "takes the image alone"}
+        words = {True: "adds the mirrored image's feature", False: "uses the image alone"}
         notes.append(f"the test {words[flip]} (test.flip), {row.method}'s {words[row.flip]}")
     if results.get("distance") == "euclidean" and not results.get("normalize_feature"):
-        notes.append("Euclidean distances of features as they are (test.dist_metric)")
+        notes.append("distances are Euclidean, of features that are not normalized (test.dist_metric)")
     if results.get("feature") == "pooled":
-        notes.append("features before batch normalization (test.feature)")
+        notes.append("features are taken before batch normalization (test.feature)")
     if "rerank" in setting:
-        notes.append(f"{row.method}'s re-ranking is its own, not k-reciprocal re-ranking with these settings")
+        notes.append(f"{row.method}'s re-ranking differs from k-reciprocal re-ranking with these settings")
     if (row.dataset, row.setting) not in COUNTS:
-        notes.append(f"{setting['num_queries']} queries: no published count says whether these are all")
+        notes.append(f"no published count says whether these {setting['num_queries']} queries are all")
     left_out = results.get("run", {}).get("num_left_out", 0)
     if left_out:
-        notes.append(f"{left_out} images could not be read and were left out (data.skip_broken)")
+        notes.append(f"{left_out} images could not be read and were skipped (data.skip_broken)")
     return notes
 
 
 def _lacking(results: Any) -> str:
     if not isinstance(results, dict) or not isinstance(results.get("dataset"), str):
-        return 'it names no "dataset"'
+        return 'it has no "dataset"'
     settings = results.get("settings")
     if not isinstance(settings, list) or not settings or not all(isinstance(setting, dict) for setting in settings):
         return 'it has no "settings"'
