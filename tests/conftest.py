@@ -1,4 +1,4 @@
-"""What several tests share: a small synthetic SYSU-MM01 on disk, the settings that train on it in seconds, and the device."""
+"""Fixtures for many tests: a small synthetic SYSU-MM01 on disk, configurations that train on it in seconds, a device."""
 
 import os
 import sys
@@ -20,7 +20,7 @@ VISIBLE = os.environ.get("CUDA_VISIBLE_DEVICES")
 
 @pytest.fixture(scope="session", autouse=True)
 def _cpu_alone():
-    """Tests compute on the CPU, so that their numbers are the same everywhere, and so do the processes that they start."""
+    """Tests and the processes that they start compute on the CPU, so that their numbers are the same everywhere."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.cuda, "is_available", lambda: False)
         patch.setenv("CUDA_VISIBLE_DEVICES", "")
@@ -31,13 +31,13 @@ def _cpu_alone():
     params=["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, pytest.mark.skipif(not HAS_GPU, reason="no GPU")])]
 )
 def device(request, monkeypatch):
-    """A test that takes it runs on the CPU, which shows that it tests something, and on a GPU where there is one."""
+    """A test with this fixture runs on the CPU and, if there is one, on a GPU."""
     if request.param == "cuda":
         monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
         if VISIBLE is not None:
             monkeypatch.setenv("CUDA_VISIBLE_DEVICES", VISIBLE)
-        # Ten bits of mantissa would hide what a test looks for.
+        # TF32 has 10 bits of mantissa, too few for these tests.
         monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     return torch.device(request.param)
 
@@ -83,14 +83,14 @@ def tiny_cfg(sysu_root, tmp_path):
 
 @pytest.fixture
 def fast_cfg(sysu_root, tmp_path, monkeypatch):
-    """2 epochs of 3 batches of 2 x (2 + 2) images, each followed by a test, with a network that takes no time."""
+    """2 epochs of 3 batches of 2 x (2 + 2) images, each followed by a test, with a tiny network."""
     monkeypatch.setitem(MODELS, "dual_resnet18", tiny.tiny_resnet)
     return tiny.configuration(sysu_root, tmp_path / "run")
 
 
 @pytest.fixture
 def own_parts(tmp_path):
-    """What a file under `tmp_path` registers, and the file itself as a module, is forgotten after the test."""
+    """Undoes after the test what a file under `tmp_path` has registered, and unloads that file."""
     torchreids = host.models.__dict__["__model_factory"], host.data.datasets.__dict__["__image_datasets"]
     with ExitStack() as stack:
         for registry in (LOSSES, MODELS, *torchreids):

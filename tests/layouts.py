@@ -1,4 +1,4 @@
-"""Both distributions of torchreid on one machine: PyPI's package as installed, and the layout of a GitHub checkout, made from it."""
+"""Both distributions of torchreid: PyPI's package as installed, and the layout of a GitHub checkout made from it."""
 
 import importlib.metadata
 import os
@@ -11,7 +11,7 @@ REPOSITORY = Path(__file__).parents[1]
 
 
 def make_checkout(folder: Path) -> Path:
-    """Writes torchreid as a checkout has it, `torchreid.*` for PyPI's `torchreid.reid.*`; returns what goes on PYTHONPATH."""
+    """Writes torchreid in the layout of a checkout, with `torchreid.*` instead of `torchreid.reid.*`, for PYTHONPATH."""
     installed = Path(str(importlib.metadata.distribution("torchreid").locate_file("torchreid/reid")))
     for source in installed.rglob("*.py"):
         target = folder / "torchreid" / source.relative_to(installed)
@@ -22,7 +22,7 @@ def make_checkout(folder: Path) -> Path:
 
 
 def python(words: list, cwd: Path, checkout: Path | None = None) -> subprocess.CompletedProcess:
-    """Runs `python WORDS...` in a process of its own; with `checkout` torchreid is that one, else PyPI's."""
+    """Runs `python WORDS...` with PyPI's torchreid, or with the checkout if one is given."""
     path = [str(REPOSITORY), *([str(checkout)] if checkout else [])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"}
     return subprocess.run(

@@ -1,4 +1,4 @@
-"""Without the packages of an extra: everything else works, and what needs them says which extra to install."""
+"""Without the packages of an extra, everything else works, and the error says which extra to install."""
 
 import json
 import subprocess
@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-# What `pip install torchreid-rgbir` may leave out, and the extra that brings it. (jinja2 comes with torch, as it happens.)
+# Optional package: the extra that installs it. (torch also installs jinja2.)
 EXTRAS = {
     "lancedb": "gallery",
     "pyarrow": "gallery",
@@ -20,12 +20,13 @@ EXTRAS = {
     "sklearn": "visual",
     "jinja2": "visual",
 }
-# Modules that are of use with their extra alone.
-VISUAL = ("activation", "curves", "embedding", "figure", "page", "run", "samples", "separation", "stages")
+# Modules that cannot be imported without their extra.
+VISUAL = ("activation", "curves", "embedding", "figure", "page", "samples", "separation", "stages")
 NEEDING = {
     "retrieval.lance": "gallery",
     "retrieval.lance_index": "gallery",
     "retrieval.milvus": "cluster",
+    "runs.visualize": "visual",
     **{f"visual.{name}": "visual" for name in VISUAL},
 }
 COMMANDS = {
@@ -50,17 +51,17 @@ for module in pkgutil.walk_packages(torchreid_rgbir.__path__, "torchreid_rgbir."
             importlib.import_module(module.name)
         except ImportError as error:
             failed[module.name.removeprefix("torchreid_rgbir.")] = str(error)
-said = {}
+printed = {}
 for command in sys.argv[2:]:
     with contextlib.redirect_stderr(io.StringIO()) as error:
-        said[command] = [main(command.split()), error.getvalue()]
-json.dump([failed, said], sys.stdout)
+        printed[command] = [main(command.split()), error.getvalue()]
+json.dump([failed, printed], sys.stdout)
 """
 
 
 @pytest.fixture(scope="module")
 def without(tmp_path_factory):
-    """What cannot be imported and why, and what commands end with."""
+    """Returns which modules cannot be imported and why, and the exit status and message of each command."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, ",".join(EXTRAS), *COMMANDS],
         capture_output=True,
@@ -71,7 +72,7 @@ def without(tmp_path_factory):
     return json.loads(done.stdout)
 
 
-def test_modules_that_need_an_extra_name_it_and_no_others_do(without):
+def test_only_modules_that_need_an_extra_fail_and_they_name_it(without):
     failed, _ = without
     assert failed.keys() == NEEDING.keys()
     for name, message in failed.items():
@@ -80,8 +81,8 @@ def test_modules_that_need_an_extra_name_it_and_no_others_do(without):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_that_needs_an_extra_names_it_in_one_line(without, command):
-    _, said = without
-    status, error = said[command]
+    _, printed = without
+    status, error = printed[command]
     assert status == 2 and error.count("\n") == 1
     assert error.startswith(f"torchreid-rgbir {command.split()[0]}: error: ")
     assert f"run `pip install 'torchreid-rgbir[{COMMANDS[command]}]'`" in error

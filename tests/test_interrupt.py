@@ -1,4 +1,7 @@
-"""Ctrl-C, which a terminal sends to the command and all of its processes: one line, status 130, soon, and nothing is left behind."""
+"""Ctrl-C, which a terminal sends to a command and all of its processes, ends it soon, with one line and status 130.
+
+No incomplete file and no process remains.
+"""
 
 import multiprocessing
 import os
@@ -14,7 +17,7 @@ from torchreid_rgbir.data import broken_images, cache
 from torchreid_rgbir.files import checkpoint
 from torchreid_rgbir.retrieval.extractor import Extractor
 
-SECONDS = 60  # at most, on a machine that has other things to do
+SECONDS = 60  # the limit, which also holds on a busy machine
 
 
 def slow(function):
@@ -26,7 +29,7 @@ def slow(function):
 
 
 def run(words, output):
-    """A command that leads its own process group, as one of a shell does, and reads images slowly."""
+    """Runs a command in its own process group, as a shell does, with slow reading of images."""
     os.setpgid(0, 0)
     multiprocessing.set_start_method("fork", force=True)  # as in a process that a shell starts
     for owner, name in ((broken_images, "read_image"), (cache, "read_image"), (Extractor, "_read")):
@@ -34,12 +37,12 @@ def run(words, output):
     processes._run(words, output, None)
 
 
-def interrupt(words, output, is_under_way):
-    """Starts a command, sends Ctrl-C once it is under way; returns what it printed."""
+def interrupt(words, output, is_running):
+    """Starts a command, sends Ctrl-C when `is_running` is true, and returns the output."""
     process = processes.context().Process(target=run, args=([str(word) for word in words], str(output)))
     process.start()
     try:
-        wait_for(lambda: is_under_way() or not process.is_alive())
+        wait_for(lambda: is_running() or not process.is_alive())
         os.killpg(process.pid, signal.SIGINT)
         assert processes.finish(process, SECONDS) == 130, output.read_text()
         wait_for(lambda: not is_there(process.pid))  # no worker is left
@@ -65,7 +68,7 @@ def wait_for(condition):
 
 
 def later(seconds=1.5):
-    """True from some time after the first call on: the command has nothing to show yet, and is slow."""
+    """Returns a function that is true from some seconds after its first call on, for commands without visible progress."""
     began = []
 
     def is_later():
@@ -78,14 +81,14 @@ def later(seconds=1.5):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_synthesize(tmp_path, workers):
     words = ["synthesize", "--layout", "sysu_mm01", "--out", tmp_path / "set", "--ids", 50, "--workers", workers]
-    said = interrupt(words, tmp_path / "said.txt", lambda: any(tmp_path.glob(".set.*.part/cam1/0001/*.jpg")))
-    assert said == "torchreid-rgbir synthesize: interrupted\n"
-    assert [path.name for path in tmp_path.iterdir()] == ["said.txt"]
+    printed = interrupt(words, tmp_path / "output.txt", lambda: any(tmp_path.glob(".set.*.part/cam1/0001/*.jpg")))
+    assert printed == "torchreid-rgbir synthesize: interrupted\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["output.txt"]
 
 
 def test_doctor(sysu_root, tmp_path):
     words = ["doctor", "--dataset", "sysu_mm01", "--root", sysu_root]
-    assert interrupt(words, tmp_path / "said.txt", later()) == "torchreid-rgbir doctor: interrupted\n"
+    assert interrupt(words, tmp_path / "output.txt", later()) == "torchreid-rgbir doctor: interrupted\n"
 
 
 @pytest.fixture
@@ -102,19 +105,19 @@ def weights(tmp_path):
 def test_extract(sysu_root, tmp_path, weights):
     words = ["extract", "--weights", weights, "--rgb", sysu_root / "cam1", "--out", tmp_path / "features.npz"]
     words += ["--batch-size", 4]
-    assert interrupt(words, tmp_path / "said.txt", later()) == "torchreid-rgbir extract: interrupted\n"
+    assert interrupt(words, tmp_path / "output.txt", later()) == "torchreid-rgbir extract: interrupted\n"
     assert not (tmp_path / "features.npz").exists()
 
 
 @pytest.mark.parametrize("kind", ["disk", "none"])
 def test_train_with_workers(sysu_root, tmp_path, kind):
-    """While its cache is built, and in the steps."""
+    """While the cache is built, and during the training steps."""
     words = ["train", "--config-file", "quickstart", "--root", sysu_root, *tiny.SETTINGS]
     words += ["data.workers", 2, "data.cache", kind, "data.cache_dir", tmp_path / "cache"]
     words += ["train.max_epoch", 100000, "data.save_dir", tmp_path / "run"]
     begun = (tmp_path / "run").glob if kind == "none" else (tmp_path / "cache").glob
     pattern = "model/model-best.pth.tar" if kind == "none" else ".*.writing"
-    said = interrupt(words, tmp_path / "said.txt", lambda: any(begun(pattern)))
-    assert kind == "disk" or "SIGINT: go on with" in said
-    assert "Traceback" not in said and said.endswith("torchreid-rgbir train: interrupted\n")
+    printed = interrupt(words, tmp_path / "output.txt", lambda: any(begun(pattern)))
+    assert kind == "disk" or "SIGINT: continue with" in printed
+    assert "Traceback" not in printed and printed.endswith("torchreid-rgbir train: interrupted\n")
     assert not [path for path in tmp_path.rglob("*.writing")]

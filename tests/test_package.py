@@ -30,7 +30,7 @@ def test_a_second_import_registers_nothing_twice():
     importlib.reload(torchreid_rgbir)
 
 
-def test_a_name_taken_by_somebody_else_is_an_error():
+def test_a_name_that_belongs_to_something_else_is_an_error():
     with pytest.raises(ValueError, match="market1501|already exists"):
         host.register_image_dataset("market1501", torchreid_rgbir.DATASETS["sysu_mm01"])
     with pytest.raises(ValueError, match="already has a model resnet50"):

@@ -1,4 +1,4 @@
-"""What reaches a terminal, a pipe and the log file, at each level."""
+"""The output on a terminal, in a pipe and in the log file, at each log level."""
 
 import io
 import logging
@@ -21,7 +21,7 @@ class Screen(io.StringIO):
 
 
 def screen_of(monkeypatch):
-    """Makes standard error a terminal that shows colors; not in a fixture, since pytest's own capture comes after those."""
+    """Makes standard error a terminal with colors. This is not a fixture, because pytest captures output after those."""
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     stream = Screen()
@@ -35,11 +35,11 @@ def test_a_bar_has_rate_and_time_left_on_a_terminal(monkeypatch):
         pass
     shown = screen.getvalue()
     assert "drawing:   0%" in shown and "/3 [" in shown and "<" in shown and "image/s]" in shown
-    assert shown.split("\r")[-1].strip() == ""  # it goes when it is full
+    assert shown.split("\r")[-1].strip() == ""  # it disappears when it is complete
 
 
 def test_a_terminal_that_does_not_know_its_size_has_bars_too():
-    """As `script` and some consoles give one."""
+    """The program `script` and some consoles have such a terminal."""
     ours, theirs = pty.openpty()
     program = (
         "from torchreid_rgbir.terminal import progress\nfor _ in progress(range(3), 'drawing', unit='image'): pass"
@@ -73,7 +73,7 @@ def test_colors(monkeypatch, variable, value, colored):
 
 def test_the_first_line_of_a_result_is_its_title(monkeypatch):
     screen = screen_of(monkeypatch)
-    assert terminal.bold_title("a\nb\n") == "a\nb\n"  # standard output is none
+    assert terminal.bold_title("a\nb\n") == "a\nb\n"  # standard output is not a terminal
     monkeypatch.setattr(sys, "stdout", screen)
     assert terminal.bold_title("a\nb\n") == "\033[1ma\033[0m\nb\n"
 
@@ -108,7 +108,7 @@ def test_a_line_goes_above_a_bar(monkeypatch):
         logger.info("a line")
         bar.close()
     before, after = screen.getvalue().split("a line\n")
-    assert before.endswith("\r") and after.startswith("\r")  # the bar was wiped, and drawn again below
+    assert before.endswith("\r") and after.startswith("\r")  # the bar was erased and drawn again below
 
 
 @pytest.mark.parametrize("quiet", [False, True])

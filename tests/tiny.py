@@ -1,4 +1,4 @@
-"""A network of a thousandth of ResNet-18's size, for tests that need many whole runs and do not look at what is learnt."""
+"""A network a thousand times smaller than ResNet-18, for tests that need many complete runs but no learning."""
 
 from types import SimpleNamespace
 
@@ -41,6 +41,6 @@ def tiny_resnet(num_classes, loss="softmax", pretrained=False, use_gpu=False, la
 
 
 def configuration(root, save_dir, *words):
-    """The quick start's, with the settings above."""
+    """Returns the quick start's configuration with the settings above."""
     changes = [*SETTINGS, "data.root", str(root), "data.save_dir", str(save_dir), *map(str, words)]
     return config.override(config.load("quickstart"), changes)

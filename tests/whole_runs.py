@@ -1,4 +1,4 @@
-"""Whole runs and stopped ones: how one is stopped, and what two of the same configuration have in common (all but the time they took)."""
+"""Helpers for complete and interrupted runs: they interrupt a run, and compare two runs apart from their durations."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from torchreid_rgbir.files import checkpoint
 
 
 def send_at(monkeypatch, method, call, number=signal.SIGTERM):
-    """The process sends itself a signal at the `call`-th call of an engine's method, from 1."""
+    """Makes the process send itself a signal at the `call`-th call (from 1) of an engine's method."""
     original, calls = getattr(CrossModalEngine, method), []
 
     def counted(*args, **kwargs):
@@ -24,7 +24,7 @@ def send_at(monkeypatch, method, call, number=signal.SIGTERM):
 
 
 def assert_same_run(one, two, epochs=2):
-    """The last checkpoint, the best one and the results of two run folders are the same, bit for bit."""
+    """Asserts that the last checkpoint, the best one and the results of two runs are equal bit for bit."""
     for name in (f"model.pth.tar-{epochs}", "model-best.pth.tar"):
         assert_equal(*(_state(folder / "model" / name) for folder in (one, two)), name)
     settings = [json.loads((folder / "results.json").read_text())["settings"] for folder in (one, two)]
@@ -32,7 +32,7 @@ def assert_same_run(one, two, epochs=2):
 
 
 def assert_equal(one, two, place="state"):
-    """Bit for bit, through nested dicts and lists."""
+    """Asserts equality bit for bit, through nested dicts and lists."""
     assert type(one) is type(two), place
     if isinstance(one, torch.Tensor):
         assert torch.equal(one, two), place

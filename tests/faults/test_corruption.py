@@ -1,4 +1,4 @@
-"""Damaged files of every kind: each ends in a clean error or a correct run, in time, and changes no other file."""
+"""A damaged file of any kind ends in a one-line error or in a correct run, in time, and no other file changes."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ ONE_EPOCH = ["train.max_epoch", "1", "sampler.batches_per_epoch", "1"]
 
 @pytest.fixture(scope="module")
 def given(sysu_root, tmp_path_factory):
-    """A folder with one whole file of each kind: data/, run/ of two epochs, features.npz, config.yaml."""
+    """A folder with one intact file of each kind: data/, run/ of two epochs, features.npz, config.yaml."""
     folder = tmp_path_factory.mktemp("given")
     shutil.copytree(sysu_root, folder / "data")
     with pytest.MonkeyPatch.context() as patch:
@@ -43,13 +43,13 @@ def damage(path, generator):
             data[generator.randrange(len(data))] ^= generator.randint(1, 255)
     if "cut" in how:
         del data[generator.randrange(len(data)) :]
-    path.unlink()  # the others are links to the same file
+    path.unlink()  # other names are links to the same file
     path.write_bytes(data)
     return how
 
 
 def scene(kind, folder, generator):
-    """The file to damage, and the command that reads it."""
+    """Returns the file to damage and the command that reads it."""
     data, run, new = folder / "data", folder / "run", folder / "new"
     training = ["train", "--config-file", "quickstart", "--root", data, *tiny.SETTINGS, "data.save_dir", new]
     scoring = ["evaluate", folder / "features.npz", "--protocol", "sysu_mm01", "--json", folder / "scores.json"]

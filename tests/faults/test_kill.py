@@ -1,4 +1,4 @@
-"""A run that is killed at random moments ends, resumed, exactly as the one that was not; one that is asked to stop does so in time."""
+"""A run that is killed at random moments and resumed ends exactly like one that was not. SIGTERM ends a run in time."""
 
 import random
 import shutil
@@ -22,21 +22,24 @@ def command(root, folder):
 
 
 def watch(root, folder, phase="", number=0, delay=0.0, signum=signal.SIGKILL):
-    """Runs to the end, or until `delay` seconds after the `number`-th `phase` has begun; returns (status, what was told and when)."""
+    """Runs a training, or kills it `delay` seconds after the start of the `number`-th `phase`.
+
+    Returns the exit status and the phases with their times.
+    """
     ours, theirs = Pipe()
     process = start(command(root, folder), folder.with_suffix(".txt"), theirs)
     theirs.close()
-    told = []
+    phases = []
     while True:
         try:
-            told.append(ours.recv())
+            phases.append(ours.recv())
         except EOFError:  # it has ended
-            return finish(process), told
-        if told[-1][0] == phase:
+            return finish(process), phases
+        if phases[-1][0] == phase:
             number -= 1
             if number == 0:
                 time.sleep(delay)
-                told.append(("signal", time.monotonic()))
+                phases.append(("signal", time.monotonic()))
                 process.kill() if signum == signal.SIGKILL else process.terminate()
 
 
@@ -44,10 +47,10 @@ def watch(root, folder, phase="", number=0, delay=0.0, signum=signal.SIGKILL):
 def whole(sysu_root, tmp_path_factory):
     """The uninterrupted run: its folder, and how often each phase came and how long it took."""
     folder = tmp_path_factory.mktemp("whole") / "run"
-    status, told = watch(sysu_root, folder)
+    status, phases = watch(sysu_root, folder)
     assert status == 0, folder.with_suffix(".txt").read_text()
     lengths = {phase: [] for phase in PHASES.values()}
-    for (phase, begin), (_, end) in zip(told, told[1:], strict=False):
+    for (phase, begin), (_, end) in zip(phases, phases[1:], strict=False):
         if phase in lengths:
             lengths[phase].append(end - begin)
     return folder, lengths
@@ -61,13 +64,13 @@ def kill_at_random_moments(root, whole, tmp_path, num):
         number = generator.randrange(len(lengths[phase])) + 1
         delay = generator.random() * 1.2 * lengths[phase][number - 1]
         run = tmp_path / f"run{trial}"
-        status, told = watch(root, run, phase, number, delay)
+        status, phases = watch(root, run, phase, number, delay)
         while status == 0 and delay > 1e-3:  # this time the phase was shorter, and all was over
             shutil.rmtree(run)
             delay /= 2
-            status, told = watch(root, run, phase, number, delay)
+            status, phases = watch(root, run, phase, number, delay)
         assert status == -signal.SIGKILL
-        last = [name for name, _ in told if name != "signal"][-1]
+        last = [name for name, _ in phases if name != "signal"][-1]
         where[last if last in lengths else "between these"] += 1
         assert finish(start(command(root, run), run.with_suffix(".txt"))) == 0, run.with_suffix(".txt").read_text()
         assert_same_run(folder, run)
@@ -93,14 +96,14 @@ def stop_at_random_moments(root, whole, tmp_path, num):
         number = generator.randrange(len(lengths[phase])) + 1
         run = tmp_path / f"run{trial}"
         delay = generator.random() * lengths[phase][number - 1]
-        status, told = watch(root, run, phase, number, delay, signal.SIGTERM)
+        status, phases = watch(root, run, phase, number, delay, signal.SIGTERM)
         if status == 0:  # it was over
             continue
         assert status == 128 + signal.SIGTERM, run.with_suffix(".txt").read_text()
-        sent = next(time for name, time in told if name == "signal")
-        after = [name for name, at in told if at > sent and name in lengths]
+        sent = next(time for name, time in phases if name == "signal")
+        after = [name for name, at in phases if at > sent and name in lengths]
         assert after.count("in the step") <= 1 and after.count("while saving") <= 1, after
-        ratios.append((told[-1][1] - sent) / (max(lengths["in the step"]) + max(lengths["while saving"])))
+        ratios.append((phases[-1][1] - sent) / (max(lengths["in the step"]) + max(lengths["while saving"])))
         assert finish(start(command(root, run), run.with_suffix(".txt"))) == 0
         assert_same_run(folder, run)
     print(

@@ -54,12 +54,12 @@ def test_two_splits_and_their_mean(regdb_cfg, tmp_path, capsys):
     rows = [line.split(" | ")[0] for line in table.splitlines()[4:]]
     names = ["mean of 2 splits", "split 1", "split 2"]
     assert rows == [f"| {way}, {name}" for name in names for way in ("thermal->visible", "visible->thermal")]
-    printed, told = capsys.readouterr()
-    assert printed.count("thermal->visible, mean of 2 splits") == 1 and "split 1 is complete" not in told
+    printed, log = capsys.readouterr()
+    assert printed.count("thermal->visible, mean of 2 splits") == 1 and "split 1 is complete" not in log
 
     assert main(argv) == 0
-    printed, told = capsys.readouterr()
-    assert "split 1 is complete" in told and "split 2 is complete" in told and "Start training" not in printed + told
+    printed, log = capsys.readouterr()
+    assert "split 1 is complete" in log and "split 2 is complete" in log and "Start training" not in printed + log
     assert printed.startswith("regdb: ")
     assert json.loads((run / "results.json").read_text()) == both
 
