@@ -1,4 +1,4 @@
-"""Two processes against one, through torchrun: by gloo on the CPU, by NCCL where there are two GPUs."""
+"""Two processes, started by torchrun, compared with one: with gloo on the CPU, and with NCCL if there are two GPUs."""
 
 import json
 import os
@@ -62,7 +62,7 @@ def torchrun(*words, processes=2, **options):
 
 
 def written(cfg, path, words):
-    """A configuration file for another process."""
+    """Writes a configuration file for a different process."""
     path.write_text(config.override(cfg.clone(), words).dump())
     return path
 
@@ -72,7 +72,7 @@ AUGMENTED = ["data.transforms", "[pad_crop, random_flip, channel_augment, random
 
 
 def curves(tmp_path, dtype, *paths):
-    """The losses of every step, by one process and by two, of each configuration."""
+    """Returns the losses of every step with one process and with two, for each configuration."""
     (tmp_path / "curve.py").write_text(CURVE)
     done = torchrun(tmp_path / "curve.py", tmp_path / "two.json", dtype, *paths)
     assert done.returncode == 0, done.stderr
@@ -91,7 +91,7 @@ def assert_same_curve(one, two, num_steps):
 
 
 STEPS = [*GLOBAL, *AUGMENTED, "train.optim", "sgd", "train.lr", "0.001", "sampler.batches_per_epoch", "20"]
-STEPS += ["loss.mso.weight_pef", "1", "data.height", "64", "data.width", "32"]  # VGG wants some pixels
+STEPS += ["loss.mso.weight_pef", "1", "data.height", "64", "data.width", "32"]  # VGG needs some pixels
 
 
 @pytest.mark.slow
@@ -105,7 +105,7 @@ def test_two_processes_have_the_loss_curve_of_one(fast_cfg, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.faults  # how far rounding is amplified depends on what was learnt, and so on the processor
-def test_two_processes_go_on_from_a_trained_network_as_one_in_single_precision(fast_cfg, tmp_path):
+def test_two_processes_continue_from_a_trained_network_as_one_in_single_precision(fast_cfg, tmp_path):
     engine = train(config.override(fast_cfg.clone(), ["train.max_epoch", "1", "sampler.batches_per_epoch", "900"]))
     path = written(fast_cfg, tmp_path / "on.yaml", [*STEPS, "model.load_weights", engine.checkpoint_path])
     ((one, two),) = curves(tmp_path, "float", path)
@@ -122,7 +122,7 @@ RUN = "import sys; from torchreid_rgbir.cli import main; sys.exit(main(sys.argv[
 @pytest.mark.slow
 @pytest.mark.parametrize("device", ["cpu", TWO_GPUS], indirect=True)
 def test_two_processes_train_test_and_write_as_one(device, tiny_cfg, tmp_path):
-    """Same files, each written once; the model that they leave scores the same in one process and in two."""
+    """They write the same files, each once. The saved model has the same score with one process and with two."""
     (tmp_path / "run.py").write_text(RUN)
     path = written(
         tiny_cfg,
