@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,6 +50,14 @@ class CrossModalImageDataset(host.data.ImageDataset):
     cache: DecodedImages | None = None  # replaces reading and transforming images
     left_out: dict[str, str] = {}  # with `data.skip_broken`: path of an image that cannot be read -> why
 
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        if isinstance(cls.__dict__.get("protocol"), ModuleType) or {"score", "check_protocol"} & set(cls.__dict__):
+            raise ValueError(
+                f"{cls.__name__} is written for version 0.1, where data sets scored themselves: remove score and check_protocol, "
+                "and set protocol to an object such as torchreid_rgbir.protocols.LLCMProtocol()"
+            )
+
     def __init__(self, train: Sequence[Item], query: Sequence[Item], gallery: Sequence[Item], **kwargs):
         for name, items in (("training", train), ("query", query), ("gallery", gallery)):
             if not items:
@@ -63,13 +72,6 @@ class CrossModalImageDataset(host.data.ImageDataset):
             np.array(column) for column in zip(*self.query, *self.gallery, strict=True)
         )
         return TestFeatures(np.zeros((len(pids), 0), np.float32), pids, camids, modalities, numbers)
-
-    # The engine calls these two until it calls the protocol itself.
-    def score(self, features: TestFeatures, query: str, distance: str, sampling: str, rerank: Any = None) -> list[dict]:
-        return self.protocol.score(features, query=query, distance=distance, sampling=sampling, rerank=rerank)
-
-    def check_protocol(self, query: str, sampling: str) -> None:
-        self.protocol.check(self.test_labels(), query=query, sampling=sampling)
 
     def __getitem__(self, index: int) -> dict:
         item = Item(*self.data[index])
