@@ -12,12 +12,12 @@ import torch
 
 from torchreid_rgbir import config, host
 from torchreid_rgbir.cli import main
-from torchreid_rgbir.data import CrossModalDataManager, RGBIRSynthetic
+from torchreid_rgbir.data import CrossModalDataManager
 from torchreid_rgbir.doctor.diagnose import diagnose
 from torchreid_rgbir.doctor.official_counts import LAYOUTS, TEST_IDS, TRAIN_IDS
 from torchreid_rgbir.modality import IR, RGB
 from torchreid_rgbir.runs.train import train
-from torchreid_rgbir.synthetic import benchmark
+from torchreid_rgbir.synthetic import RGBIRSynthetic, benchmark
 from torchreid_rgbir.synthetic.render import PRESETS
 from torchreid_rgbir.synthetic.write import describe, synthesize
 
@@ -27,8 +27,8 @@ FOLDER = f"rgbir_synthetic/hard-v{PRESETS['hard'].version}"
 ASK = """
 import sys, time
 from pathlib import Path
-from torchreid_rgbir.data import benchmark
-from torchreid_rgbir.data.synthetic_pictures import PRESETS
+from torchreid_rgbir.synthetic import benchmark
+from torchreid_rgbir.synthetic.render import PRESETS
 root, name = Path(sys.argv[1]), sys.argv[2]
 PRESETS["hard"] = PRESETS["hard"]._replace(num_ids=10)
 benchmark.IMAGES_PER_CAMERA = 2
@@ -96,7 +96,7 @@ def test_its_own_folder_may_be_named_before_it_is_there(small, tmp_path):
 
 def test_a_read_only_folder_is_enough_once_it_is_written(small, tmp_path, monkeypatch):
     load(tmp_path)
-    monkeypatch.setattr(benchmark.os, "open", None)  # of the lock, which would be written
+    monkeypatch.setattr(benchmark.atomic, "only_writer", None)
     load(tmp_path)
 
 
@@ -111,7 +111,7 @@ def test_two_processes_at_once(small, tmp_path):
     assert {folder for folder, _ in told} == {str(tmp_path / FOLDER)}
     synthesize("sysu_mm01", tmp_path / "same", 10, 2, workers=1, preset="hard")
     assert files(tmp_path / FOLDER) == files(tmp_path / "same")
-    assert {path.name for path in (tmp_path / FOLDER).parent.iterdir()} == {"hard-v1", ".hard-v1.lock"}
+    assert {path.name for path in (tmp_path / FOLDER).parent.iterdir()} == {"hard-v1"}
 
 
 def test_what_a_killed_process_left_is_removed(small, tmp_path):
@@ -126,9 +126,9 @@ def test_another_set_in_its_place_is_told_and_kept(small, tmp_path, fails):
     synthesize("sysu_mm01", tmp_path / FOLDER, 5, 1, workers=1, preset="hard")
     before = files(tmp_path)
     for write in (True, False):
-        with fails(ValueError, tmp_path / FOLDER, "something else", "remove it"):
+        with fails(ValueError, tmp_path / FOLDER, "something other", "remove the folder"):
             load(tmp_path, write=write)
-    assert {name: data for name, data in files(tmp_path).items() if not name.endswith(".lock")} == before
+    assert {name: data for name, data in files(tmp_path).items()} == before
 
 
 def test_a_root_that_cannot_be_written(small, tmp_path, fails):

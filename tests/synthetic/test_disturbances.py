@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from torchreid_rgbir.modality import IR, RGB
-from torchreid_rgbir.synthetic.disturbances import SHARES, VIEWS, Conditions, conditions_of, homography, sense, smear
+from torchreid_rgbir.synthetic.disturbances import (
+    SHARES,
+    VIEWS,
+    Conditions,
+    apply_sensor,
+    conditions_of,
+    homography,
+    motion_blur,
+)
 from torchreid_rgbir.synthetic.render import render_hard, render_under
 from torchreid_rgbir.synthetic.scenes import Camera
 
@@ -143,22 +151,22 @@ def test_homography_by_hand():
     assert head < 64 < feet
 
 
-def test_smear_is_the_mean_along_a_line():
+def test_motion_blur_is_the_mean_along_a_line():
     pixels = np.zeros((9, 9, 1), np.float32)
     pixels[4, 4] = 9
-    assert smear(pixels, 3.0, 0.0)[4, :, 0].tolist() == [0, 0, 0, 3, 3, 3, 0, 0, 0]
+    assert motion_blur(pixels, 3.0, 0.0)[4, :, 0].tolist() == [0, 0, 0, 3, 3, 3, 0, 0, 0]
     for angle, along in ((0.0, 1), (math.pi / 2, 0)):
-        smeared = smear(pixels, 4.0, angle)[..., 0]
+        smeared = motion_blur(pixels, 4.0, angle)[..., 0]
         assert smeared.sum() == pytest.approx(9)
         assert np.count_nonzero(smeared.sum(axis=1 - along)) == 4 and np.count_nonzero(smeared.sum(axis=along)) == 1
     flat = np.full((9, 9, 3), 7, np.float32)
-    assert np.allclose(smear(flat, 5.0, 0.3), 7)  # nothing comes in from the edges
+    assert np.allclose(motion_blur(flat, 5.0, 0.3), 7)  # nothing comes in from the edges
 
 
 def sensed(camera, value=128.0, exposure=1.0, image=0):
     channels = 1 if camera.modality == IR else 3
     pixels = np.full((128, 64, channels), value, np.float32)
-    return sense(pixels, 0, camera, exposure, SIZE, np.random.default_rng(image)).astype(float)
+    return apply_sensor(pixels, 0, camera, exposure, SIZE, np.random.default_rng(image)).astype(float)
 
 
 @BOTH
@@ -182,7 +190,7 @@ def test_colors_fade_in_the_dark():
     pixels = np.tile(np.float32([200, 60, 60]), (128, 64, 1))
 
     def saturation(exposure):
-        red, green, _ = sense(pixels, 0, VISIBLE, exposure, SIZE, np.random.default_rng(0)).mean(axis=(0, 1))
+        red, green, _ = apply_sensor(pixels, 0, VISIBLE, exposure, SIZE, np.random.default_rng(0)).mean(axis=(0, 1))
         return (red - green) / (red + green)
 
     assert saturation(0.1) < 0.6 * saturation(1.0)

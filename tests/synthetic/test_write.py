@@ -268,7 +268,7 @@ def test_what_is_there_is_never_touched(make, tmp_path):
 @pytest.mark.parametrize("error", [OSError("no space left"), KeyboardInterrupt()])
 @pytest.mark.parametrize("num_good", [0, 1])
 def test_nothing_half_written_stays(error, num_good, tmp_path, monkeypatch):
-    draw, calls = write._draw, []
+    draw, calls = write._render, []
 
     def failing(*args):
         calls.append(args)
@@ -276,7 +276,7 @@ def test_nothing_half_written_stays(error, num_good, tmp_path, monkeypatch):
             raise error
         return draw(*args)
 
-    monkeypatch.setattr(write, "_draw", failing)
+    monkeypatch.setattr(write, "_render", failing)
     with pytest.raises(type(error)):
         synthesize("sysu_mm01", tmp_path / "set", 5, 4, size=SMALL, workers=1)
 
@@ -287,7 +287,7 @@ def test_nothing_half_written_stays(error, num_good, tmp_path, monkeypatch):
 def test_nothing_half_written_stays_when_a_worker_fails(tmp_path, monkeypatch):
     def plan_with_a_bad_file(*args):
         plan = write.LAYOUTS["sysu_mm01"](*args)
-        plan.pictures[-1] = plan.pictures[-1]._replace(path="no.picture")  # no such kind of image
+        plan.images[-1] = plan.images[-1]._replace(path="no.image")  # no such format
         return plan
 
     monkeypatch.setattr(write, "LAYOUTS", {**write.LAYOUTS, "bad": plan_with_a_bad_file})

@@ -1,4 +1,4 @@
-"""Synthetic people, and data sets of them in every official layout."""
+"""Renders people as RGB and infrared cameras see them, and writes data sets of them in every official layout."""
 
 from torchreid_rgbir.synthetic.benchmark import RGBIRSynthetic
 from torchreid_rgbir.synthetic.write import is_written, synthesize

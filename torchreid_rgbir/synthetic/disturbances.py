@@ -1,8 +1,8 @@
-"""What makes the pictures of the preset `hard` hard: viewpoint, occlusion, bad crops, blur, low light and a real sensor's noise.
+"""The disturbances of the preset `hard`: viewpoint, occlusion, bad crops, blur, low light and sensor noise.
 
-Each image draws its own conditions; a camera adds what is always the same in it: how high it hangs, and the fixed pattern of its sensor.
-The noise of a sensor (Poisson noise of the light, read noise, differences between pixels and columns) follows the usual model of one,
-such as EMVA standard 1288; how strong everything is, is this project's own choice.
+Conditions are random for each image. A camera's height and the fixed pattern of its sensor are the same in all of its images.
+The sensor noise (Poisson noise of the light, read noise, differences between pixels and columns) follows the usual model, as
+in EMVA standard 1288. The strength of all disturbances is this project's choice.
 """
 
 import math
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torchreid_rgbir.modality import IR, RGB
 from torchreid_rgbir.synthetic.scenes import Camera
 
-# The share of images that have each; an image has at most one of the first three, all else is drawn independently.
+# Share of the images with each disturbance. An image has at most one of the first three; the others are independent.
 SHARES = {
     "passer-by": 0.15,
     "furniture": 0.2,
@@ -26,36 +26,36 @@ SHARES = {
     "defocus": 0.2,
     "low resolution": 0.25,
 }
-VIEWS = ("front", "back", "side")  # as often as each other
+VIEWS = ("front", "back", "side")  # equally likely
 
-# The last word of a generator's seed, so that no two purposes share a stream (the other synthetic_* modules have others).
+# Last number of a generator's seed. Each purpose has its own, also in the other modules, so that none share a stream.
 _CONDITIONS, _MOUNT, _PATTERN = 21, 22, 23
 
-_WELL = {RGB: 700, IR: 300}  # electrons of the brightest pixel: the fewer, the coarser the light
-_READ = {RGB: 0.006, IR: 0.012}  # read noise, of the brightest pixel
-_MADE_UP = 0.65  # of a lack of light, in stops, for which the camera turns up its gain
+_WELL = {RGB: 700, IR: 300}  # electrons of the brightest pixel; fewer mean more noise
+_READ = {RGB: 0.006, IR: 0.012}  # read noise, as a share of the brightest pixel
+_GAIN = 0.65  # share of missing light, in stops, that the camera compensates by a higher gain
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """Under which one image is taken. Angles are in radians, lengths in half heights of the image unless said otherwise."""
+    """The conditions under which an image is taken. Angles are in radians, lengths in half image heights unless noted."""
 
     view: str  # one of VIEWS
-    tilt: float  # 0 from eye level; the more, the larger the head and the smaller the feet
+    tilt: float  # 0 is eye level; a larger value makes the head larger and the feet smaller
     roll: float
     mirrored: bool
-    kept: float  # of the person's height, from the head down; 1 unless the crop is cut
+    kept: float  # share of the person's height that is visible, from the head down; 1 unless the crop is cut
     zoom: float
     shift: tuple[float, float]  # to the right and down
     occluder: str  # passer-by, furniture or none
-    exposure: float  # light, against a good one
-    motion: float  # length of the blur in pixels of an image 64 wide; 0 without
-    defocus: float  # sigma of the blur, in the same pixels
-    reduction: float  # of the resolution; 1 without
+    exposure: float  # light, relative to good light
+    motion: float  # length of the blur, in pixels of an image 64 wide; 0: none
+    defocus: float  # sigma of the blur, in the same unit
+    reduction: float  # factor of the resolution; 1: none
 
 
 def conditions_of(seed: int, pid: int, camera: Camera, number: int) -> Conditions:
-    """The conditions of an image; the same in any process."""
+    """The conditions of an image, the same in every process."""
     rng = np.random.default_rng([seed, pid, camera.number, camera.modality, number, _CONDITIONS])
     mount = np.random.default_rng([seed, camera.number, camera.modality, _MOUNT])
 
@@ -85,24 +85,24 @@ def conditions_of(seed: int, pid: int, camera: Camera, number: int) -> Condition
 
 
 def homography(conditions: Conditions, size: tuple[int, int]) -> tuple[float, ...]:
-    """From a pixel of the picture to the pixel of a figure's drawing that is seen there: (a..h) as Pillow's PERSPECTIVE takes them.
+    """Maps a pixel of the image to the pixel of the figure's drawing that is seen there, as Pillow's PERSPECTIVE (a..h).
 
     Args:
-        conditions: tilt, roll, mirrored, kept, zoom and shift count.
-        size: width and height of both, in pixels.
+        conditions: of which tilt, roll, mirrored, kept, zoom and shift are used.
+        size: width and height of image and drawing, in pixels.
     """
     width, height = size
     pixels = np.array([[height / 2, 0, width / 2], [0, height / 2, height / 2], [0, 0, 1]])  # center 0, half height 1
     units = np.array([[2 / height, 0, -width / height], [0, 2 / height, -1], [0, 0, 1]])
-    # Each step backwards, from the picture to the drawing.
+    # Each step goes from the image back to the drawing.
     across, down = conditions.shift
     zoom, kept, tilt = conditions.zoom, conditions.kept, conditions.tilt
     crop = np.array([[1 / zoom, 0, -across / zoom], [0, 1 / zoom, -down / zoom], [0, 0, 1]])
-    # A detector's box around the upper part alone is stretched to the picture's height, and less across.
+    # A detector's box around the upper part is stretched to the image's height, and less in width.
     cut = np.array([[math.sqrt(kept), 0, 0], [0, kept, kept - 1], [0, 0, 1]])
     cos, sin = math.cos(conditions.roll), math.sin(conditions.roll)
     turn = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]])
-    # From above: x and y are divided by 1 + tilt * y; the foreshortened person is then scaled to the whole height again.
+    # From above: x and y are divided by 1 + tilt * y, then the foreshortened person is scaled back to full height.
     lean = np.array([[1, 0, 0], [0, 1, 0], [0, -tilt, 1]])
     scale = 1 - tilt**2
     fit = np.array([[(1 - tilt / 2) / scale, 0, 0], [0, 1 / scale, -tilt / scale], [0, 0, 1]])
@@ -111,8 +111,8 @@ def homography(conditions: Conditions, size: tuple[int, int]) -> tuple[float, ..
     return tuple((matrix / matrix[2, 2]).ravel()[:8].tolist())
 
 
-def smear(pixels: NDArray[np.float32], length: float, angle: float) -> NDArray[np.float32]:
-    """Motion blur: the mean of the image over `length` pixels in one direction (at least 2).  pixels: (H, W, C)."""
+def motion_blur(pixels: NDArray[np.float32], length: float, angle: float) -> NDArray[np.float32]:
+    """Motion blur: the mean over `length` pixels (at least 2) in one direction.  pixels: (H, W, C)."""
     num = max(2, round(length))
     height, width = pixels.shape[:2]
     margin = num // 2 + 1
@@ -125,7 +125,7 @@ def smear(pixels: NDArray[np.float32], length: float, angle: float) -> NDArray[n
     return total / np.float32(num)
 
 
-def sense(
+def apply_sensor(
     pixels: NDArray[np.float32],
     seed: int,
     camera: Camera,
@@ -133,15 +133,15 @@ def sense(
     sensor: tuple[int, int],
     rng: np.random.Generator,
 ) -> NDArray[np.uint8]:
-    """What the camera's sensor makes of a scene: less light is more noise, since the camera turns up its gain.
+    """Simulates the camera's sensor. In less light the camera raises its gain, which amplifies the noise.
 
     Args:
-        pixels: (H, W, C), 0-255, in good light; C is 3 in RGB, 1 in IR.
+        pixels: (H, W, C), 0-255, in good light; C is 3 for RGB and 1 for IR.
         seed: of the data set.
-        camera: its modality decides what darkness does: in RGB colors fade, in IR the lamps no longer reach the edges.
-        exposure: the light, against a good one (1).
-        sensor: its width and height in pixels; `pixels` may be fewer, of a person far away.
-        rng: of this image's lamp or color cast, and of its noise.
+        camera: in darkness, the colors of an RGB camera fade and the lamps of an IR camera do not reach the edges.
+        exposure: the light, relative to good light (1).
+        sensor: width and height in pixels. `pixels` may have fewer, for a person far away.
+        rng: for this image's lamp or color cast, and its noise.
     """
     light = pixels / np.float32(255)
     height, width, _ = pixels.shape
@@ -153,11 +153,11 @@ def sense(
     else:
         light = light * rng.uniform(0.88, 1.12, 3).astype(np.float32)
         light += np.float32(0.6 * darkness) * (light.mean(axis=-1, keepdims=True) - light)
-    light = light * np.float32(exposure)  # of the brightest pixel
+    light = light * np.float32(exposure)  # relative to the brightest pixel
     gains, offsets = (part[:height, :width] for part in _pattern(seed, camera.number, camera.modality, sensor))
     deviation = np.sqrt(light / np.float32(_WELL[camera.modality]) + np.float32(_READ[camera.modality] ** 2))
     signal = light * gains + offsets + deviation * rng.standard_normal(light.shape, dtype=np.float32)
-    shown = signal * np.float32(max(1.0, exposure**-_MADE_UP))
+    shown = signal * np.float32(max(1.0, exposure**-_GAIN))
     return (shown * np.float32(255)).clip(0, 255).astype(np.uint8)
 
 
@@ -165,7 +165,7 @@ def sense(
 def _pattern(
     seed: int, number: int, modality: int, sensor: tuple[int, int]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    # A sensor's pixels differ a little in sensitivity (H, W, 1), its columns in their zero (1, W, 1); always in the same way.
+    # Fixed pattern of a sensor: the sensitivity of its pixels (H, W, 1) and the offset of its columns (1, W, 1).
     rng = np.random.default_rng([seed, number, modality, _PATTERN])
     width, height = sensor
     sensitivity = 1 + 0.03 * rng.standard_normal((height, width, 1), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Draws the figure of a walking person, part by part, in one of several views; this project's own, no outside source."""
+"""Draws a walking person part by part, in one of several views. No outside source."""
 
 import math
 from dataclasses import dataclass
@@ -14,31 +14,31 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class View:
-    """The side that a figure turns to the camera."""
+    """The side of a person that the camera sees."""
 
-    breadth: float  # of shoulders and hips, against their full width
-    stride: float  # of the swing of arms and legs, against its full width
-    foot: float  # length that is seen, of the image's width
+    breadth: float  # of shoulders and hips, relative to their full width
+    stride: float  # swing of arms and legs, relative to the full swing
+    foot: float  # visible length, as a share of the image width
 
 
-WALKING = View(1.0, 1.0, 0.05)  # the torso half turned to the camera: the standard preset's only view
+WALKING = View(1.0, 1.0, 0.05)  # the torso half turned to the camera; the only view of the preset `standard`
 FRONT = View(1.0, 0.4, 0.015)
-BACK = View(1.0, 0.4, 0.005)  # no face, no logo, all of a backpack
+BACK = View(1.0, 0.4, 0.005)  # no face, no logo, a complete backpack
 SIDE = View(0.62, 1.25, 0.05)
 
 
 def draw_person(
     image: Image.Image, shape: Shape, paint: dict[str, Color], rng: np.random.Generator, view: View = WALKING
 ) -> None:
-    """Draws a person from head to foot into most of an image's height, walking to the right where the view shows it.
+    """Draws a complete person, who fills most of the image's height and walks to the right if the view shows it.
 
     Args:
-        image: RGB or RGBA, at the resolution to draw in; changed in place.
+        image: RGB or RGBA; changed in place.
         shape, paint: of the identity.
-        rng: of pose and place in the image.
-        view: the side to show.
+        rng: for the pose and the place in the image.
+        view: the visible side.
     """
-    # Back to front.
+    # Parts are drawn from back to front.
     width, height = image.size
     tall = height * 0.92 * shape.height * rng.uniform(0.93, 1.0)
     top = (height - tall) * rng.uniform(0.3, 0.8)
@@ -46,14 +46,14 @@ def draw_person(
     shoulders = shape.shoulders * width * rng.uniform(0.9, 1.05) * view.breadth
     hips = shape.hips * width * view.breadth
     phase, stride = rng.uniform(0, 2 * math.pi), rng.uniform(0.02, 0.12) * view.stride
-    lean = rng.uniform(-0.01, 0.01) * width  # of the head and shoulders against the hips
+    lean = rng.uniform(-0.01, 0.01) * width  # shift of head and shoulders relative to the hips
     chest = x + lean
     draw = ImageDraw.Draw(image)
 
     def down(fraction: float) -> float:
         return top + tall * fraction
 
-    if shape.bag == "backpack" and view is FRONT:  # its edges, behind the shoulders
+    if shape.bag == "backpack" and view is FRONT:  # its edges are visible behind the shoulders
         reach = shoulders * 0.5 + width * 0.04
         box = (chest - reach, down(0.2), chest + reach, down(0.42))
         draw.rounded_rectangle(box, radius=width * 0.04, fill=paint["bag"])
@@ -101,7 +101,7 @@ def _draw_leg(
     paint: dict[str, Color],
     view: View,
 ) -> None:
-    # angles: of the thigh against the vertical (forwards positive) and of the bent knee, radians.
+    # angles: of the thigh to the vertical (positive: forwards) and of the bent knee, in radians.
     swing, bend = angles
     knee = _reach(hip, swing, tall * 0.22)
     ankle = _reach(knee, swing - bend, tall * 0.21)
@@ -126,7 +126,7 @@ def _draw_arm(
     shape: Shape,
     paint: dict[str, Color],
 ) -> Point:
-    # Returns where the hand is.  Sleeves are a little darker than the chest, so that an arm in front of it is seen.
+    # Returns the place of the hand. Sleeves are a little darker than the chest, so that an arm in front of it is visible.
     elbow = _reach(shoulder, -swing, tall * 0.16)
     hand = _reach(elbow, -swing + 0.12, tall * 0.16)
     _limb(draw, [shoulder, elbow, hand], width * 0.06, paint["skin"])
@@ -150,7 +150,7 @@ def _draw_top(
     paint: dict[str, Color],
     view: View,
 ) -> None:
-    # centers, widths: of the hips and of the shoulders; ends: y of the collar and of the hem.
+    # centers, widths: of hips and shoulders; ends: y of collar and hem.
     (x, chest), (hips, shoulders), (collar, hem) = centers, widths, ends
     slope = (hem - collar) * 0.06  # from the neck to the shoulder's tip
     outline = [
@@ -213,7 +213,7 @@ def _draw_head(
 
 
 def _limb(draw: ImageDraw.ImageDraw, points: list[Point], thick: float, fill: Color) -> None:
-    # A bent stroke with round joints and ends.
+    # A line with round joints and ends.
     draw.line(points, fill=fill, width=max(1, round(thick)))
     half = thick / 2
     for x, y in points:

@@ -1,6 +1,6 @@
-"""Which files a synthetic data set holds: the official layouts of SYSU-MM01, RegDB and LLCM, and plain folders.
+"""The files of a synthetic data set in the official layouts of SYSU-MM01, RegDB and LLCM, and in plain folders.
 
-Source: the data sets' official files (names of folders and lists, the permutation file) and the codes that read them.
+Source: the data sets' official files (names of folders and lists, the permutation file).
 """
 
 import io
@@ -17,7 +17,7 @@ from torchreid_rgbir.protocols.galleries import NUM_TRIALS
 from torchreid_rgbir.protocols.regdb import NUM_SPLITS
 from torchreid_rgbir.synthetic.scenes import Camera
 
-# Camera 3 (IR) stands where camera 2 (RGB) does; the official protocol skips such pairs.
+# Camera 3 (IR) is at the place of camera 2 (RGB); the official protocol skips such pairs.
 SYSU_CAMERAS = (
     Camera(1, RGB, place=1, indoor=True),
     Camera(2, RGB, place=2, indoor=True),
@@ -33,8 +33,8 @@ LLCM_CAMERAS = (
 )
 
 
-class Picture(NamedTuple):
-    """One image to draw and the file it goes to, relative to the root."""
+class ImageSpec(NamedTuple):
+    """One image to render, and the path of its file relative to the root."""
 
     path: str
     pid: int
@@ -44,18 +44,18 @@ class Picture(NamedTuple):
 
 @dataclass
 class Plan:
-    """All files of a data set: pictures to draw, and the contents of the others by path relative to the root."""
+    """All files of a data set: images to render, and the content of the other files by path relative to the root."""
 
     num_train_ids: int
     num_test_ids: int
-    pictures: list[Picture] = field(default_factory=list)
+    images: list[ImageSpec] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
 
 
 def plan_sysu_mm01(num_ids: int, images_per_camera: int, seed: int) -> Plan:
     """`camC/IIII/NNNN.jpg`, `exp/{train,val,test}_id.txt`, `exp/rand_perm_cam.mat`.
 
-    The last fifth of the identities is for testing, the last quarter of the others for validation (officially 99 of 395).
+    The last fifth of the identities is for testing, the last quarter of the others for validation (official: 99 of 395).
     """
     plan = _last_fifth(num_ids)
     num_val = plan.num_train_ids // 4
@@ -70,15 +70,15 @@ def plan_sysu_mm01(num_ids: int, images_per_camera: int, seed: int) -> Plan:
     for camera in SYSU_CAMERAS:
         for pid in ids:
             for number in _numbers(images_per_camera):
-                plan.pictures.append(Picture(f"cam{camera.number}/{pid:04d}/{number:04d}.jpg", pid, camera, number))
+                plan.images.append(ImageSpec(f"cam{camera.number}/{pid:04d}/{number:04d}.jpg", pid, camera, number))
     return plan
 
 
 def plan_regdb(num_ids: int, images_per_camera: int, seed: int) -> Plan:
     """`{Visible,Thermal}/I/NNNN.jpg`, `idx/{train,test}_{visible,thermal}_{1..10}.txt`.
 
-    Each split trains on a random half of the identities and tests on the other half, as the official ones do;
-    labels count from 0 in each list, and are the same for both modalities. The official images are BMP files.
+    Each split trains on a random half of the identities and tests on the other half, as in the official splits. Labels
+    start at 0 in each list and are the same for both modalities. The official images are BMP files.
     """
     plan = Plan(num_train_ids=num_ids // 2, num_test_ids=num_ids - num_ids // 2)
     folders = {RGB: "Visible", IR: "Thermal"}
@@ -86,14 +86,14 @@ def plan_regdb(num_ids: int, images_per_camera: int, seed: int) -> Plan:
         for pid in _ids(num_ids):
             for number in _numbers(images_per_camera):
                 path = f"{folders[camera.modality]}/{pid}/{number:04d}.jpg"
-                plan.pictures.append(Picture(path, pid, camera, number))
+                plan.images.append(ImageSpec(path, pid, camera, number))
     rng = np.random.default_rng([seed, num_ids, NUM_SPLITS])
     for split in range(1, NUM_SPLITS + 1):
         order = (rng.permutation(num_ids) + 1).tolist()
         for part, ids in (("train", order[: plan.num_train_ids]), ("test", order[plan.num_train_ids :])):
             label_of = {pid: label for label, pid in enumerate(sorted(ids))}
             for modality, folder in folders.items():
-                chosen = (p for p in plan.pictures if p.camera.modality == modality and p.pid in label_of)
+                chosen = (p for p in plan.images if p.camera.modality == modality and p.pid in label_of)
                 plan.files[f"idx/{part}_{folder.lower()}_{split}.txt"] = _list(chosen, label_of)
     return plan
 
@@ -101,7 +101,7 @@ def plan_regdb(num_ids: int, images_per_camera: int, seed: int) -> Plan:
 def plan_llcm(num_ids: int, images_per_camera: int, seed: int) -> Plan:
     """`{vis,nir}/IIII/*.jpg` to train, `test_{vis,nir}/camC/IIII/*.jpg` to test, `idx/{train_vis,train_nir,test_id}.txt`.
 
-    The last fifth of the identities is for testing. Camera 3 has no infrared images, as in the official set.
+    The last fifth of the identities is for testing. Camera 3 has no infrared images, as in the official data set.
     """
     plan = _last_fifth(num_ids)
     train_ids = range(1, plan.num_train_ids + 1)
@@ -112,24 +112,24 @@ def plan_llcm(num_ids: int, images_per_camera: int, seed: int) -> Plan:
             for number in _numbers(images_per_camera):
                 # identity, camera, second and frame of the video, modality
                 name = f"{pid:04d}_c{camera.number:02d}_s{number:06d}_f{number:04d}_{word}.jpg"
-                plan.pictures.append(Picture(f"{folder}/{name}", pid, camera, number))
+                plan.images.append(ImageSpec(f"{folder}/{name}", pid, camera, number))
     label_of = {pid: label for label, pid in enumerate(train_ids)}
     for modality, word in llcm.NAMES.items():
-        chosen = (p for p in plan.pictures if p.camera.modality == modality and p.pid in label_of)
+        chosen = (p for p in plan.images if p.camera.modality == modality and p.pid in label_of)
         plan.files[f"idx/train_{word}.txt"] = _list(sorted(chosen), label_of)
     plan.files["idx/test_id.txt"] = _line(_ids(num_ids)[plan.num_train_ids :])
     return plan
 
 
 def plan_folder(num_ids: int, images_per_camera: int, seed: int) -> Plan:
-    """`{train,test}/{rgb,ir}/IIII/cC_NNNN.jpg`, seen by SYSU-MM01's six cameras; the last fifth tests."""
+    """`{train,test}/{rgb,ir}/IIII/cC_NNNN.jpg`, seen by SYSU-MM01's six cameras; the last fifth is for testing."""
     plan = _last_fifth(num_ids)
     for camera in SYSU_CAMERAS:
         for pid in _ids(num_ids):
             part = "train" if pid <= plan.num_train_ids else "test"
             for number in _numbers(images_per_camera):
                 path = f"{part}/{NAMES[camera.modality]}/{pid:04d}/c{camera.number}_{number:04d}.jpg"
-                plan.pictures.append(Picture(path, pid, camera, number))
+                plan.images.append(ImageSpec(path, pid, camera, number))
     return plan
 
 
@@ -157,12 +157,12 @@ def _line(ids: Iterable[int]) -> bytes:
     return (",".join(map(str, ids)) + "\n").encode()
 
 
-def _list(pictures: Iterable[Picture], label_of: dict[int, int]) -> bytes:
-    return "".join(f"{picture.path} {label_of[picture.pid]}\n" for picture in pictures).encode()
+def _list(images: Iterable[ImageSpec], label_of: dict[int, int]) -> bytes:
+    return "".join(f"{image.path} {label_of[image.pid]}\n" for image in images).encode()
 
 
 def _permutation_file(num_ids: int, images: int, seed: int) -> bytes:
-    # `rand_perm_cam`: cell (c - 1, 0) holds cells (i - 1, 0), each a (trials, images) table of permutations of 1..images.
+    # `rand_perm_cam`: cell (c - 1, 0) contains cells (i - 1, 0), each a (trials, images) table of permutations of 1..images.
     rng = np.random.default_rng([seed, num_ids, images])
     number_type = np.uint8 if images <= np.iinfo(np.uint8).max else np.uint16
     cameras = np.empty((len(SYSU_CAMERAS), 1), dtype=object)
@@ -174,5 +174,5 @@ def _permutation_file(num_ids: int, images: int, seed: int) -> bytes:
         cameras[row, 0] = cells
     buffer = io.BytesIO()
     savemat(buffer, {"rand_perm_cam": cameras}, do_compression=True)
-    # The first 116 bytes describe the file, with the date: a fixed text keeps it the same for the same seed.
+    # The first 116 bytes are a description with the date: a fixed text makes the file depend on the seed alone.
     return b"MATLAB 5.0 MAT-file, synthetic".ljust(116) + buffer.getvalue()[116:]

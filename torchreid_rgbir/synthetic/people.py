@@ -1,8 +1,8 @@
-"""Who the drawn people are: the shape of an identity and what it is made of; this project's own, no outside source.
+"""The rendered people: the shape of an identity, its colors and its reflectances. No outside source.
 
-What makes an identity is its shape: build, cut of the clothes, their pattern, hair, hat, bag. Colors (RGB) and
-material reflectances (IR) are drawn independently of each other and of the shape, so a color says nothing about the
-gray value in the other modality, and only shape, pattern and accessories can be matched across modalities.
+An identity is defined by its shape: build, cut and pattern of the clothes, hair, hat, bag. Colors (RGB) and reflectances of
+the materials (IR) are sampled independently of each other and of the shape. So a color says nothing about the gray value in
+the other modality, and only shape, pattern and accessories can be matched across modalities.
 """
 
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ import numpy as np
 from torchreid_rgbir.modality import IR
 from torchreid_rgbir.synthetic.scenes import Color, color, gray, muted
 
-# The last word of a generator's seed, so that no two purposes share a stream (the other synthetic_* modules have others).
+# Last number of a generator's seed. Each purpose has its own, also in the other modules, so that none share a stream.
 _SHAPE, _PAINT = 1, 2
 
-# In IR, by part, 0-1. Cloth may reflect anything, whatever its color; lamps of cameras make skin bright.
+# Reflectance in IR (0-1) of each part. That of cloth does not depend on its color; skin is bright in the cameras' lamps.
 _REFLECTANCES = {
     "skin": (0.9, 0.98),
     "hair": (0.15, 0.25),
@@ -30,7 +30,7 @@ _REFLECTANCES = {
 
 @dataclass(frozen=True)
 class Shape:
-    """What both modalities see of an identity. Heights are fractions of the image's height, widths of its width."""
+    """The part of an identity that both modalities see. Heights are fractions of the image height, widths of its width."""
 
     height: float
     shoulders: float
@@ -46,7 +46,7 @@ class Shape:
 
 
 def shape_of(seed: int, pid: int) -> Shape:
-    """The shape of an identity; the same in every image of it."""
+    """The shape of an identity, the same in all of its images."""
     rng = np.random.default_rng([seed, pid, _SHAPE])
     return Shape(
         height=rng.uniform(0.8, 1.0),
@@ -64,7 +64,7 @@ def shape_of(seed: int, pid: int) -> Shape:
 
 
 def paint_of(seed: int, pid: int, modality: int) -> dict[str, Color]:
-    """The identity's colors (RGB) or reflectances (IR, three equal channels) by part, 0-255, from unrelated draws."""
+    """The colors (RGB) or reflectances (IR, three equal channels) of an identity's parts, 0-255, sampled independently."""
     rng = np.random.default_rng([seed, pid, modality, _PAINT])
     if modality == IR:
         return {part: gray(rng.uniform(*span)) for part, span in _REFLECTANCES.items()}

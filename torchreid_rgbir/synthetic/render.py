@@ -1,6 +1,6 @@
-"""The pictures of a synthetic data set: one function a preset, and each preset's version; this project's own, no outside source.
+"""Renders the images of a synthetic data set: one function per preset, and the version of each preset. No outside source.
 
-Everything follows from (seed, pid, camera, number): no global state, the same picture in any process.
+An image depends only on (seed, pid, camera, number): it is the same in every process.
 """
 
 import dataclasses
@@ -12,31 +12,31 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from torchreid_rgbir.modality import IR
-from torchreid_rgbir.synthetic.disturbances import Conditions, conditions_of, homography, sense, smear
+from torchreid_rgbir.synthetic.disturbances import Conditions, apply_sensor, conditions_of, homography, motion_blur
 from torchreid_rgbir.synthetic.figure import BACK, FRONT, SIDE, draw_person
 from torchreid_rgbir.synthetic.people import paint_of, shape_of
 from torchreid_rgbir.synthetic.scenes import SUPERSAMPLING, Camera, draw_furniture, expose, scene
 
-# The last word of a generator's seed, so that no two purposes share a stream (the other synthetic_* modules have others).
+# Last number of a generator's seed. Each purpose has its own, also in the other modules, so that none share a stream.
 _IMAGE, _HARD_IMAGE, _SENSOR = 3, 20, 24
 _VIEWS = {"front": FRONT, "back": BACK, "side": SIDE}
-_STRANGERS = 10_000  # pids from here on belong to nobody in a data set
+_PASSERS_BY = 10_000  # no data set has identities with this number or a higher one
 
 
 def render_standard(
     seed: int, pid: int, camera: Camera, number: int, size: tuple[int, int] = (64, 128)
 ) -> NDArray[np.uint8]:
-    """Draws image `number` of identity `pid` as `camera` sees it: all of the person, in even light.
+    """Renders image `number` of identity `pid` as `camera` sees it: the complete person in even light.
 
     Args:
-        seed: of the whole data set, >= 0.
+        seed: of the data set, >= 0.
         pid: the identity, >= 0.
-        camera: where and in which modality.
-        number: of the image; another number gives another pose, place in the image, crop of the background, light, noise.
+        camera: its place and modality.
+        number: of the image. It determines pose, place in the image, crop of the background, light and noise.
         size: width and height of the image in pixels.
 
     Returns:
-        (H, W, 3) uint8; three equal channels in IR.
+        (H, W, 3) uint8, with three equal channels for IR.
     """
     rng = np.random.default_rng([seed, pid, camera.number, camera.modality, number, _IMAGE])
     image = _background(seed, camera, size, rng)
@@ -50,25 +50,25 @@ def render_standard(
 def render_hard(
     seed: int, pid: int, camera: Camera, number: int, size: tuple[int, int] = (64, 128)
 ) -> NDArray[np.uint8]:
-    """The same people and places under the `conditions_of` the image; arguments and result as `render_standard`'s."""
+    """Renders the same people and places under the image's `conditions_of`; arguments and result as in `render_standard`."""
     return render_under(conditions_of(seed, pid, camera, number), seed, pid, camera, number, size)
 
 
 def render_under(
     conditions: Conditions, seed: int, pid: int, camera: Camera, number: int, size: tuple[int, int] = (64, 128)
 ) -> NDArray[np.uint8]:
-    """As `render_hard`, under given conditions."""
-    words = [seed, pid, camera.number, camera.modality, number]
-    rng, sensor = np.random.default_rng([*words, _HARD_IMAGE]), np.random.default_rng([*words, _SENSOR])
+    """As `render_hard`, but under given conditions."""
+    numbers = [seed, pid, camera.number, camera.modality, number]
+    rng, sensor = np.random.default_rng([*numbers, _HARD_IMAGE]), np.random.default_rng([*numbers, _SENSOR])
     image = _background(seed, camera, size, rng)
     _add_person(image, seed, pid, camera, conditions, rng)
     if conditions.occluder == "passer-by":
-        stranger = int(rng.integers(_STRANGERS, 2 * _STRANGERS))
+        passer_by = int(rng.integers(_PASSERS_BY, 2 * _PASSERS_BY))
         beside = rng.choice([-1, 1]) * rng.uniform(0.1, 0.3)
         passing = dataclasses.replace(
             conditions, view="side", mirrored=bool(rng.integers(2)), zoom=rng.uniform(0.95, 1.2), shift=(beside, 0.05)
         )
-        _add_person(image, seed, stranger, camera, passing, rng)
+        _add_person(image, seed, passer_by, camera, passing, rng)
     elif conditions.occluder == "furniture":
         draw_furniture(image, camera.modality, rng)
     pixel = size[0] / 64
@@ -78,24 +78,24 @@ def render_under(
     pixels = np.asarray(image, dtype=np.float32)
     if camera.modality == IR:
         pixels = pixels[..., :1]
-    angle = sensor.uniform(-0.4, 0.4)  # people and cameras move sideways
+    angle = sensor.uniform(-0.4, 0.4)  # in radians: people and cameras move sideways
     if conditions.motion:
-        pixels = smear(pixels, conditions.motion * pixel * conditions.reduction, angle)
-    taken = sense(pixels, seed, camera, conditions.exposure, size, sensor)
+        pixels = motion_blur(pixels, conditions.motion * pixel * conditions.reduction, angle)
+    taken = apply_sensor(pixels, seed, camera, conditions.exposure, size, sensor)
     if taken.shape[-1] == 1:
         taken = taken.repeat(3, axis=-1)
     return np.asarray(Image.fromarray(taken).resize(size, Image.Resampling.BILINEAR))
 
 
 class Preset(NamedTuple):
-    """A kind of picture. `version` counts up whenever the same seed gives other pictures, since results are then no longer comparable."""
+    """A kind of image. `version` is raised whenever the same seed gives different images, since results are then not comparable."""
 
     version: int
-    num_ids: int  # where nothing else is asked for
+    num_ids: int  # default number of identities
     render: Callable[[int, int, Camera, int, tuple[int, int]], NDArray[np.uint8]]
 
 
-# People, figures and scenes are shared, so a change there counts up both.
+# Both presets use the same people, figures and scenes: a change there raises both versions.
 PRESETS = {"standard": Preset(1, 100, render_standard), "hard": Preset(1, 1000, render_hard)}
 
 

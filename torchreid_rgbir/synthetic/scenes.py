@@ -1,4 +1,4 @@
-"""Where drawn people walk: cameras, the places they look at, light and noise; this project's own, no outside source."""
+"""Cameras, the places that they look at, light and noise. No outside source."""
 
 from functools import lru_cache
 from typing import NamedTuple
@@ -9,16 +9,16 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from torchreid_rgbir.modality import IR
 
-SUPERSAMPLING = 2  # pictures are drawn so many times larger, then reduced, for smooth edges
+SUPERSAMPLING = 2  # images are rendered larger by this factor and then reduced, for smooth edges
 
 Color = tuple[int, int, int]
 
-# The last word of a generator's seed, so that no two purposes share a stream (the other synthetic_* modules have others).
+# Last number of a generator's seed. Each purpose has its own, also in the other modules, so that none share a stream.
 _PLACE, _TONES, _LIGHT = 10, 11, 12
 
 
 class Camera(NamedTuple):
-    """A camera: its number (>= 1), its modality, the place it looks at (cameras may share one), whether it is indoors."""
+    """A camera: its number (>= 1), modality, the place that it looks at (cameras may share one), and whether it is indoors."""
 
     number: int
     modality: int
@@ -33,21 +33,21 @@ def gray(reflectance: float) -> Color:
 
 
 def muted(rgb: NDArray) -> NDArray:
-    """A color (3,) drawn nearer to gray, as most cloth and walls are."""
+    """A color (3,) moved towards gray, as most cloth and walls are."""
     return 0.85 * rgb + 0.15 * rgb.mean()
 
 
 def color(rgb: NDArray) -> Color:
-    """Three numbers in [0, 256) as whole ones."""
+    """Three numbers in [0, 256) as integers."""
     red, green, blue = (int(value) for value in rgb)
     return red, green, blue
 
 
-@lru_cache(maxsize=64)  # a data set has at most 17 views of places; one costs as much as ten people
+@lru_cache(maxsize=64)  # a data set has at most 17; one takes as long to render as ten people
 def scene(seed: int, place: int, modality: int, indoor: bool, size: tuple[int, int]) -> Image.Image:
     """A place, twice as wide as a (supersampled) image of `size`.
 
-    Both modalities see the same things there, in unrelated tones; IR lamps leave the background dark.
+    Both modalities see the same objects in unrelated tones. In IR the background is dark, since the lamps do not reach it.
     """
     rng = np.random.default_rng([seed, place, _PLACE])
     tones = np.random.default_rng([seed, place, modality, _TONES])
@@ -79,7 +79,7 @@ def scene(seed: int, place: int, modality: int, indoor: bool, size: tuple[int, i
 
 
 def expose(pixels: NDArray[np.float32], seed: int, camera: Camera, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """The camera's steady light, then this image's brightness, color cast and sensor noise.  pixels: (H, W, 3), 0-255."""
+    """Applies the camera's constant light, then the image's brightness, color cast and noise.  pixels: (H, W, 3), 0-255."""
     light = np.random.default_rng([seed, camera.number, camera.modality, _LIGHT])
     slope = (
         light.uniform(-0.15, 0.15) * np.linspace(-1, 1, pixels.shape[1], dtype=np.float32)[None, :, None]
@@ -94,7 +94,7 @@ def expose(pixels: NDArray[np.float32], seed: int, camera: Camera, rng: np.rando
 
 
 def draw_furniture(image: Image.Image, modality: int, rng: np.random.Generator) -> None:
-    """Puts a piece of street furniture, in front of whoever walks there, into an RGB image: a bin, a post, a fence or a wall."""
+    """Draws a bin, a post, a fence or a wall into the foreground of an image."""
     width, height = image.size
     draw = ImageDraw.Draw(image)
     tone = gray(rng.uniform(0.15, 0.7)) if modality == IR else color(muted(rng.uniform(30, 200, 3)))

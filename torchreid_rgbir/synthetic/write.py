@@ -1,4 +1,4 @@
-"""Writes synthetic RGB-IR data sets as JPEG files in official layouts, to run everything without the licensed data."""
+"""Writes synthetic RGB-IR data sets as JPEG files in official layouts, so that everything runs without licensed data."""
 
 import json
 import multiprocessing
@@ -16,15 +16,15 @@ from PIL import Image
 
 from torchreid_rgbir.data.loading import deferred_signal
 from torchreid_rgbir.modality import IR, RGB
-from torchreid_rgbir.synthetic.layouts import LAYOUTS, Picture, Plan
+from torchreid_rgbir.synthetic.layouts import LAYOUTS, ImageSpec, Plan
 from torchreid_rgbir.synthetic.render import PRESETS
 from torchreid_rgbir.terminal import progress
 
 SUMMARY = "synthetic.json"
-MIN_IDS, MAX_IDS = 5, 9999  # a last fifth needs five; the layouts name identities and images with four digits
+MIN_IDS, MAX_IDS = 5, 9999  # a fifth needs five identities; names of identities and images have four digits
 _JPEG_QUALITY = 95
-_CHUNK = 64  # pictures a worker draws at a time
-_PICTURES_PER_WORKER = 4000  # starting a worker (it imports the package) costs about as much as drawing these
+_CHUNK = 64  # images that a worker renders at a time
+_IMAGES_PER_WORKER = 4000  # starting a worker, which imports the package, takes about as long as rendering these
 
 
 def describe(
@@ -35,10 +35,10 @@ def describe(
     size: tuple[int, int] = (64, 128),
     preset: str = "standard",
 ) -> dict[str, Any]:
-    """What `synthesize` with these arguments writes: its arguments, the preset's version, and the counts.
+    """Describes what `synthesize` writes with these arguments: the arguments, the preset's version, and the counts.
 
     Raises:
-        ValueError: an argument that no data set can be made from.
+        ValueError: an argument is out of its range.
     """
     arguments = _arguments(layout, num_ids, images_per_camera, seed, size, preset)
     return arguments | _counts(LAYOUTS[layout](num_ids, images_per_camera, seed))
@@ -53,17 +53,17 @@ def is_written(
     size: tuple[int, int] = (64, 128),
     preset: str = "standard",
 ) -> bool:
-    """Whether `out` holds what `synthesize` with these arguments writes (a set appears there complete, or not at all).
+    """Whether `out` contains what `synthesize` writes with these arguments. (A data set is never written partly.)
 
     Raises:
-        ValueError: an argument that no data set can be made from.
+        ValueError: an argument is out of its range.
     """
     arguments = _arguments(layout, num_ids, images_per_camera, seed, size, preset)
     try:
         found = json.loads((Path(out) / SUMMARY).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return False
-    # Sets that name no preset are older than the second one.
+    # Data sets without a preset were written when there was only one.
     return isinstance(found, dict) and arguments.items() <= ({"preset": "standard"} | found).items()
 
 
@@ -77,23 +77,23 @@ def synthesize(
     workers: int | None = None,
     preset: str = "standard",
 ) -> dict[str, Any]:
-    """Writes a synthetic data set; the same arguments give the same bytes, with any number of workers.
+    """Writes a synthetic data set. The same arguments give the same bytes, with any number of workers.
 
     Args:
         layout: `sysu_mm01`, `regdb`, `llcm` or `folder`.
-        out: folder to make; it must not exist or be empty. It appears only when all of the set is written.
-        num_ids: identities in all; the last fifth is for testing (RegDB: each split draws its own half).
-        images_per_camera: images per identity and camera (LLCM: camera and modality).
-        seed: of the identities, the pictures and the splits, >= 0.
+        out: folder to create; it must be missing or empty. It appears when the complete data set is written.
+        num_ids: number of identities. The last fifth is for testing (RegDB: a random half in each split).
+        images_per_camera: number of images per identity and camera (LLCM: per camera and modality).
+        seed: of identities, images and splits, >= 0.
         size: width and height of the images in pixels.
-        workers: processes that draw; None: as many as there are processors, fewer for a small set.
-        preset: `standard`, or `hard`: occluded, from all sides, dark, noisy, blurred.
+        workers: number of processes that render. None: the number of processors, fewer for a small data set.
+        preset: `standard`, or `hard`: occluded, from all sides, in low light, noisy, blurred.
 
     Returns:
-        The contents of `out/synthetic.json`: the arguments, the preset's version, and the counts.
+        The content of `out/synthetic.json`: the arguments, the preset's version, and the counts.
 
     Raises:
-        ValueError: an argument that no data set can be made from.
+        ValueError: an argument is out of its range.
         OSError: `out` exists and is not empty, or cannot be written.
     """
     arguments = _arguments(layout, num_ids, images_per_camera, seed, size, preset)
@@ -101,13 +101,13 @@ def synthesize(
         raise ValueError(f"workers is {workers}: give 1 or more processes")
     target = Path(out).expanduser().resolve()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise FileExistsError(f"{out} exists and is not an empty folder: choose another one, or remove it first")
+        raise FileExistsError(f"{out} exists and is not an empty folder: choose a different one, or remove it first")
     plan = LAYOUTS[layout](num_ids, images_per_camera, seed)
     description = arguments | _counts(plan)
     if workers is None:
-        workers = min(os.cpu_count() or 1, 1 + len(plan.pictures) // _PICTURES_PER_WORKER)
+        workers = min(os.cpu_count() or 1, 1 + len(plan.images) // _IMAGES_PER_WORKER)
 
-    # Everything goes to a folder beside the target, which takes the target's name when it is whole.
+    # Everything is written into a folder beside the target, which is renamed when it is complete.
     part = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         part.mkdir(parents=True)
@@ -126,7 +126,7 @@ def synthesize(
 def _arguments(
     layout: str, num_ids: int, images_per_camera: int, seed: int, size: tuple[int, int], preset: str
 ) -> dict[str, Any]:
-    # What decides over every byte, checked.
+    # Checks the arguments and returns everything that the bytes depend on.
     if layout not in LAYOUTS:
         raise ValueError(f"unknown layout {layout!r}: choose one of {', '.join(LAYOUTS)}")
     if preset not in PRESETS:
@@ -151,7 +151,7 @@ def _arguments(
 
 
 def _counts(plan: Plan) -> dict[str, int]:
-    modalities = [picture.camera.modality for picture in plan.pictures]
+    modalities = [image.camera.modality for image in plan.images]
     return {
         "num_train_ids": plan.num_train_ids,
         "num_test_ids": plan.num_test_ids,
@@ -161,18 +161,18 @@ def _counts(plan: Plan) -> dict[str, int]:
 
 
 def _write(root: Path, plan: Plan, preset: str, seed: int, size: tuple[int, int], workers: int) -> None:
-    for folder in {(root / path).parent for path in [*plan.files, *(picture.path for picture in plan.pictures)]}:
+    for folder in {(root / path).parent for path in [*plan.files, *(image.path for image in plan.images)]}:
         folder.mkdir(parents=True, exist_ok=True)
     for path, content in plan.files.items():
         (root / path).write_bytes(content)
-    chunks = [plan.pictures[i : i + _CHUNK] for i in range(0, len(plan.pictures), _CHUNK)]
-    with progress(None, "drawing", len(plan.pictures), unit="image") as bar:
-        _draw_all(root, chunks, preset, seed, size, workers, bar.update)
+    chunks = [plan.images[i : i + _CHUNK] for i in range(0, len(plan.images), _CHUNK)]
+    with progress(None, "rendering", len(plan.images), unit="image") as bar:
+        _render_all(root, chunks, preset, seed, size, workers, bar.update)
 
 
-def _draw_all(
+def _render_all(
     root: Path,
-    chunks: list[list[Picture]],
+    chunks: list[list[ImageSpec]],
     preset: str,
     seed: int,
     size: tuple[int, int],
@@ -181,36 +181,36 @@ def _draw_all(
 ) -> None:
     if workers == 1:
         for chunk in chunks:
-            advance(_draw(root, chunk, preset, seed, size))
+            advance(_render(root, chunk, preset, seed, size))
         return
-    # Never a plain fork: the caller may have threads (torch's) that a forked child would wait for.
+    # Not a plain fork: the caller may have threads, such as torch's, that a forked child would wait for.
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(method)
     if method == "forkserver":
-        context.set_forkserver_preload([__name__])  # the package is imported once, not by every worker
+        context.set_forkserver_preload([__name__])  # so that the package is imported once and not by every worker
     pool = ProcessPoolExecutor(min(workers, len(chunks)), context, initializer=_ignore_interrupts)
     try:
-        # A worker that is started but not yet the pool's would be waited for at exit, for ever.
+        # An interrupt between a worker's start and its entry in the pool would make Python wait for it forever.
         with deferred_signal(signal.SIGINT):
-            futures = [pool.submit(_draw, root, chunk, preset, seed, size) for chunk in chunks]
+            futures = [pool.submit(_render, root, chunk, preset, seed, size) for chunk in chunks]
         for future in as_completed(futures):
             advance(future.result())
     except BrokenProcessPool as error:
         raise ChildProcessError(
-            "a process that draws images ended early (too little memory, or a script without "
-            '`if __name__ == "__main__":`): give workers=1 to draw in this process'
+            "a process that renders images ended early (too little memory, or a script without "
+            '`if __name__ == "__main__":`): give workers=1 to render in this process'
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _ignore_interrupts() -> None:
-    # Ctrl-C reaches every process of the terminal; the parent alone decides what happens.
+    # Ctrl-C reaches every process of the terminal; only the parent decides what happens.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _draw(root: Path, pictures: list[Picture], preset: str, seed: int, size: tuple[int, int]) -> int:
-    for picture in pictures:
-        pixels = PRESETS[preset].render(seed, picture.pid, picture.camera, picture.number, size)
-        Image.fromarray(pixels).save(root / picture.path, quality=_JPEG_QUALITY)
-    return len(pictures)
+def _render(root: Path, images: list[ImageSpec], preset: str, seed: int, size: tuple[int, int]) -> int:
+    for image in images:
+        pixels = PRESETS[preset].render(seed, image.pid, image.camera, image.number, size)
+        Image.fromarray(pixels).save(root / image.path, quality=_JPEG_QUALITY)
+    return len(images)
