@@ -8,6 +8,7 @@ from yacs.config import CfgNode
 
 from torchreid_rgbir import config, distributed, host
 from torchreid_rgbir.config.schema import POSITIVE, choices, ranges
+from torchreid_rgbir.data.images import parse_ir_range
 from torchreid_rgbir.files.download import is_remote
 from torchreid_rgbir.losses.vgg import SMALLEST
 from torchreid_rgbir.models import MODELS
@@ -32,6 +33,7 @@ def check(cfg: CfgNode) -> None:
         if not low <= config.get(cfg, key) <= high or math.isinf(config.get(cfg, key)):
             limits = "or more" if high == math.inf else f"to {high}"
             raise ValueError(f"{key} is {config.get(cfg, key)}: it must be {low} {limits}")
+    parse_ir_range(cfg.data.ir_range)
     small = min(cfg.data.height, cfg.data.width)
     if small < SMALLEST and cfg.loss.name == "mso" and cfg.loss.mso.weight_pef:
         raise ValueError(

@@ -38,6 +38,7 @@ def defaults() -> CN:
     cfg.data.cache_dir = ""  # the folder for disk; empty: .decoded in data.root
     cfg.data.norm_mean = [0.485, 0.456, 0.406]
     cfg.data.norm_std = [0.229, 0.224, 0.225]
+    cfg.data.ir_range = "auto"  # gray values that become black and white in files of more than 8 bits: auto, dtype, LOW,HIGH
     cfg.data.skip_broken = False  # leave out images that cannot be read, instead of ending with an error
     cfg.data.save_dir = "log"
 

@@ -81,7 +81,7 @@ class CrossModalDataManager(host.data.ImageDataManager):
         cache_dir: str = "",
         ir_range: str = "auto",
     ):
-        parse_ir_range(ir_range)
+        self.ir_range = str(parse_ir_range(ir_range))
         rank, world_size = distributed.rank(), distributed.world_size()
         norm_mean, norm_std = list(norm_mean or IMAGENET_MEAN), list(norm_std or IMAGENET_STD)
         self.transforms = BatchTransforms(

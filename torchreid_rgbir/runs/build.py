@@ -126,6 +126,7 @@ def build_datamanager(cfg: CfgNode) -> CrossModalDataManager:
         transforms_ir=cfg.data.transforms_ir,
         cache="none" if cfg.test.evaluate else cfg.data.cache,  # a test reads every image only once
         cache_dir=cfg.data.cache_dir,
+        ir_range=cfg.data.ir_range,
     )
     if datamanager.sampler.num_own_ids < 2 and not cfg.train.gather_features:
         raise ValueError(
@@ -269,6 +270,7 @@ def metadata(name: str, model: nn.Module, datamanager: CrossModalDataManager) ->
             "width": datamanager.width,
             "norm_mean": datamanager.transforms.mean.flatten().tolist(),
             "norm_std": datamanager.transforms.std.flatten().tolist(),
+            "ir_range": datamanager.ir_range,
         },
         "versions": versions(),
     }
