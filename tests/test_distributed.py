@@ -26,16 +26,16 @@ def curve(cfg, dtype):
     host.utils.set_random_seed(cfg.train.seed)
     engine = build_engine(cfg)
     engine.model.to(dtype), engine.criterion.to(dtype), engine.set_model_mode("train")
-    # It takes the verdict of the guard in single precision only.
+    # The fused optimizer accepts the guard's result in single precision only.
     engine.optimizer.param_groups[0]["fused"] = dtype == torch.float
     transforms, to_unit = engine.datamanager.transforms, cross_modal.to_unit
     normalize = transforms.normalize
     transforms.normalize = lambda images: normalize(images).to(dtype)
     cross_modal.to_unit = lambda images: to_unit(images).to(dtype)
-    engine.parallel = distributed.parallel(engine.model)
+    engine.step.ddp_model = distributed.parallel(engine.model)
     losses = []
     for engine.batch_idx, data in enumerate(engine.train_loader):
-        found = engine.forward_backward(data)
+        found, _ = engine.forward_backward(data)
         losses.append({name: distributed.mean(value).item() for name, value in found.items()})
     cross_modal.to_unit = to_unit
     return losses
@@ -164,7 +164,7 @@ def test_a_process_that_dies_ends_the_others(tiny_cfg, tmp_path):
             4,
             "cannot be divided evenly among 4 processes: make it a multiple of 16",
         ),
-        ([], 4, "leaves each process one identity"),
+        ([], 4, "gives each process one identity"),
     ],
 )
 def test_batches_that_do_not_divide(tiny_cfg, monkeypatch, words, processes, message):
