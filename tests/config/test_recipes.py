@@ -67,8 +67,9 @@ def test_every_shipped_configuration_builds_its_model_and_its_losses(path):
     cfg = config.override(config.load(path.stem), ["loss.pef.weights", "random"])
     checks.check(cfg)
     checks.check_model(cfg)
-    assert model_of(cfg.model.name, cfg.model.last_stride).name == cfg.model.name
-    parts = {name for name, weight in build_criterion(cfg).weights.items() if weight}
+    model = model_of(cfg.model.name, cfg.model.last_stride)
+    assert model.name == cfg.model.name
+    parts = {f"loss_{name}" for name, weight in build_criterion(cfg, model).weights.items() if weight}
     assert parts == PARTS.get(kind(path.stem), PARTS["mso"])
 
 
