@@ -79,6 +79,27 @@ def model_names() -> list[str]:
     return sorted(_private(models, "__model_factory"))
 
 
+def publish(package: str, **names: object) -> None:
+    """Makes classes available where a torchreid user looks for them, such as `torchreid.losses.MSOLoss`.
+
+    Args:
+        package: "losses", "engine" or "data".
+        **names: each name with its class. Publishing the same class again does nothing.
+
+    Raises:
+        ValueError: torchreid has something else under the name.
+    """
+    module = getattr(torchreid, package)
+    for name, value in names.items():
+        found = getattr(module, name, value)
+        if found is not value:
+            raise ValueError(
+                f"torchreid.{package}.{name} is {found!r} already, so torchreid_rgbir cannot publish its own class under this "
+                "name: rename it there, or import torchreid_rgbir first"
+            )
+        setattr(module, name, value)
+
+
 def _private(module, name: str) -> dict:
     try:
         return getattr(module, name)

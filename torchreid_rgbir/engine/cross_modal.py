@@ -12,13 +12,11 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from torchreid_rgbir import distributed
 from torchreid_rgbir.data.manager import CrossModalDataManager
-from torchreid_rgbir.data.transforms import to_unit
 from torchreid_rgbir.engine import monitor
 from torchreid_rgbir.engine.device import compile_works
 from torchreid_rgbir.engine.evaluation import EvaluatingEngine
-from torchreid_rgbir.engine.step import TrainingStep
+from torchreid_rgbir.engine.step import TrainingStep, prepare
 from torchreid_rgbir.losses import MSOLoss
-from torchreid_rgbir.models import Batch
 from torchreid_rgbir.terminal import progress
 
 logger = logging.getLogger(__name__)
@@ -127,11 +125,8 @@ class CrossModalEngine(EvaluatingEngine):
         Returns:
             What `TrainingStep` returns: the losses, and whether they are finite.
         """
-        images, pids = (tensor.to(self.device, non_blocking=True) for tensor in self.parse_data_for_train(data))
-        num_rgb, transforms = len(images) // 2, self.datamanager.transforms
-        images = transforms.augment(images, num_rgb, self.epoch, self.batch_idx)
-        batch = Batch(to_unit(images), pids, num_rgb, self.datamanager.sampler.num_own_ids)
-        return self.step(transforms.normalize(images), batch, self.batch_idx, self.num_batches, data["impath"])
+        batch, inputs = prepare(self.datamanager, data, self.device, self.epoch, self.batch_idx)
+        return self.step(inputs, batch, self.batch_idx, self.num_batches, data["impath"])
 
     def _report(self) -> str:
         """Reads the losses, writes them to TensorBoard, and returns them as text."""

@@ -7,12 +7,35 @@ import torch
 from torch import Tensor, nn
 
 from torchreid_rgbir import distributed
+from torchreid_rgbir.data.manager import CrossModalDataManager
+from torchreid_rgbir.data.transforms import to_unit
 from torchreid_rgbir.engine.device import autocast_dtype
 from torchreid_rgbir.engine.ema import EMA
 from torchreid_rgbir.engine.guard import NonFiniteGuard
 from torchreid_rgbir.engine.monitor import collapse_measures
 from torchreid_rgbir.losses import MSOLoss
 from torchreid_rgbir.models import Batch
+
+
+def prepare(
+    datamanager: CrossModalDataManager, data: dict, device: torch.device, epoch: int, batch_idx: int
+) -> tuple[Batch, Tensor]:
+    """Moves a batch of the train loader to the device and augments it.
+
+    Args:
+        datamanager: whose transforms and sampler to use.
+        data: the batch, its RGB images first.
+        device: of the model.
+        epoch, batch_idx: from 0. The augmentation depends on them and on the seed alone.
+
+    Returns:
+        The batch that the losses see, and the model's input (B, 3, H, W), normalized.
+    """
+    images, pids = (data[name].to(device, non_blocking=True) for name in ("img", "pid"))
+    num_rgb, transforms = len(images) // 2, datamanager.transforms
+    images = transforms.augment(images, num_rgb, epoch, batch_idx)
+    batch = Batch(to_unit(images), pids, num_rgb, datamanager.sampler.num_own_ids)
+    return batch, transforms.normalize(images)
 
 
 class TrainingStep:

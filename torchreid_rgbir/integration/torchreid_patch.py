@@ -23,6 +23,7 @@ from torchreid_rgbir.data.manager import CrossModalDataManager, is_cross_modal
 from torchreid_rgbir.engine import CrossModalEngine
 from torchreid_rgbir.engine.schedule import WARMUPS, build_lr_scheduler
 from torchreid_rgbir.models import DualResNet
+from torchreid_rgbir.models.loading import bare_model
 from torchreid_rgbir.runs.build import build_criterion, eval_options, metadata, run_options
 from torchreid_rgbir.runs.train import write_results
 from torchreid_rgbir.terminal import log_to
@@ -109,7 +110,7 @@ class PatchedEngine(CrossModalEngine):
         self.settings = _settings.clone()
         self.settings.loss.softmax.label_smooth = label_smooth
         self.settings.loss.triplet.margin = margin
-        inner = bare(model).to(memory_format=torch.channels_last)
+        inner = bare_model(model).to(memory_format=torch.channels_last)
         super().__init__(
             datamanager,
             inner,
@@ -146,22 +147,6 @@ def _described(settings: CfgNode, model: DualResNet, datamanager: CrossModalData
     cfg.data.norm_mean = datamanager.transforms.mean.flatten().tolist()
     cfg.data.norm_std = datamanager.transforms.std.flatten().tolist()
     return cfg
-
-
-def bare(model: Any) -> Any:
-    """The model inside torchreid's DataParallel.
-
-    Raises:
-        ValueError: it spans several GPUs, whose shares of a batch would not be P x K x 2.
-    """
-    if not isinstance(model, nn.DataParallel):
-        return model
-    if len(model.device_ids) > 1:
-        raise ValueError(
-            f"DataParallel over {len(model.device_ids)} GPUs would cut a batch between its modalities: set CUDA_VISIBLE_DEVICES=0, "
-            "or train on several with `torchrun --nproc_per_node=N tools/main.py`"
-        )
-    return model.module
 
 
 def _answer(original: type, choose: Callable[[dict[str, Any]], type | None]) -> None:
@@ -203,7 +188,7 @@ def _sources(arguments: dict[str, Any]) -> list[str]:
 def _choose_triplet(arguments: dict[str, Any]) -> type | None:
     if not _is_cross_modal_call(arguments):
         return None
-    model = bare(arguments["model"])
+    model = bare_model(arguments["model"])
     if model.loss != "mso":
         raise ValueError(f"loss.name is {model.loss}: {model.name} is trained with loss.name mso")
     return PatchedEngine
@@ -211,7 +196,7 @@ def _choose_triplet(arguments: dict[str, Any]) -> type | None:
 
 def _choose_softmax(arguments: dict[str, Any]) -> None:
     if _is_cross_modal_call(arguments):
-        raise ValueError(f"loss.name is softmax: {bare(arguments['model']).name} is trained with loss.name mso")
+        raise ValueError(f"loss.name is softmax: {bare_model(arguments['model']).name} is trained with loss.name mso")
 
 
 def _is_cross_modal_call(arguments: dict[str, Any]) -> bool:
@@ -220,7 +205,7 @@ def _is_cross_modal_call(arguments: dict[str, Any]) -> bool:
     Raises:
         ValueError: only one of them has.
     """
-    datamanager, model = arguments["datamanager"], bare(arguments["model"])
+    datamanager, model = arguments["datamanager"], bare_model(arguments["model"])
     two_modalities, two_streams = isinstance(datamanager, CrossModalDataManager), isinstance(model, DualResNet)
     if two_streams and not two_modalities:
         raise ValueError(

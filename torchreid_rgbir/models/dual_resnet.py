@@ -125,6 +125,11 @@ class DualResNet(nn.Module):
 
     def _layer0_maps(self, images: Tensor, num_rgb: int | None) -> Tensor:
         num_images = images.shape[0]
+        if not images.is_floating_point():
+            raise ValueError(
+                f"the model needs normalized images, got {images.dtype}: train on a CrossModalDataManager with "
+                "ImageMSOEngine or CrossModalEngine"
+            )
         if num_rgb is None:
             num_rgb = num_images
         if not 0 <= num_rgb <= num_images:

@@ -1,6 +1,9 @@
-"""A model from its checkpoint alone: backbone, classes and image size stand in the file."""
+"""A model from its checkpoint alone: the file contains the backbone, the number of classes and the image size."""
 
 from pathlib import Path
+from typing import Any
+
+from torch import nn
 
 from torchreid_rgbir.files import checkpoint
 from torchreid_rgbir.models import MODELS, DualResNet
@@ -10,14 +13,14 @@ def load_model(path: str | Path) -> tuple[DualResNet, dict]:
     """Rebuilds the model of a checkpoint that `train` wrote.
 
     Args:
-        path: the checkpoint.
+        path: of the checkpoint.
 
     Returns:
-        The model on the CPU, in evaluation mode, and what the checkpoint says of itself (`build.about`), its configuration among it.
+        The model on the CPU, in evaluation mode, and the checkpoint's metadata, which include the configuration.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: a damaged file, or one that does not say which model it holds.
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, or does not say which model it contains.
     """
     about = checkpoint.load(path).get("about") or {}
     described = about.get("model", {})
@@ -33,3 +36,19 @@ def load_model(path: str | Path) -> tuple[DualResNet, dict]:
     model = MODELS[described["name"]](described["num_classes"], pretrained=False, last_stride=described["last_stride"])
     checkpoint.load_weights(model, path)
     return model.eval(), about
+
+
+def bare_model(model: Any) -> Any:
+    """The model inside torchreid's DataParallel, or the model itself.
+
+    Raises:
+        ValueError: the model is spread over several GPUs, which would cut a batch between its modalities.
+    """
+    if not isinstance(model, nn.DataParallel):
+        return model
+    if len(model.device_ids) > 1:
+        raise ValueError(
+            f"DataParallel over {len(model.device_ids)} GPUs would cut a batch between its modalities: set "
+            "CUDA_VISIBLE_DEVICES=0, or train on several GPUs with `torchrun --nproc_per_node=N tools/main.py`"
+        )
+    return model.module
