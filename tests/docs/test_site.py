@@ -8,7 +8,7 @@ import pytest
 
 from tests.pages import PAGES, text_of
 
-PACKAGES = ("data", "engine", "export", "losses", "metrics", "models", "retrieval", "visual")
+PACKAGES = ("data", "engine", "export", "losses", "metrics", "models", "protocols", "retrieval", "visual")
 
 
 def test_formulas_become_mathml_and_code_stays():
