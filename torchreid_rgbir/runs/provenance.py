@@ -15,8 +15,7 @@ import torch
 import torchvision
 from yacs.config import CfgNode
 
-import torchreid_rgbir
-from torchreid_rgbir import host
+from torchreid_rgbir import __version__, host
 from torchreid_rgbir.data.cross_modal import Item
 from torchreid_rgbir.data.manager import CrossModalDataManager
 
@@ -24,7 +23,7 @@ from torchreid_rgbir.data.manager import CrossModalDataManager
 def versions() -> dict[str, str]:
     """Returns the versions of every package that can change a result."""
     return {
-        "torchreid_rgbir": torchreid_rgbir.__version__,
+        "torchreid_rgbir": __version__,
         "torchreid": host.torchreid.__version__,
         "torch": str(torch.__version__),  # a TorchVersion is not plain text
         "torchvision": torchvision.__version__,
@@ -58,7 +57,7 @@ def provenance(cfg: CfgNode, datamanager: CrossModalDataManager, seconds: float)
             data[name]["version"] = version
     return {
         "command": sys.argv,
-        "git": git_revision(Path(torchreid_rgbir.__file__)),
+        "git": git_revision(Path(__file__)),
         "device": torch.cuda.get_device_name() if datamanager.use_gpu else "cpu",
         "configuration": {key: value for key, value in cfg.items()},
         "data": data,
