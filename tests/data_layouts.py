@@ -18,7 +18,7 @@ from torchreid_rgbir.metrics import TestFeatures
 
 def write_image(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(zlib.crc32(path.name.encode()))
+    rng = np.random.default_rng(zlib.crc32("/".join(path.parts[-4:]).encode()))
     Image.fromarray(rng.integers(0, 256, (16, 8, 3), dtype=np.uint8)).save(path)
 
 

@@ -1,4 +1,4 @@
-"""`doctor` on sets broken in every way that would cost somebody hours."""
+"""`doctor` on data sets that are broken in the ways that users meet."""
 
 import json
 import os
@@ -170,8 +170,9 @@ def test_an_unreadable_image_that_nobody_uses_is_a_note(sysu, write_image):
         write_image(path)
     break_image(path, "text")
     diagnosis = diagnose("sysu_mm01", sysu)
-    assert diagnosis.healthy and len(notes(diagnosis)) == 1
-    assert details(diagnosis, "no list names")[0].startswith(str(path))
+    assert diagnosis.healthy and len(notes(diagnosis)) == 2
+    assert details(diagnosis, "no list names and that cannot be read")[0].startswith(str(path))
+    assert details(diagnosis, "1 readable image that no list names") == ["cam1/0400/0001.jpg"]
 
 
 def test_files_that_are_not_images(people):
@@ -219,14 +220,66 @@ def test_test_identities_that_no_query_asks_for_are_a_note(people):
     shutil.rmtree(people / "test" / "ir" / "e")
     diagnosis = diagnose("rgbir_folder", people)
     assert diagnosis.healthy and notes(diagnosis) == [
-        "1 test identity with RGB images only, which no IR query asks for"
+        "1 test identity with RGB images only, for which there is no IR query"
     ]
 
 
-def test_cameras_numbered_alike_leave_nothing_to_score(tmp_path, write_folder):
-    # The protocol skips gallery images of the query's own identity and camera.
-    write_folder(tmp_path, ["a", "b"], ["d"], {"rgb": ["c1_a.jpg"], "ir": ["c1_b.jpg"]})
-    assert any("nothing can be scored" in text for text in problems(diagnose("rgbir_folder", tmp_path)))
+def test_one_camera_number_for_both_modalities_is_explained(tmp_path, write_folder):
+    # The protocol ignores gallery images of the query's own identity and camera.
+    write_folder(tmp_path, ["a", "b"], ["d", "e"], {"rgb": ["c1_a.jpg"], "ir": ["c1_b.jpg"]})
+    (text,) = problems(diagnose("rgbir_folder", tmp_path))
+    assert "nothing can be scored" in text and "give RGB and IR cameras different numbers" in text
+    (tmp_path / "test" / "rgb" / "d" / "c1_a.jpg").rename(tmp_path / "test" / "rgb" / "d" / "c2_a.jpg")
+    diagnosis = diagnose("rgbir_folder", tmp_path)
+    assert diagnosis.healthy and "1 of 2 query images without a match" in notes(diagnosis)[0]
+    assert "give RGB and IR cameras different numbers" in notes(diagnosis)[0]
+
+
+def test_test_identities_named_differently_in_the_modalities(tmp_path, write_folder):
+    write_folder(tmp_path, ["a", "b"], ["d"], {"rgb": ["a.jpg"], "ir": ["b.jpg"]})
+    (tmp_path / "test" / "rgb" / "d").rename(tmp_path / "test" / "rgb" / "D")
+    (text,) = problems(diagnose("rgbir_folder", tmp_path))
+    assert "nothing can be scored: give the identities of test/ the same names" in text
+
+
+def test_an_identity_name_in_training_and_test_is_a_note(people):
+    shutil.move(people / "test" / "rgb" / "d", people / "test" / "rgb" / "a")
+    shutil.move(people / "test" / "ir" / "d", people / "test" / "ir" / "a")
+    diagnosis = diagnose("rgbir_folder", people)
+    assert diagnosis.healthy and details(diagnosis, "1 identity name in train/ and in test/") == ["a"]
+
+
+def test_readable_images_at_places_where_none_is_read_are_a_problem(people, write_image, capsys):
+    loose = ["test/loose.webp", "train/rgb/loose.TIF"]
+    for path in loose:
+        write_image(people / path)
+    (people / "train" / "rgb" / "broken.jpg").write_bytes(b"")
+    diagnosis = diagnose("rgbir_folder", people)
+    assert len(problems(diagnosis)) == 1 and details(diagnosis, "2 readable images at a place") == loose
+    assert main(["doctor", "--dataset", "rgbir_folder", "--root", str(people)]) == 1
+    printed = capsys.readouterr().out
+    assert "PROBLEM: 2 readable images" in printed and "move them" in printed and "train/rgb/loose.TIF" in printed
+
+
+@pytest.mark.parametrize("place", ["cam1/0003/day1/0001.jpg", "cam1/loose.jpg"])
+def test_images_of_an_official_layout_at_another_depth_are_a_problem(sysu, write_image, place):
+    write_image(sysu / place)
+    diagnosis = diagnose("sysu_mm01", sysu)
+    assert len(problems(diagnosis)) == 1 and details(diagnosis, "1 readable image at a place") == [place]
+
+
+def test_a_link_to_an_image_that_is_listed_already_is_a_note(people):
+    (people / "train" / "rgb" / "loop").symlink_to(people / "train" / "rgb" / "a")
+    (people / "train" / "rgb" / "b" / "copy.jpg").symlink_to("c1_a.jpg")
+    links = details(diagnose("rgbir_folder", people), "to a file or folder that is listed already")
+    assert f"{people}/train/rgb/b/copy.jpg is {people}/train/rgb/b/c1_a.jpg" in links
+
+
+def test_a_link_loop_is_a_problem_that_names_the_link(people):
+    (people / "train" / "rgb" / "a" / "back").symlink_to("..")
+    diagnosis = diagnose("rgbir_folder", people)
+    (text,) = {text for text in problems(diagnosis) if "back to itself" in text}
+    assert str(people / "train" / "rgb" / "a" / "back") in text
 
 
 def test_unknown_cameras_are_never_the_same(tmp_path, write_folder):
@@ -360,7 +413,7 @@ def test_an_image_that_every_split_of_regdb_misses_is_one_problem(tmp_path, writ
     assert found.text.startswith(f"split 1, 2, 3, 4, 5, 6, 7, 8, 9, 10: {image} is missing")
     assert len(found.details) == 9 and "test_thermal_3.txt" in found.details[1]
     assert main(["doctor", "--dataset", "regdb", "--root", str(tmp_path)]) == 1
-    assert "1 problem to mend" in capsys.readouterr().out
+    assert "1 problem to fix" in capsys.readouterr().out
 
 
 def test_a_split_is_named_before_what_is_counted_in_it(tmp_path, write_regdb):

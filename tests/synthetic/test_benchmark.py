@@ -199,5 +199,5 @@ def test_doctor_knows_how_many_there_should_be(small, tmp_path):
     load(tmp_path)
     diagnosis = diagnose("rgbir_synthetic", tmp_path)  # 10 identities, where 1000 are published
     (finding,) = [finding for finding in diagnosis.findings if finding.problem]
-    assert "no score would compare" in finding.text and "draws it again" in finding.text
+    assert "scores are not comparable" in finding.text and "writes it again" in finding.text
     assert "training identities: 8 instead of 800" in finding.details

@@ -1,4 +1,4 @@
-"""Checks a data set on disk before training: layout, identities, counts, unreadable images; exit status 1 when something must be mended."""
+"""Checks a data set on disk before training: layout, identities, counts and images. The exit status is 1 if there is a problem."""
 
 import argparse
 
@@ -13,24 +13,32 @@ _MAX_SHOWN = 20  # details of a finding
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dataset", required=True, metavar="NAME", help=f"one of {', '.join(LAYOUTS)}, or your own")
+    parser.add_argument(
+        "--dataset", required=True, metavar="NAME", help=f"one of {', '.join(LAYOUTS)}, or a custom one"
+    )
     add_import_argument(parser)
     parser.add_argument(
         "--root",
         required=True,
         metavar="DIR",
-        help="its folder, the folder that holds it, or its archive, which is unpacked beside itself",
+        help="folder of the data set, the folder that contains it, or its archive, which is unpacked beside itself",
+    )
+    parser.add_argument(
+        "--ir-range",
+        default="auto",
+        metavar="RULE",
+        help="data.ir_range of the training, for images of more than 8 bits: auto, dtype or LOW,HIGH; default %(default)s",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    diagnosis = diagnose(args.dataset, unpacked(args.root), progress=True)
+    diagnosis = diagnose(args.dataset, unpacked(args.root), progress=True, ir_range=args.ir_range)
     print(terminal.bold_title(render(diagnosis)))
     return 0 if diagnosis.healthy else 1
 
 
 def render(diagnosis: Diagnosis) -> str:
-    """The counts as a table, then the findings, problems first."""
+    """The report: a table of the counts, then the findings with problems first."""
     synthetic = " (synthetic: published counts are not expected)" if diagnosis.synthetic else ""
     lines = [f"{diagnosis.dataset} in {diagnosis.folder}{synthetic}"]
     if diagnosis.counts:
@@ -48,6 +56,6 @@ def render(diagnosis: Diagnosis) -> str:
             lines.append(f"  ... and {len(finding.details) - _MAX_SHOWN} more")
     problems = sum(finding.problem for finding in diagnosis.findings)
     lines.append(
-        f"{problems} problem{'s' * (problems > 1)} to mend before training" if problems else "ready for training"
+        f"{problems} problem{'s' * (problems > 1)} to fix before training" if problems else "ready for training"
     )
     return "\n".join(lines)

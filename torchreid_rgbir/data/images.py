@@ -41,7 +41,9 @@ class IRRange(NamedTuple):
     high: float = 0.0
 
     def __str__(self) -> str:
-        return self.kind if self.kind != "fixed" else f"{self.low:g},{self.high:g}"
+        return (
+            self.kind if self.kind != "fixed" else ",".join(repr(v).removesuffix(".0") for v in (self.low, self.high))
+        )
 
 
 @lru_cache
@@ -78,6 +80,11 @@ def read_image(path: str, ir_range: str = "auto") -> Image.Image:
         ValueError: the file is not an image that can be read.
         FileNotFoundError: there is no such file.
     """
+    return read_with_bits(path, ir_range)[0]
+
+
+def read_with_bits(path: str, ir_range: str = "auto") -> tuple[Image.Image, int]:
+    """As `read_image`, and the number of bits per channel that the file has: 8, 16 or 32."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for its writer
             raise ValueError("it is not a regular file")
@@ -85,7 +92,7 @@ def read_image(path: str, ir_range: str = "auto") -> Image.Image:
             _check(image)
             rgb = to_8_bits(image, ir_range).convert("RGB")
             turn = TURNS.get(_orientation(image))
-            return rgb.transpose(turn) if turn is not None else rgb
+            return rgb if turn is None else rgb.transpose(turn), _bits(image)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} is missing: it was there when the data set was listed") from None
     except Exception as error:  # a damaged file makes Pillow's readers fail in many ways
@@ -107,13 +114,23 @@ def _reason(path: str, error: Exception) -> str:
         with open(path, "rb") as file:
             beginning = file.read(4)
         if beginning in (b"II*\0", b"MM\0*"):
-            return "it is a damaged TIFF file or of a kind that is not read, such as 64-bit numbers: save it as 16-bit PNG"
+            return (
+                "it is a damaged TIFF file or of a kind that is not read, such as 64-bit numbers: save it as 16-bit PNG"
+            )
         return "it is not an image" if beginning else "it has 0 bytes"
     if isinstance(error, Image.DecompressionBombError):
         return f"it has more than the {MAX_PIXELS} pixels that are read"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def _bits(image: Image.Image) -> int:
+    if not image.mode.startswith(("I", "F")):
+        return 8
+    # Pillow's mode I is 32 bits wide, also for some files of 16 bits; 258 is TIFF's BitsPerSample.
+    stored = getattr(image, "tag_v2", {}).get(258, (16 if image.format in ("PNG", "PPM") else 32,))[0]
+    return 16 if image.mode.startswith("I;16") else stored
 
 
 def _orientation(image: Image.Image) -> int:

@@ -1,19 +1,19 @@
-"""Checks a data set on disk before hours of training: layout, identities, counts and every image; no outside source."""
+"""Checks a data set on disk before a training: layout, identities, counts and every image. No outside source."""
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torchreid_rgbir import host
-from torchreid_rgbir.data.broken_images import find_broken_images
 from torchreid_rgbir.data.cross_modal import CrossModalImageDataset
-from torchreid_rgbir.data.images import is_image_name
+from torchreid_rgbir.data.images import FoundFiles, find_files, parse_ir_range
 from torchreid_rgbir.data.regdb import RegDB, list_splits
 from torchreid_rgbir.data.sysu_mm01 import SYSUMM01
 from torchreid_rgbir.doctor.findings import Finding, check_permutations, check_test, check_training, listed
+from torchreid_rgbir.doctor.image_checks import check_depths, check_images, check_leaks, inspect_images
 from torchreid_rgbir.doctor.official_counts import (
     GALLERY,
     LAYOUTS,
@@ -24,6 +24,7 @@ from torchreid_rgbir.doctor.official_counts import (
     TRAIN_RGB,
     Layout,
 )
+from torchreid_rgbir.files.paths import expand
 from torchreid_rgbir.modality import IR, RGB
 from torchreid_rgbir.protocols.regdb import NUM_SPLITS
 from torchreid_rgbir.synthetic.benchmark import RGBIRSynthetic
@@ -32,7 +33,7 @@ from torchreid_rgbir.synthetic.write import SUMMARY
 
 @dataclass(frozen=True)
 class Count:
-    """How many of `what` there are, and how many there should be (None: nobody published that)."""
+    """The number of `what` in the data set, and the expected number (None: not published)."""
 
     what: str
     found: int
@@ -41,7 +42,7 @@ class Count:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What `diagnose` found; `counts` is empty where the layout is too broken to count in."""
+    """The result of `diagnose`; `counts` is empty if the data set cannot be loaded."""
 
     dataset: str
     folder: Path
@@ -55,63 +56,77 @@ class Diagnosis:
         return not any(finding.problem for finding in self.findings)
 
 
-def diagnose(dataset: str, root: str | os.PathLike[str], progress: bool = False) -> Diagnosis:
-    """Checks a data set on disk; every image is decoded, in parallel.
+def diagnose(dataset: str, root: str | os.PathLike[str], progress: bool = False, ir_range: str = "auto") -> Diagnosis:
+    """Checks a data set on disk; every image is decoded, several at a time.
 
     Args:
-        dataset: sysu_mm01, regdb (all ten splits), llcm, rgbir_folder, rgbir_synthetic (which is not drawn here), or one that
-            `register_dataset` added.
-        root: its folder, or the one that holds it under its official name.
-        progress: shows a bar while images are opened, if standard error is a terminal.
+        dataset: sysu_mm01, regdb (all ten splits), llcm, rgbir_folder, rgbir_synthetic (which is not written here), or one
+            that `register_dataset` added.
+        root: its folder, or the folder that contains it under its official name.
+        progress: show a bar while images are opened, if standard error is a terminal.
+        ir_range: `data.ir_range` of the training.
 
     Raises:
-        ValueError: an unknown data set.
+        ValueError: the data set or the `ir_range` is unknown.
         FileNotFoundError: there is no such folder.
     """
-    layout = LAYOUTS.get(dataset) or _own_layout(dataset)
-    top = Path(os.path.abspath(os.path.expanduser(root)))  # without "..", so that one file has one path
+    layout = LAYOUTS.get(dataset) or _custom_layout(dataset)
+    parse_ir_range(ir_range)
+    top = expand(os.fspath(root))  # without "..", so that one file has one path
     if not top.is_dir():
-        raise FileNotFoundError(f"{top} is not a folder: give the folder of the data set, or the one that holds it")
+        raise FileNotFoundError(f"{top} is not a folder: give the folder of the data set, or the one that contains it")
     name = layout.adapter.folder
     folder = top / name if name and (top / name).is_dir() else top
 
     splits, findings = _load(layout.adapter, folder)
-    loaded = not any(finding.problem for finding in findings)
+    loaded = not findings or not any(finding.problem for finding in findings)
     used = {item.impath for split in splits.values() for item in (*split.train, *split.query, *split.gallery)}
-    files = {str(path) for name in layout.image_folders for path in _walk(folder / name)} | used
-    if files:  # else the layout is broken as a whole
-        findings += _check_cameras(folder, layout.camera_folders, files)
+    found, errors = _find_files(folder, layout.image_folders)
+    findings += errors
+    images = sorted({*used, *(path for files in found.values() for path in files.images)})
+    if images or any(files.others for files in found.values()):  # else the layout is broken as a whole
+        findings += _check_cameras(folder, layout.camera_folders, images)
     expected, synthetic = _expected_counts(folder, layout)
     counts = _count(splits, expected)
-    findings += _compare(counts, synthetic, layout.mend)
+    findings += _compare(counts, synthetic, layout.fix)
+    facts = inspect_images(images, ir_range, progress)
     for number, split in splits.items():
-        findings += check_training(_label(number), split)
-        findings += check_test(_label(number), split)
+        label = _label(number)
+        findings += check_training(label, split)
+        findings += check_test(label, split)
+        findings += check_leaks(label, split, facts)
+        findings += check_depths(label, split, facts)
         if isinstance(split, SYSUMM01):
             findings += check_permutations(split)
-    images = sorted(path for path in files if path in used or is_image_name(os.path.basename(path)))
-    findings += _check_images(images, used if loaded else set(images), progress)
-    findings += listed(False, "file", "other than images: never read", sorted(files.difference(images)))
+    findings += check_images(facts, used if loaded else set(images), ir_range)
+    if loaded:
+        unused = {path for path in images if path not in used and not facts[path].error}
+        findings += _check_unused(folder, layout.image_folders, unused)
+    links = [f"{path} is {known}" for files in found.values() for path, known in sorted(files.duplicates.items())]
+    findings += listed(False, "link", "to a file or folder that is listed already: not counted again", links)
+    others = sorted(path for files in found.values() for path in files.others)
+    findings += listed(False, "file", "other than images: never read", others)
+    findings = list(dict.fromkeys(findings))  # what holds in every split alike
     findings.sort(key=lambda finding: not finding.problem)
     return Diagnosis(dataset, folder, synthetic, len(images), tuple(counts), tuple(findings))
 
 
-def _own_layout(dataset: str) -> Layout:
+def _custom_layout(dataset: str) -> Layout:
     adapter = host.find_image_dataset(dataset) or object
     if not issubclass(adapter, CrossModalImageDataset):
         raise ValueError(
-            f"unknown data set {dataset!r}: choose from {', '.join(LAYOUTS)}, or name your own with --import FILE.py"
+            f"unknown data set {dataset!r}: choose from {', '.join(LAYOUTS)}, or register a custom one with --import FILE.py"
         )
-    return Layout(adapter, image_folders=())
+    return Layout(adapter, image_folders={})
 
 
 def _load(
     adapter: type[CrossModalImageDataset], folder: Path
 ) -> tuple[dict[int, CrossModalImageDataset], list[Finding]]:
-    """Every split that loads, by its official number (0: the only one), and why the others do not."""
+    """Loads every split, by its official number (0: the only one), and reports those that cannot be loaded."""
     splits: dict[int, CrossModalImageDataset] = {}
     findings = []
-    failed: dict[str, dict[int, str]] = {}  # what is wrong, or the image that is missing -> split -> its message
+    failed: dict[str, dict[int, str]] = {}  # what is wrong, or the missing image -> split -> the complete message
     arguments: dict[int, dict[str, Any]] = {0: {}}
     if adapter is RGBIRSynthetic:
         arguments[0]["write"] = False
@@ -119,7 +134,7 @@ def _load(
         arguments = {split: {"split_id": split - 1} for split in there}
         missing = [str(split) for split in range(1, NUM_SPLITS + 1) if split not in there]
         if missing:
-            text = f"idx/ has no split {', '.join(missing)}: published numbers are means of {NUM_SPLITS} splits, get the official lists"
+            text = f"idx/ has no split {', '.join(missing)}: published numbers are means over {NUM_SPLITS} splits, get the official lists"
             findings.append(Finding(False, text))
     for number, options in arguments.items():
         try:
@@ -127,7 +142,7 @@ def _load(
         except (ValueError, OSError) as error:
             failed.setdefault(str(error).partition(" is missing")[0], {})[number] = str(error)
     for messages in failed.values():
-        # An image that is missing is missing in a list of every split.
+        # A missing image is missing in every split: one finding.
         first, *others = messages.values()
         findings.append(Finding(True, f"{_label(*messages)}{first}", tuple(others)))
     return splits, findings
@@ -137,20 +152,40 @@ def _label(*numbers: int) -> str:
     return f"split {', '.join(map(str, numbers))}: " if all(numbers) else ""
 
 
-def _walk(folder: Path) -> Iterable[Path]:
-    return (Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
+def _find_files(folder: Path, names: Iterable[str]) -> tuple[dict[str, FoundFiles], list[Finding]]:
+    found, errors = {}, []
+    for name in names:
+        try:
+            found[name] = find_files(folder / name)
+        except (ValueError, OSError) as error:
+            errors.append(Finding(True, str(error)))
+    return found, errors
 
 
-def _check_cameras(folder: Path, cameras: Sequence[str], files: set[str]) -> list[Finding]:
-    with_images = {
-        str(parent) for path in files if is_image_name(os.path.basename(path)) for parent in Path(path).parents
-    }
+def _check_cameras(folder: Path, cameras: Sequence[str], images: Iterable[str]) -> list[Finding]:
+    with_images = {str(parent) for path in images for parent in Path(path).parents}
     empty = [camera for camera in cameras if str(folder / camera) not in with_images]
     return listed(True, "camera folder", "without any image: unpack the data set again", empty)
 
 
+def _check_unused(folder: Path, depths: Mapping[str, int | None], unused: set[str]) -> list[Finding]:
+    """Readable images that are not used: at a place where none are read, or not listed by the data set."""
+    misplaced, unlisted = [], []
+    for name, depth in depths.items():
+        for path in unused:
+            if not Path(path).is_relative_to(folder / name):
+                continue
+            is_read = depth is None or len(Path(path).relative_to(folder / name).parts) == depth + 1
+            (unlisted if is_read else misplaced).append(os.path.relpath(path, folder))
+    where = "at a place where none is read: move them to the folders that the layout has (docs/data.md)"
+    return [
+        *listed(True, "readable image", where, sorted(misplaced)),
+        *listed(False, "readable image", "that no list names: not used", sorted(unlisted)),
+    ]
+
+
 def _expected_counts(folder: Path, layout: Layout) -> tuple[dict[str, int], bool]:
-    """The counts there should be, and whether a synthetic set states them itself (those of the synthetic benchmark are published)."""
+    """The expected counts, and whether they are those of a synthetic data set's summary."""
     path = folder / SUMMARY
     if not path.is_file() or layout.adapter is RGBIRSynthetic:
         return layout.published or {}, False
@@ -162,7 +197,7 @@ def _expected_counts(folder: Path, layout: Layout) -> tuple[dict[str, int], bool
 
 
 def _count(splits: dict[int, CrossModalImageDataset], expected: dict[str, int]) -> list[Count]:
-    alike: dict[tuple[int, ...], list[int]] = {}  # the splits by their counts: RegDB's ten are one row
+    alike: dict[tuple[int, ...], list[int]] = {}  # counts -> splits: RegDB's ten are one row
     for number, split in splits.items():
         found = (
             split.get_num_pids(split.train),
@@ -181,30 +216,12 @@ def _count(splits: dict[int, CrossModalImageDataset], expected: dict[str, int]) 
     ]
 
 
-def _compare(counts: Sequence[Count], synthetic: bool, mend: str) -> list[Finding]:
-    source = f"what {SUMMARY} states" if synthetic else "the published ones, so no score would compare"
+def _compare(counts: Sequence[Count], synthetic: bool, fix: str) -> list[Finding]:
+    source = f"those in {SUMMARY}" if synthetic else "the published ones, so scores are not comparable"
     differing = tuple(
         f"{count.what}: {count.found} instead of {count.expected}"
         for count in counts
         if count.expected is not None and count.found != count.expected
     )
-    mend = "write it again with `torchreid-rgbir synthesize`" if synthetic else mend
-    return [Finding(not synthetic, f"counts differ from {source}: {mend}", differing)] if differing else []
-
-
-def _check_images(paths: Sequence[str], used: set[str], progress: bool) -> list[Finding]:
-    broken = find_broken_images(paths, progress)
-    return [
-        *listed(
-            True,
-            "image",
-            "that cannot be read: replace, or take out of the data set",
-            [error for path, error in broken.items() if path in used],
-        ),
-        *listed(
-            False,
-            "image",
-            "that no list names and that cannot be read",
-            [error for path, error in broken.items() if path not in used],
-        ),
-    ]
+    fix = "write it again with `torchreid-rgbir synthesize`" if synthetic else fix
+    return [Finding(not synthetic, f"counts differ from {source}: {fix}", differing)] if differing else []

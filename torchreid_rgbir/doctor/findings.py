@@ -1,22 +1,20 @@
-"""What the doctor finds in a data set that loads: its training identities, its test identities, its permutation file."""
+"""What the doctor finds in the lists of a data set: training identities, test identities, permutation file."""
 
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, Item
+from torchreid_rgbir.data.folder import RGBIRFolder
 from torchreid_rgbir.data.sysu_mm01 import SYSUMM01
-from torchreid_rgbir.metrics import TestFeatures
 from torchreid_rgbir.modality import IR, NAMES, RGB
 from torchreid_rgbir.protocols.permutations import read_permutations
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing to know. `problem`: training or its score would go wrong. `text` says what it is and what to do, `details` where."""
+    """A fact to report. A `problem` would spoil the training or its score. `text` says what and what to do, `details` where."""
 
     problem: bool
     text: str
@@ -24,7 +22,7 @@ class Finding:
 
 
 def listed(problem: bool, thing: str, text: str, details: Sequence[str], label: str = "") -> list[Finding]:
-    """A finding that counts its details, the things; none where there are none."""
+    """A finding whose text begins with the number of details; no finding if there are none."""
     return [Finding(problem, f"{label}{number_of(len(details), thing)} {text}", tuple(details))] if details else []
 
 
@@ -34,15 +32,15 @@ def number_of(count: int, thing: str) -> str:
 
 
 def check_training(label: str, split: CrossModalImageDataset) -> list[Finding]:
-    """Identities that training leaves out. `label` begins every text ("split 3: ")."""
+    """Identities that training excludes. `label` begins every text ("split 3: ")."""
     findings = []
     seen = _first_images(split.train)
     for modality in (RGB, IR):
         findings += listed(
             True,
             "training identity",
-            f"with {NAMES[modality].upper()} images only, which training leaves out: "
-            f"add {NAMES[1 - modality].upper()} images, or take it out of training",
+            f"with {NAMES[modality].upper()} images only, which training excludes: "
+            f"add {NAMES[1 - modality].upper()} images, or remove the identity",
             [_identity_folder(split, images[modality]) for images in seen.values() if set(images) == {modality}],
             label,
         )
@@ -53,34 +51,46 @@ def check_training(label: str, split: CrossModalImageDataset) -> list[Finding]:
 
 
 def check_test(label: str, split: CrossModalImageDataset) -> list[Finding]:
-    """Queries that the protocol finds no match for, and identities that no query asks for."""
-    pids, camids, modalities = (
-        np.array([getattr(item, key) for item in split.gallery]) for key in ("pid", "camid", "modality")
-    )
-    gallery = TestFeatures(np.zeros((len(pids), 1)), pids, camids, modalities)
+    """Queries without a match under the protocol, identities without a query, and identities that are trained on."""
+    labels = split.test_labels()
+    gallery = labels.take(labels.modalities == RGB)
     matched = {
-        (pid, camid): bool(((pids == pid) & ~split.protocol.ignored(pid, camid, gallery)).any())
+        (pid, camid): bool(((gallery.pids == pid) & ~split.protocol.ignored(pid, camid, gallery)).any())
         for pid, camid in {(item.pid, item.camid) for item in split.query}
     }
     unmatched = [item for item in split.query if not matched[item.pid, item.camid]]
     findings = []
     if unmatched:
         text = f"{label}{len(unmatched)} of {number_of(len(split.query), 'query image')} without a match in the gallery: not counted"
-        if len(unmatched) == len(split.query):
-            text += ", so nothing can be scored: name or number the identities of test alike in both modalities"
+        is_all = len(unmatched) == len(split.query)
+        if is_all:
+            text += ", so nothing can be scored"
+        if {item.pid for item in unmatched} <= set(gallery.pids.tolist()):
+            text += (
+                ". The gallery has images of these identities, but only from the query's own camera, which the protocol "
+                "ignores: give RGB and IR cameras different numbers"
+            )
+        elif is_all:
+            text += ": give the identities of test/ the same names or numbers in both modalities"
         folders = dict.fromkeys(_identity_folder(split, item) for item in unmatched)
-        findings.append(Finding(len(unmatched) == len(split.query), text, tuple(folders)))
-    never_asked = [
+        findings.append(Finding(is_all, text, tuple(folders)))
+    without_query = [
         _identity_folder(split, images[RGB])
         for images in _first_images([*split.query, *split.gallery]).values()
         if set(images) == {RGB}
     ]
-    findings += listed(False, "test identity", "with RGB images only, which no IR query asks for", never_asked, label)
+    findings += listed(
+        False, "test identity", "with RGB images only, for which there is no IR query", without_query, label
+    )
+    if isinstance(split, RGBIRFolder):
+        both = sorted(set(split.train_names) & set(split.test_names))
+        text = "in train/ and in test/: if it is the same person, scores are too high, so remove it from one of them"
+        findings += listed(False, "identity name", text, both, label)
     return findings
 
 
 def _first_images(items: Iterable[Item]) -> dict[int, dict[int, Item]]:
-    """Identity -> modality -> the first image of it."""
+    """Identity -> modality -> its first image."""
     seen: dict[int, dict[int, Item]] = {}
     for item in items:
         seen.setdefault(item.pid, {}).setdefault(item.modality, item)
@@ -92,7 +102,7 @@ def _identity_folder(split: CrossModalImageDataset, item: Item) -> str:
 
 
 def check_permutations(split: SYSUMM01) -> list[Finding]:
-    """The official trials number the images of a folder; another number of images there means other trials."""
+    """Folders whose number of images differs from the file that samples the official trials."""
     path = split.dataset_dir / "exp" / "rand_perm_cam.mat"
     instead = "or test with test.sampling agw"
     try:
@@ -100,12 +110,12 @@ def check_permutations(split: SYSUMM01) -> list[Finding]:
     except (ValueError, OSError) as error:
         return [Finding(True, f"{error}, {instead}")]
     held = Counter((item.camid, item.pid) for item in (*split.query, *split.gallery))
-    drawn = {(camid, pid): table.shape[1] for camid, cells in tables.items() for pid, table in cells.items()}
+    sampled = {(camid, pid): table.shape[1] for camid, cells in tables.items() for pid, table in cells.items()}
     test_ids = {pid for _, pid in held}
     differing = [
-        f"cam{camid}/{pid:04d}: {number_of(held[camid, pid], 'image')}, {drawn.get((camid, pid), 0)} in the file"
-        for camid, pid in sorted({*held, *drawn})
-        if pid in test_ids and held[camid, pid] != drawn.get((camid, pid), 0)
+        f"cam{camid}/{pid:04d}: {number_of(held[camid, pid], 'image')}, {sampled.get((camid, pid), 0)} in the file"
+        for camid, pid in sorted({*held, *sampled})
+        if pid in test_ids and held[camid, pid] != sampled.get((camid, pid), 0)
     ]
-    text = f"unlike {path}, which draws the official trials: get the official files, {instead}"
+    text = f"unlike {path}, from which the official trials are sampled: get the official files, {instead}"
     return listed(True, "folder", text, differing)

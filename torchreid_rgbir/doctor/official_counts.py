@@ -1,4 +1,4 @@
-"""What the authors of each data set publish about it: folders, cameras and counts."""
+"""The published facts of each data set: folders, cameras and counts."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,6 @@ from torchreid_rgbir.data.folder import RGBIRFolder
 from torchreid_rgbir.data.llcm import LLCM
 from torchreid_rgbir.data.regdb import RegDB
 from torchreid_rgbir.data.sysu_mm01 import SYSUMM01
-from torchreid_rgbir.modality import NAMES
 from torchreid_rgbir.protocols import llcm, sysu_mm01
 from torchreid_rgbir.synthetic.benchmark import RGBIRSynthetic
 
@@ -15,15 +14,26 @@ TRAIN_IDS, TRAIN_RGB, TRAIN_IR = "training identities", "training RGB images", "
 TEST_IDS, QUERY, GALLERY = "test identities", "query images (IR)", "gallery images (RGB)"
 
 
+ALL_READ = -1  # as a depth: every image below the folder is read, so an image that is not used is at a wrong place
+
+
 @dataclass(frozen=True)
 class Layout:
-    """What to expect of a data set beyond what its adapter reads."""
+    """What a data set should contain, beyond what its adapter reads.
+
+    Attributes:
+        adapter: the class that reads it.
+        image_folders: folders with images below them, and how many folders deep these are read. None: lists name them.
+        camera_folders: folders with at least one image below each.
+        published: counts by what is counted.
+        fix: what to do if the counts differ.
+    """
 
     adapter: type[CrossModalImageDataset]
-    image_folders: tuple[str, ...]  # images lie below
-    camera_folders: tuple[str, ...] = ()  # and below each of these there must be some
+    image_folders: dict[str, int | None]
+    camera_folders: tuple[str, ...] = ()
     published: dict[str, int] | None = None
-    mend: str = "unpack the official archive again"  # when the counts are others
+    fix: str = "unpack the official archive again"
 
 
 _SYSU_FOLDERS = tuple(f"cam{camid}" for camid in sysu_mm01.CAMERAS)
@@ -31,18 +41,18 @@ _SYSU_FOLDERS = tuple(f"cam{camid}" for camid in sysu_mm01.CAMERAS)
 LAYOUTS = {
     "sysu_mm01": Layout(
         SYSUMM01,
-        image_folders=_SYSU_FOLDERS,
+        image_folders=dict.fromkeys(_SYSU_FOLDERS, 1),
         camera_folders=_SYSU_FOLDERS,
         published={TRAIN_IDS: 395, TRAIN_RGB: 22258, TRAIN_IR: 11909, TEST_IDS: 96, QUERY: 3803, GALLERY: 6775},
     ),
     "regdb": Layout(
         RegDB,
-        image_folders=("Visible", "Thermal"),
+        image_folders={"Visible": None, "Thermal": None},
         published={TRAIN_IDS: 206, TRAIN_RGB: 2060, TRAIN_IR: 2060, TEST_IDS: 206, QUERY: 2060, GALLERY: 2060},
     ),
     "llcm": Layout(
         LLCM,
-        image_folders=("vis", "nir", "test_vis", "test_nir"),
+        image_folders={"vis": None, "nir": None, "test_vis": 2, "test_nir": 2},
         camera_folders=tuple(
             f"test_{llcm.NAMES[modality]}/cam{camid}" for modality, camids in llcm.CAMERAS.items() for camid in camids
         ),
@@ -50,13 +60,13 @@ LAYOUTS = {
     ),
     "rgbir_folder": Layout(
         RGBIRFolder,
-        image_folders=tuple(f"{subset}/{name}" for subset in ("train", "test") for name in NAMES),
+        image_folders={"train": ALL_READ, "test": ALL_READ},
     ),
     "rgbir_synthetic": Layout(
         RGBIRSynthetic,
-        image_folders=_SYSU_FOLDERS,
+        image_folders=dict.fromkeys(_SYSU_FOLDERS, 1),
         camera_folders=_SYSU_FOLDERS,
         published={TRAIN_IDS: 800, TRAIN_RGB: 12800, TRAIN_IR: 6400, TEST_IDS: 200, QUERY: 1600, GALLERY: 3200},
-        mend="remove the folder, and the next training draws it again",
+        fix="remove the folder, and the next training writes it again",
     ),
 }
