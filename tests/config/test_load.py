@@ -90,7 +90,7 @@ def test_overrides_win_and_are_typed():
         (["model.pretrained", "1"], "expected True or False"),
         (["train.stepsize", "[a, b]"], "expected a list of whole numbers"),
         (["data.norm_mean", "[a, b, c]"], "expected a list of numbers"),
-        (["data.sources", "[1]"], "expected a list of texts"),
+        (["data.sources", "[[a]]"], "expected a list of texts"),
     ],
 )
 def test_overrides_that_cannot_be(words, message):
@@ -98,7 +98,57 @@ def test_overrides_that_cannot_be(words, message):
         config.override(config.defaults(), words)
 
 
+TEXTS = [
+    "2026_11_28",
+    "2026-11-28",
+    "007",
+    "1.10",
+    "10:30",
+    "0x1F",
+    "1e3",
+    "False",
+    "null",
+    "~",
+    "yes",
+    " a b ",
+    "[x]",
+    "é",
+]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_text_stays_as_it_was_typed(tmp_path, text):
+    cfg = config.override(config.defaults(), ["data.save_dir", text, "data.sources", f"[{text.strip(' []')}]"])
+    assert cfg.data.save_dir == text and cfg.data.sources == [text.strip(" []")]
+    (tmp_path / "written.yaml").write_text(cfg.dump(), encoding="utf-8")
+    assert config.load(str(tmp_path / "written.yaml")) == cfg
+    quoted = f"data: {{save_dir: '{text}', sources: ['{text}']}}\ntrain: {{lr: '0.5', max_epoch: \"3\"}}\n"
+    (tmp_path / "quoted.yaml").write_text(quoted, encoding="utf-8")
+    cfg = config.load(str(tmp_path / "quoted.yaml"))
+    assert (cfg.data.save_dir, cfg.data.sources, cfg.train.lr, cfg.train.max_epoch) == (text, [text], 0.5, 3)
+
+
+def test_text_without_quotes_in_a_file_stays_too(tmp_path):
+    (tmp_path / "a.yaml").write_text(
+        "data: {save_dir: 2026_11_28, root: 2026-11-28, sources: [007]}\nmodel: {resume: }\n"
+    )
+    cfg = config.load(str(tmp_path / "a.yaml"))
+    assert (cfg.data.save_dir, cfg.data.root, cfg.data.sources, cfg.model.resume) == (
+        "2026_11_28",
+        "2026-11-28",
+        ["007"],
+        "",
+    )
+
+
+def test_a_file_with_a_byte_order_mark_and_windows_lines(tmp_path):
+    (tmp_path / "a.yaml").write_bytes(b"\xef\xbb\xbfdata:\r\n  height: 64\r\n  root: 0123\r\n")
+    cfg = config.load(str(tmp_path / "a.yaml"))
+    assert (cfg.data.height, cfg.data.root) == (64, "0123")
+
+
 def test_off_is_a_word_though_yaml_reads_it_as_false(tmp_path):
+    assert config.override(config.defaults(), ["train.amp", "False"]).train.amp == "off"
     cfg = config.override(config.defaults(), ["train.amp", "off"])
     checks.check(cfg)
     (tmp_path / "config.yaml").write_text(cfg.dump())

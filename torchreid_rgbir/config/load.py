@@ -30,31 +30,35 @@ def load(file: str = "") -> CN:
     if file:
         path = find(file)
         try:
-            changes = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+            text = path.read_text(encoding="utf-8-sig")  # Windows writes a byte order mark
+            changes, words = yaml.safe_load(text) or {}, yaml.load(text, yaml.BaseLoader) or {}
         except NOT_YAML as error:
             raise ValueError(f"{path} is not yaml: {' '.join(str(error).split())}") from None
         if not isinstance(changes, dict):
             raise ValueError(
                 f"{path} is not a configuration: expected sections such as `train:`, got {type(changes).__name__}"
             )
+        texts = dict(_flat(words))
         for key, value in _flat(changes):
-            _set(cfg, key, value, where=f"{path}: ")
+            _set(cfg, key, value, texts.get(key, value), where=f"{path}: ")
     return cfg
 
 
 def override(cfg: CN, overrides: Sequence[str]) -> CN:
     """Changes `cfg` in place by `KEY VALUE` pairs, as words of a command line.
 
+    A value is parsed by the type of its key. Text keys keep the characters that were typed.
+
     Args:
         overrides: ["train.lr", "0.01", ...].
 
     Raises:
-        ValueError: an unknown key, a value of the wrong type, a word without its partner.
+        ValueError: A key is unknown, a value has the wrong type, or a key has no value.
 
     Examples:
-        >>> cfg = override(defaults(), ["train.lr", "0.01", "data.sources", "regdb"])
-        >>> cfg.train.lr, cfg.data.sources
-        (0.01, ['regdb'])
+        >>> cfg = override(defaults(), ["train.lr", "0.01", "data.sources", "regdb", "data.save_dir", "2026_11_28"])
+        >>> cfg.train.lr, cfg.data.sources, cfg.data.save_dir
+        (0.01, ['regdb'], '2026_11_28')
         >>> override(cfg, ["train.lrate", "0.1"])
         Traceback (most recent call last):
         ValueError: unknown configuration key train.lrate, did you mean train.lr?
@@ -62,11 +66,7 @@ def override(cfg: CN, overrides: Sequence[str]) -> CN:
     if len(overrides) % 2:
         raise ValueError(f"configuration overrides come in pairs KEY VALUE, got {' '.join(overrides)}")
     for key, text in zip(overrides[::2], overrides[1::2], strict=True):
-        try:
-            value = yaml.safe_load(text)
-        except NOT_YAML:
-            value = text
-        _set(cfg, key, value, where="")
+        _set(cfg, key, _parse(text, yaml.SafeLoader), text, where="")
     return cfg
 
 
@@ -101,7 +101,14 @@ def shipped() -> list[Path]:
     return [*(PACKAGE / "configs").glob("*.yaml"), *(PACKAGE.parent / "configs").glob("*.yaml")]
 
 
-def _flat(tree: dict, prefix: str = ""):
+def _parse(text: str, loader: type) -> Any:
+    try:
+        return yaml.load(text, loader)
+    except NOT_YAML:
+        return text
+
+
+def _flat(tree: Any, prefix: str = ""):
     for key, value in tree.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{key}.")
@@ -121,7 +128,8 @@ def get(cfg: CN, key: str) -> Any:
     return cfg
 
 
-def _set(cfg: CN, key: str, value, where: str) -> None:
+def _set(cfg: CN, key: str, value: Any, words: Any, where: str) -> None:
+    """Sets a key to a value as yaml reads it, or for text and lists of text to `words`, the same value without types."""
     known = keys(cfg)
     if key not in known:
         close = difflib.get_close_matches(key, known, n=1, cutoff=0.7)
@@ -130,20 +138,21 @@ def _set(cfg: CN, key: str, value, where: str) -> None:
     section, _, name = key.rpartition(".")
     node, old = get(cfg, section), get(cfg, key)
     if isinstance(old, list):
-        value = _list(
-            key, value if isinstance(value, list) else [value], old, where
-        )  # torchreid's command line: a list of one is a word
+        if all(isinstance(item, str) for item in old):
+            value = _parse(words, yaml.BaseLoader) if isinstance(words, str) and words[:1] == "[" else words
+        value = _list(key, value if isinstance(value, list) else [value], old, where)  # one word is a list of one
+    elif isinstance(old, str):
+        if key == "train.amp" and value is False:
+            value = "off"  # yaml reads this word as False
+        else:
+            value = "" if value is None and where else words  # an empty value in a file
+    elif isinstance(value, str):
+        value = _parse(value, yaml.SafeLoader)  # a quoted number
     if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if isinstance(old, float) and isinstance(value, str):
         with contextlib.suppress(ValueError):
             value = float(value)  # yaml reads 5e-4 as text
-    if isinstance(old, str) and value is False:
-        value = "off"  # yaml reads that word as False
-    if isinstance(old, str) and value is None:
-        value = ""
-    if isinstance(old, str) and isinstance(value, (int, float)) and not isinstance(value, bool):
-        value = str(value)
     if type(value) is not type(old):
         raise ValueError(f"{where}{key} is {value!r}: expected {_kind(old)}, such as {old!r}")
     node[name] = value
