@@ -36,7 +36,8 @@ def features_of(weights, photos, modality):
     model, about = load_model(weights)
     decode = Decode(about["images"]["height"], about["images"]["width"])
     normalize = BatchTransforms([], about["images"]["norm_mean"], about["images"]["norm_std"]).normalize
-    images = normalize(torch.stack([decode(read_image(path)) for path in photos]))
+    ir_range = about["images"].get("ir_range", "dtype")
+    images = normalize(torch.stack([decode(read_image(path, ir_range)) for path in photos]))
     with torch.no_grad():
         return model(images, len(images) if modality == "rgb" else 0).numpy()
 
@@ -178,7 +179,7 @@ def test_without_any_file_it_says_so(quick, weights, tmp_path, capsys, monkeypat
     monkeypatch.setattr(folder, "_training_images", lambda about: [])
     assert main(["export", "--weights", str(weights), "--out", str(tmp_path / "a")]) == 0
     printed = capsys.readouterr().out
-    assert "features on files" not in printed and "give some files with --images" in printed
+    assert "features on files" not in printed and "give image files with --images" in printed
 
 
 def test_mistakes_end_in_one_line_and_leave_nothing(weights, tmp_path, capsys):

@@ -48,12 +48,12 @@ def test_a_table(folder):
         ("path,category\nphotos/anna/b.png\n", "line 2: the number of cells differs"),
         ("path,category\nphotos/anna/b.png,\n", "line 2: the category is empty"),
         ("path,category\nphotos/anna/x.png,anna\n", "line 2: .*x.png is missing"),
-        ("path,category,camera\nphotos/anna/b.png,anna,east\n", "line 2: .*east"),
-        ("path,category,time\nphotos/anna/b.png,anna,yesterday\n", "line 2: .*yesterday"),
+        ("path,category,camera\nphotos/anna/b.png,anna,east\n", "line 2: column camera: east"),
+        ("path,category,time\nphotos/anna/b.png,anna,yesterday\n", "line 2: column time: .*yesterday"),
         ("path,category,time\nphotos/anna/b.png,anna,2026-05-31T08:00\n", "line 2: .*has no time zone"),
-        ("path,category,extra\nphotos/anna/b.png,anna,[1]\n", "line 2: extra is .1.: expected a JSON object"),
-        ("path,category,extra\nphotos/anna/b.png,anna,{\n", "line 2: "),
-        ("path,category\nphotos/anna/b.png,anna\nphotos/anna/b.png,bert\n", "b.png is given twice"),
+        ("path,category,extra\nphotos/anna/b.png,anna,[1]\n", "line 2: column extra: .1. is not a JSON object"),
+        ("path,category,extra\nphotos/anna/b.png,anna,{\n", "line 2: column extra: . is not JSON"),
+        ("path,category\nphotos/anna/b.png,anna\nphotos/anna/b.png,bert\n", "lists one file twice, as .*b.png"),
     ],
 )
 def test_tables_with_mistakes(folder, text, message):

@@ -25,8 +25,24 @@ from torchreid_rgbir.modality import IR, RGB
 from torchreid_rgbir.models.loading import load_model
 from torchreid_rgbir.protocols import sysu_mm01
 from torchreid_rgbir.runs.build import build_engine
+from torchreid_rgbir.runs.train import train
 from torchreid_rgbir.runs.visualize import KINDS, before_training, configuration, scored, visualize
 from torchreid_rgbir.visual.figure import WIDTH
+
+for module in ("sklearn", "jinja2"):
+    pytest.importorskip(module)
+
+
+@pytest.fixture(scope="module")
+def run(sysu_root, tmp_path_factory):
+    """The folder of a short training run on the small synthetic set."""
+    folder = tmp_path_factory.mktemp("runs") / "night <&> day"
+    settings = {"data.root": sysu_root, "data.save_dir": folder, "data.height": 64, "data.width": 32, "data.workers": 0}
+    settings |= {"train.batch_size": 16, "sampler.num_instances": 2, "sampler.batches_per_epoch": 2}
+    settings |= {"train.max_epoch": 2, "train.warmup_epoch": 1, "train.print_freq": 1, "test.eval_freq": 1}
+    cfg = config.load("quickstart")
+    train(config.override(cfg, [str(word) for pair in settings.items() for word in pair]))
+    return folder
 
 
 @pytest.fixture(scope="module")

@@ -56,5 +56,5 @@ def test_no_pair_of_one_identity_leaves_its_histogram_out(features):
 
 def test_one_modality_is_not_enough(features):
     for modality in (RGB, IR):
-        with pytest.raises(ValueError, match="both are needed"):
+        with pytest.raises(ValueError, match="both modalities are needed"):
             pair_distances(features.take(features.modalities == modality))

@@ -38,6 +38,11 @@ def add_filter_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--until", type=moment, metavar="TIME", help="this time or earlier")
 
 
+def printable(text: str) -> str:
+    """Returns text that every terminal can print. A name that is not UTF-8 shows its bytes as escapes."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def filter_of(args: argparse.Namespace) -> Filter:
     return Filter(args.category, args.camera, args.since, args.until)
 
@@ -45,7 +50,9 @@ def filter_of(args: argparse.Namespace) -> Filter:
 def moment(text: str) -> datetime:
     """Parses an ISO 8601 time with its zone."""
     try:
-        time = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(
+            text[:-1] + "+00:00" if text[-1:] in ("Z", "z") else text
+        )  # Python 3.10 rejects Z
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text} is not a time: write it as 2026-05-31T08:00+02:00") from None
     if time.tzinfo is None:

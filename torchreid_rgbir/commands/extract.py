@@ -1,6 +1,7 @@
 """Extract features of any images to an .npz file that `evaluate` and other programs can read."""
 
 import argparse
+import os
 
 from torchreid_rgbir.commands.arguments import add_model_arguments, load_extractor
 from torchreid_rgbir.metrics import report, save_features
@@ -18,9 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             nargs="+",
             default=[],
             metavar="X",
-            help=f"{name.upper()} images or folders ID/*.jpg; ID is the identity, a file prefix cN_ gives the camera",
+            help=f"{name.upper()} images or folders ID/**/*.jpg; ID is the identity, a file prefix cN_ gives the camera",
         )
-    parser.add_argument("--out", required=True, metavar="FEATURES.npz", help="file to write")
+    parser.add_argument("--out", required=True, type=os.path.expanduser, metavar="FEATURES.npz", help="file to write")
     parser.add_argument("--no-normalize", action="store_true", help="do not scale features to length 1")
 
 
@@ -33,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     save_features(args.out, data)
     counts = ", ".join(f"{(data.modalities == i).sum()} {name.upper()}" for i, name in enumerate(NAMES))
     print(
-        f"{len(data)} images ({counts}) in {len(set(data.pids))} folders: "
+        f"{len(data)} images ({counts}) of {len(set(data.pids))} identities: "
         f"{data.features.shape[1]} numbers each, in {args.out}"
     )
     return 0

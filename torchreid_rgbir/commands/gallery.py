@@ -3,15 +3,23 @@
 import argparse
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from torchreid_rgbir import terminal
-from torchreid_rgbir.commands.arguments import add_filter_arguments, add_model_arguments, filter_of, load_extractor
+from torchreid_rgbir.commands.arguments import (
+    add_filter_arguments,
+    add_model_arguments,
+    filter_of,
+    load_extractor,
+    printable,
+)
+from torchreid_rgbir.files.paths import expand
 from torchreid_rgbir.modality import NAMES
 from torchreid_rgbir.retrieval.build_gallery import build_gallery
-from torchreid_rgbir.retrieval.extractor import image_list
 from torchreid_rgbir.retrieval.gallery import Gallery
+from torchreid_rgbir.retrieval.image_table import labeled_images
+from torchreid_rgbir.retrieval.reference_table import file_keys
 
 logger = logging.getLogger(__name__)
 
@@ -74,25 +82,30 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _add(args: argparse.Namespace) -> int:
-    gallery, added, skipped = build_gallery(
-        args.gallery, load_extractor(args), args.images, args.modality, args.batch_size
-    )
+    done = build_gallery(args.gallery, load_extractor(args), args.images, args.modality, args.batch_size)
+    changed = f", updated {done.num_changed} whose files have changed" if done.num_changed else ""
     print(
-        f"added {added} images, {skipped} were there already: {len(gallery)} {args.modality} images in {args.gallery}"
+        f"added {done.num_new} images, {done.num_known} were there already{changed}: "
+        f"{len(done.gallery)} {args.modality} images in {args.gallery}"
     )
     return 0
 
 
 def _remove(args: argparse.Namespace) -> int:
     gallery = Gallery.open(args.gallery)
-    # `gallery add` stores absolute paths. Rows added from Python may have other names.
-    paths = [*args.path, *(str(Path(path).absolute()) for path in args.path)]
-    removed = gallery.remove(replace(filter_of(args), paths=paths))
+    removed = gallery.remove(replace(filter_of(args), paths=stored_paths(gallery, args.path)))
     print(
         f"removed {removed} images: {len(gallery)} left in {args.gallery}; "
         "`gallery compact --erase` deletes them from the disk"
     )
     return 0
+
+
+def stored_paths(gallery: Gallery, paths: Sequence[str]) -> list[str]:
+    """Returns the paths under which a gallery holds the given files, and the given names themselves."""
+    keys = set(file_keys(str(expand(path)) for path in paths))
+    stored = gallery.rows().paths.tolist() if paths else []
+    return [*paths, *(path for path, key in zip(stored, file_keys(stored), strict=True) if key in keys)]
 
 
 def _list(args: argparse.Namespace) -> int:
@@ -117,13 +130,13 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _search(args: argparse.Namespace) -> int:
-    paths = [str(path) for path in image_list(args.image)]
+    paths = [path for path, _ in labeled_images(args.image)]
     gallery, extractor = Gallery.open(args.gallery), load_extractor(args)
     gallery.check(extractor.fingerprint)
     features = extractor(paths, args.modality, args.batch_size)
     found = gallery.search(features, args.topk, filter_of(args), exact=False if args.index else None)
     for path, matches in zip(paths, found, strict=True):
-        print(path)
+        print(printable(path))
         for place, match in enumerate(matches, start=1):
             print(f"{place:>4}  {match.score:>6.3f}  {match.category}  {match.path}")
     return 0
@@ -133,6 +146,7 @@ def _compact(args: argparse.Namespace) -> int:
     gallery = Gallery.open(args.gallery)
     if args.index:
         logger.info("building the index of %d images", len(gallery))
-    gallery.compact(index=args.index, erase=args.erase)
-    print(f"{len(gallery)} images in {args.gallery}" + (", indexed" if args.index else ""))
+    duplicates = gallery.compact(index=args.index, erase=args.erase)
+    removed = f", removed {duplicates} duplicates" if duplicates else ""
+    print(f"{len(gallery)} images in {args.gallery}" + (", indexed" if args.index else "") + removed)
     return 0

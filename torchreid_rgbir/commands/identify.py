@@ -2,16 +2,22 @@
 
 import argparse
 import math
+import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from torchreid_rgbir.commands.arguments import add_filter_arguments, add_model_arguments, filter_of, load_extractor
+from torchreid_rgbir.commands.arguments import (
+    add_filter_arguments,
+    add_model_arguments,
+    filter_of,
+    load_extractor,
+    printable,
+)
 from torchreid_rgbir.metrics import report
 from torchreid_rgbir.modality import NAMES
-from torchreid_rgbir.retrieval.extractor import image_list
 from torchreid_rgbir.retrieval.gallery import Gallery
 from torchreid_rgbir.retrieval.identify import Answer, identify, open_references
+from torchreid_rgbir.retrieval.image_table import labeled_images
 from torchreid_rgbir.visual.grid import save_picture
 from torchreid_rgbir.visual.identify_grid import draw_identify_grid
 
@@ -43,8 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="the images are in folders named by their category: count the correct ones",
     )
-    parser.add_argument("--json", metavar="OUT", help="write the results as JSON")
-    parser.add_argument("--save-picture", metavar="OUT.png", help="draw up to 50 images beside their best references")
+    parser.add_argument("--json", type=os.path.expanduser, metavar="OUT", help="write the results as JSON")
+    parser.add_argument(
+        "--save-picture",
+        type=os.path.expanduser,
+        metavar="OUT.png",
+        help="draw up to 50 images beside their best references",
+    )
     add_filter_arguments(parser)
 
 
@@ -55,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--topk is {args.topk}: set it to 1 or more")
     if args.threshold is not None and math.isnan(args.threshold):
         raise ValueError("--threshold is nan: give a score between -1 and 1")
-    paths = [str(path) for path in image_list(args.image)]
+    paths, identities = map(list, zip(*labeled_images(args.image), strict=True))
     extractor = load_extractor(args)
     references = open_references(args.reference, extractor, args.reference_modality, args.batch_size)
     threshold, modality = args.threshold, args.reference_modality
@@ -67,9 +78,9 @@ def run(args: argparse.Namespace) -> int:
     features = extractor(paths, args.modality, args.batch_size)
     answers = identify(features, references, args.topk, threshold, filter_of(args))
     for path, answer in zip(paths, answers, strict=True):
-        print(render(path, answer, threshold))
+        print(printable(render(path, answer, threshold)))
     if args.labeled:
-        correct = sum(is_correct(path, answer) for path, answer in zip(paths, answers, strict=True))
+        correct = sum(answer.matches[0].category == name for name, answer in zip(identities, answers, strict=True))
         print(f"best category correct: {correct} of {len(paths)} images, {correct / len(paths):.4f}")
     if args.json:
         report.write_results(args.json, as_json(paths, answers))
@@ -87,11 +98,6 @@ def render(path: str, answer: Answer, threshold: float | None) -> str:
         for place, match in enumerate(answer.matches, start=1)
     ]
     return "\n".join(lines)
-
-
-def is_correct(path: str, answer: Answer) -> bool:
-    """Whether the best category is the name of the image's folder."""
-    return answer.matches[0].category == Path(path).absolute().parent.name
 
 
 def as_json(paths: Sequence[str], answers: Sequence[Answer]) -> dict:

@@ -3,10 +3,8 @@
 import json
 import logging
 import os
-import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,7 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
+from torchreid_rgbir.data import images as image_reader
 from torchreid_rgbir.data.broken_images import find_broken_images
 from torchreid_rgbir.data.images import IMAGE_SUFFIXES, read_image
 from torchreid_rgbir.data.transforms import BatchTransforms, Decode
@@ -79,7 +78,7 @@ def export(weights: str | Path, out: str | Path, images: Sequence[str | Path] = 
             "versions": about["versions"],
         }
         (folder / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-        shutil.copy(standalone.__file__, folder / LOADER)
+        (folder / LOADER).write_text(loader_source(), encoding="utf-8")
         logger.info("comparing the features with PyTorch's")
         differences = _compare(model, folder, about["images"], files, real)
         out.mkdir(exist_ok=True)
@@ -98,10 +97,10 @@ def find_images(paths: Sequence[str | Path]) -> list[str]:
         FileNotFoundError: a path is missing, or a folder contains no image.
     """
     found = []
-    for path in map(Path, paths):
+    for path in (Path(path).expanduser() for path in paths):
         if not path.exists():
             raise FileNotFoundError(f"{path} is missing: give image files or folders of images")
-        files = list(islice(_images_below(path), NUM_FILES)) if path.is_dir() else [str(path)]
+        files = image_reader.find_images(path)[:NUM_FILES] if path.is_dir() else [str(path)]
         if not files:
             raise FileNotFoundError(
                 f"{path} contains no image ({', '.join(IMAGE_SUFFIXES)}): choose a different folder"
@@ -110,21 +109,28 @@ def find_images(paths: Sequence[str | Path]) -> list[str]:
     return found
 
 
+def loader_source() -> str:
+    """Returns the standalone loader as one file: the source of the image reader replaces its import."""
+    source = Path(standalone.__file__).read_text(encoding="utf-8")
+    reader = Path(image_reader.__file__).read_text(encoding="utf-8")
+    [line] = [
+        line for line in source.splitlines(keepends=True) if line.startswith(f"from {image_reader.__name__} import")
+    ]
+    return source.replace(line, reader)
+
+
 def _training_images(about: dict) -> list[str]:
-    images = _images_below(Path(yaml.safe_load(about["config"])["data"]["root"]).expanduser())
-    some = list(islice(images, 4 * NUM_FILES))
+    root = Path(yaml.safe_load(about["config"])["data"]["root"]).expanduser()
+    some = image_reader.find_images(root)[: 4 * NUM_FILES]
     broken = find_broken_images(some)  # a run with data.skip_broken skipped them too
     return [path for path in some if path not in broken][:NUM_FILES]
-
-
-def _images_below(folder: Path) -> Iterator[str]:
-    return (str(p) for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
 
 
 def _prepared(files: Sequence[str], about: dict) -> torch.Tensor:
     images = about["images"]
     decode = Decode(images["height"], images["width"])
-    batch = torch.stack([decode(read_image(path)) for path in files])  # (B, 3, H, W)
+    ir_range = images.get("ir_range", "dtype")  # the rule of earlier versions
+    batch = torch.stack([decode(read_image(path, ir_range)) for path in files])  # (B, 3, H, W)
     return BatchTransforms([], images["norm_mean"], images["norm_std"]).normalize(batch).contiguous()
 
 

@@ -14,6 +14,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from torchreid_rgbir.data.images import TURNS, read_image, to_8_bits
+
+ORIENTATION = 0x0112  # EXIF tag
 Stream = Callable[[np.ndarray], np.ndarray]  # maps prepared images (B, 3, H, W) of one modality to features (B, D)
 
 
@@ -21,13 +24,14 @@ class ExportedModel:
     """Both streams of an exported model.
 
     Args:
-        images: height, width, norm_mean and norm_std, as in model.json.
+        images: height, width, norm_mean, norm_std and ir_range, as in model.json.
         streams: "rgb" and "ir", each a function of prepared images.
     """
 
     def __init__(self, images: Mapping, streams: Mapping[str, Stream]):
         self.size = images["width"], images["height"]
         self.mean, self.std = (np.array(images[key], np.float32).reshape(3, 1, 1) for key in ("norm_mean", "norm_std"))
+        self.ir_range = images.get("ir_range", "dtype")  # the rule of earlier versions
         self.streams = streams
 
     def __call__(self, images: Sequence, modality: str, batch_size: int = 32) -> np.ndarray:
@@ -51,12 +55,13 @@ class ExportedModel:
 
     def prepare(self, image) -> np.ndarray:
         """Converts a path or a PIL image to the input of the network, (3, H, W) float32."""
-        if not isinstance(image, Image.Image):
-            with Image.open(image) as opened:
-                return self.prepare(opened)
-        if image.mode.startswith("I"):  # 16 bits, as thermal cameras write them; Pillow's own conversion clips to white
-            image = Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
-        pixels = np.asarray(image.convert("RGB").resize(self.size, Image.Resampling.BILINEAR), np.float32) / 255
+        if isinstance(image, Image.Image):
+            turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
+            image = to_8_bits(image, self.ir_range).convert("RGB")
+            image = image.transpose(turn) if turn is not None else image
+        else:
+            image = read_image(str(image), self.ir_range)
+        pixels = np.asarray(image.resize(self.size, Image.Resampling.BILINEAR), np.float32) / 255
         return (pixels.transpose(2, 0, 1) - self.mean) / self.std
 
 

@@ -1,52 +1,119 @@
 """Adds images to a gallery, with a commit every 1,024 images, so that an interrupted command can be repeated."""
 
+import hashlib
+import os
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from torchreid_rgbir.files.paths import expand
 from torchreid_rgbir.retrieval.extractor import Extractor
 from torchreid_rgbir.retrieval.gallery import Gallery
 from torchreid_rgbir.retrieval.image_table import read_image_table
-from torchreid_rgbir.retrieval.reference_table import Filter
+from torchreid_rgbir.retrieval.reference_table import Filter, file_keys
 from torchreid_rgbir.terminal import progress
 
 COMMIT_ROWS = 1024
 
 
+class Additions(NamedTuple):
+    """Attributes:
+    gallery: the gallery after the additions.
+    num_new, num_changed, num_known: images that were added, extracted again because their files have changed, and skipped.
+    """
+
+    gallery: Gallery
+    num_new: int
+    num_changed: int
+    num_known: int
+
+
 def build_gallery(
     location: str, extractor: Extractor, images: str | Path, modality: str, batch_size: int = 64
-) -> tuple[Gallery, int, int]:
+) -> Additions:
     """Extracts images and adds them to a gallery. The gallery is made if it does not exist.
+
+    An image that the gallery holds is skipped, under whatever name, unless its file has changed since.
 
     Args:
         location: what `Gallery.open` takes.
         extractor: the model.
-        images: what `read_image_table` takes. Images whose path is already in the gallery are skipped.
+        images: what `read_image_table` takes.
         modality: "rgb" or "ir", of all images.
         batch_size: images per forward pass.
-
-    Returns:
-        The gallery, the number of added images and the number of skipped ones.
 
     Raises:
         FileNotFoundError, ValueError: an image is missing or cannot be read, or the gallery belongs to a different model
             or modality.
+        OSError: a different process has been writing to the gallery for more than a minute.
     """
     rows = read_image_table(images)
     # The path of a row must not depend on the folder in which the command runs.
-    rows = replace(rows, paths=np.array([str(Path(path).absolute()) for path in rows.paths], object))
+    rows = replace(rows, paths=np.array([str(expand(path)) for path in rows.paths], object))
+    gallery = _open_or_create(location, extractor, modality)
+    gallery.check_names(rows)
+    stored = gallery.rows().paths.tolist()
+    path_of = dict(zip(file_keys(stored), stored, strict=True))
+    files = rows.paths.tolist()
+    rows = replace(
+        rows,
+        paths=np.array([path_of.get(key, path) for key, path in zip(file_keys(files), files, strict=True)], object),
+    )
+    num_new = num_changed = 0
+    for start in progress(range(0, len(rows), COMMIT_ROWS), "adding", unit="commit"):
+        part, part_files = rows.take(slice(start, start + COMMIT_ROWS)), files[start : start + COMMIT_ROWS]
+        known = gallery.rows(Filter(paths=list(part.paths)))
+        state_of = dict(zip(known.paths, known.states, strict=True))
+        states = [_state(file, state_of.get(path)) for file, path in zip(part_files, part.paths, strict=True)]
+        chosen = np.array(
+            [path not in state_of or state != state_of[path] for path, state in zip(part.paths, states, strict=True)]
+        )
+        if chosen.any():
+            new = replace(part, states=np.array(states, object)).take(chosen)
+            features = extractor(
+                [file for file, wanted in zip(part_files, chosen, strict=True) if wanted], modality, batch_size
+            )
+            gallery.add(features, new)
+            changed = sum(path in state_of for path in new.paths)
+            num_changed += changed
+            num_new += len(new) - changed
+    return Additions(gallery, num_new, num_changed, len(rows) - num_new - num_changed)
+
+
+def _open_or_create(location: str, extractor: Extractor, modality: str) -> Gallery:
     try:
         gallery = Gallery.open(location)
     except FileNotFoundError:
-        gallery = Gallery.create(location, extractor.fingerprint, extractor.model.feature_dim, modality)
+        try:
+            gallery = Gallery.create(location, extractor.fingerprint, extractor.model.feature_dim, modality)
+        except FileExistsError as error:
+            try:  # a different command has made it meanwhile
+                gallery = Gallery.open(location)
+            except FileNotFoundError:
+                raise error from None
     gallery.check(extractor.fingerprint, modality)
-    added = 0
-    for start in progress(range(0, len(rows), COMMIT_ROWS), "adding", unit="commit"):
-        part = rows.take(slice(start, start + COMMIT_ROWS))
-        known = set(gallery.rows(Filter(paths=list(part.paths))).paths)
-        new = part.take(np.array([path not in known for path in part.paths]))
-        if len(new):
-            gallery.add(extractor(list(new.paths), modality, batch_size), new)
-        added += len(new)
-    return gallery, added, len(rows) - added
+    return gallery
+
+
+def _state(path: str, known: str | None) -> str:
+    """Returns size, time and content hash of a file as text.
+
+    Args:
+        path: the file.
+        known: the stored state. It is returned if the file has not changed. None: the file is not stored. Empty: an earlier
+            version stored the file without its state, and the file counts as unchanged.
+    """
+    if known == "":
+        return known
+    try:
+        status = os.stat(path)
+        if known is not None and known.split()[:2] == [str(status.st_size), str(status.st_mtime_ns)]:
+            return known
+        content = hashlib.blake2b(Path(path).read_bytes(), digest_size=16).hexdigest()
+    except OSError:
+        return known or ""  # the extractor reports why the file cannot be read
+    if known is not None and known.split()[2] == content:
+        return known
+    return f"{status.st_size} {status.st_mtime_ns} {content}"

@@ -17,15 +17,17 @@ from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from torchreid_rgbir.data.images import IMAGE_SUFFIXES, list_images, read_image, to_8_bits
+from torchreid_rgbir.data.images import TURNS, read_image, to_8_bits
 from torchreid_rgbir.data.transforms import BatchTransforms, Decode
 from torchreid_rgbir.files import checkpoint
 from torchreid_rgbir.modality import modality_of
 from torchreid_rgbir.models import DualResNet
 from torchreid_rgbir.models.embedding import embed
 from torchreid_rgbir.models.loading import load_model
+from torchreid_rgbir.retrieval.image_table import labeled_images
 from torchreid_rgbir.terminal import progress
 
+ORIENTATION = 0x0112  # EXIF tag
 AnyImage = str | os.PathLike[str] | NDArray[np.uint8] | Image.Image
 
 
@@ -39,6 +41,7 @@ class Extractor:
         model: the model, in evaluation mode, on its device.
         height, width: size of the images that the model takes, in pixels.
         mean, std: normalization of each channel, for images in [0, 1].
+        ir_range: intensity rule for images with more than 8 bits (`data.ir_range`).
         fingerprint: 32 hexadecimal digits that identify everything the features depend on (weights, size, normalization,
             kind of feature), so that features of different models are never compared.
     """
@@ -55,11 +58,14 @@ class Extractor:
         self.model = model
         self.height, self.width = images["height"], images["width"]
         self.mean, self.std = tuple(images["norm_mean"]), tuple(images["norm_std"])
+        self.ir_range = images.get("ir_range", "dtype")
         self.feature, self.flip = feature, flip
         self.device = device
         self.amp = amp
         # Galleries store the fingerprint, so this text never changes. It is the repr of a class of an earlier version.
         kind = f"Testing(query='ir', sampling='official', feature={feature!r}, flip={flip!r}, rerank=None)"
+        if self.ir_range != "dtype":  # the only rule of earlier versions
+            kind += f", ir_range={self.ir_range!r}"
         settings = f"({self.height!r}, {self.width!r}, {self.mean!r}, {self.std!r}, {kind})"
         self.fingerprint = _fingerprint(model, settings)
         self._decode = Decode(self.height, self.width)
@@ -148,14 +154,16 @@ class Extractor:
 
     def _read(self, image: AnyImage) -> Tensor:
         if isinstance(image, Image.Image):
-            return self._decode(to_8_bits(image).convert("RGB"))
+            rgb = to_8_bits(image, self.ir_range).convert("RGB")
+            turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
+            return self._decode(rgb.transpose(turn) if turn is not None else rgb)
         if isinstance(image, np.ndarray):
             if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)):
                 raise ValueError(
                     f"an image is an array {image.shape} of {image.dtype}: convert it to uint8 with shape (H, W, 3) or (H, W)"
                 )
             return self._decode(Image.fromarray(image).convert("RGB"))
-        return self._decode(read_image(os.fspath(image)))
+        return self._decode(read_image(os.fspath(image), self.ir_range))
 
     @staticmethod
     def _stacked(batch: Sequence[Future[Tensor]], bar: tqdm) -> Tensor:
@@ -175,28 +183,13 @@ def image_list(images: AnyImage | Sequence[AnyImage]) -> list[AnyImage]:
     listed: list[AnyImage] = []
     for image in [images] if one else images:  # type: ignore[list-item,union-attr]
         if isinstance(image, (str, os.PathLike)):
-            listed += _images_at(Path(image).expanduser())
+            path = Path(image).expanduser()
+            listed += [str(path)] if path.is_file() else [found for found, _ in labeled_images([path])]
         else:
             listed.append(image)  # type: ignore[arg-type]
     if not listed:
         raise ValueError("no image was given: give at least one")
     return listed
-
-
-def _images_at(path: Path) -> list[str]:
-    if not path.is_dir():
-        if not path.exists():
-            raise FileNotFoundError(f"{path} is missing: give an image or a folder of images")
-        return [str(path)]
-    folders = [path, *(folder for folder in path.rglob("*") if folder.is_dir() and not _is_hidden(folder, path))]
-    found = sorted(image for folder in folders for image in list_images(folder))
-    if not found:
-        raise ValueError(f"{path} contains no image: give a folder with {', '.join(IMAGE_SUFFIXES)} files")
-    return found
-
-
-def _is_hidden(folder: Path, top: Path) -> bool:
-    return any(part.startswith(".") for part in folder.relative_to(top).parts)
 
 
 def _fingerprint(model: nn.Module, settings: str) -> str:

@@ -9,7 +9,8 @@ import numpy as np
 from torchreid_rgbir.data.folder import parse_camera
 from torchreid_rgbir.metrics.features import TestFeatures
 from torchreid_rgbir.modality import modality_of
-from torchreid_rgbir.retrieval.extractor import Extractor, image_list
+from torchreid_rgbir.retrieval.extractor import Extractor
+from torchreid_rgbir.retrieval.image_table import labeled_images
 
 
 def extract(
@@ -17,8 +18,9 @@ def extract(
 ) -> TestFeatures:
     """Extracts images of one or both modalities.
 
-    An image's identity is the name of its folder, and pids number these names in sorted order. A file prefix `cN_` gives
-    the camera, 0 = unknown. The images of an identity, modality and camera are numbered by path.
+    An image's identity is the first folder below the given folder (see `labeled_images`), and pids number these names in
+    sorted order. A file prefix `cN_` gives the camera, 0 = unknown. The images of an identity, modality and camera are
+    numbered by path.
 
     Args:
         extractor: the model.
@@ -31,19 +33,17 @@ def extract(
     Raises:
         FileNotFoundError, ValueError: as for `Extractor`. A missing image or folder is found before extraction starts.
     """
-    paths = {name: sorted({str(path) for path in image_list(list(given))}) for name, given in images.items()}
-    listed = [(path, name) for name in sorted(paths, key=modality_of) for path in paths[name]]
-    pid_of = {
-        folder: pid for pid, folder in enumerate(sorted({Path(path).absolute().parent.name for path, _ in listed}))
-    }
+    labeled = {name: sorted(labeled_images(images[name])) for name in sorted(images, key=modality_of)}
+    listed = [(path, identity, name) for name, found in labeled.items() for path, identity in found]
+    pid_of = {identity: pid for pid, identity in enumerate(sorted({identity for _, identity, _ in listed}))}
     columns: list[tuple[int, int, int, int]] = []  # pid, camid, modality, number
     count: Counter[tuple[int, int, int]] = Counter()
-    for path, name in listed:
-        group = (pid_of[Path(path).absolute().parent.name], parse_camera(Path(path).name), modality_of(name))
+    for path, identity, name in listed:
+        group = (pid_of[identity], parse_camera(Path(path).name), modality_of(name))
         count[group] += 1
         columns.append((*group, count[group]))
     pids, camids, modalities, numbers = np.array(columns).T
     features = np.concatenate(
-        [extractor(paths[name], name, batch_size, normalize) for name in sorted(paths, key=modality_of)]
+        [extractor([path for path, _ in found], name, batch_size, normalize) for name, found in labeled.items()]
     )
-    return TestFeatures(features, pids, camids, modalities, numbers, np.array([path for path, _ in listed]))
+    return TestFeatures(features, pids, camids, modalities, numbers, np.array([path for path, *_ in listed]))

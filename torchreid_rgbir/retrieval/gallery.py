@@ -1,5 +1,6 @@
 """A gallery keeps references permanently: in LanceDB on a disk or object storage, or on a Milvus server."""
 
+import os
 from pathlib import Path
 
 from numpy.typing import NDArray
@@ -14,8 +15,9 @@ from torchreid_rgbir.retrieval.store import LANCE_TABLE, GalleryInfo, Store
 class Gallery:
     """References of one modality and one model. Use `Gallery.create` or `Gallery.open` to get one.
 
-    An open gallery shows the state in which it was opened, plus its own changes. `refresh` also shows the changes of
-    other processes. Each `add` and each `remove` is one commit: it is complete when the call returns, and invisible before.
+    An open gallery shows the state in which it was opened. `refresh`, and each change of its own, also shows the changes
+    of other processes. Each `add` and each `remove` is one commit: it is complete when the call returns, and invisible
+    before. One process at a time writes to a gallery in a folder. The others wait for it, up to a minute.
 
     Attributes:
         store: the LanceDB table or Milvus collection that holds the references.
@@ -37,7 +39,7 @@ class Gallery:
             ValueError: the gallery is damaged, or the package of its store is not installed.
             ConnectionError: the server does not answer.
         """
-        return cls(_store_class(location).open(str(location)))
+        return cls(_store_class(location).open(_expanded(location)))
 
     @classmethod
     def create(cls, location: str | Path, fingerprint: str, dim: int, modality: str) -> "Gallery":
@@ -56,7 +58,7 @@ class Gallery:
         """
         if modality not in NAMES:
             raise ValueError(f"modality {modality!r} is unknown: choose one of {', '.join(NAMES)}")
-        return cls(_store_class(location).create(str(location), GalleryInfo(fingerprint, dim, modality)))
+        return cls(_store_class(location).create(_expanded(location), GalleryInfo(fingerprint, dim, modality)))
 
     @property
     def location(self) -> str:
@@ -94,13 +96,33 @@ class Gallery:
             rows: the table of the N images.
 
         Raises:
-            ValueError: the features do not match the gallery or the table.
+            ValueError: the features do not match the gallery or the table, or a name cannot be stored.
+            OSError: a different process has been writing for more than a minute.
         """
         check_features(features, self.about.dim)
+        self.check_names(rows)
         if len(features) != len(rows):
             raise ValueError(f"there are {len(features)} features for {len(rows)} rows: give one for each row")
         if len(rows):
             self.store.add(unit(features), rows)
+
+    def check_names(self, rows: ReferenceTable) -> None:
+        """Checks that the store can hold the paths and categories of a table.
+
+        Raises:
+            ValueError: a name is not UTF-8, or longer than the store allows.
+        """
+        for path, category in zip(rows.paths, rows.categories, strict=True):
+            for name, text in (("path", path), ("category", category)):
+                try:
+                    size = len(text.encode())
+                except UnicodeEncodeError:
+                    raise ValueError(f"{path!r} has a {name} that is not UTF-8: rename the file or folder") from None
+                if self.store.max_bytes is not None and size > self.store.max_bytes:
+                    raise ValueError(
+                        f"{path[-80:]} has a {name} of {size} bytes, but {self.location} holds at most "
+                        f"{self.store.max_bytes}: shorten it"
+                    )
 
     def remove(self, where: Filter) -> int:
         """Removes the images that the filter selects, in one commit.
@@ -151,20 +173,27 @@ class Gallery:
         """Shows what other processes have changed."""
         self.store.refresh()
 
-    def compact(self, index: bool = False, erase: bool = False) -> None:
-        """Merges the files of many small commits.
+    def compact(self, index: bool = False, erase: bool = False) -> int:
+        """Merges the files of many small commits and removes duplicates, which earlier versions could store.
 
         Args:
             index: build the search index too.
-            erase: delete removed images from the disk immediately. Otherwise they are deleted an hour later, because
-                a process that opened the gallery earlier may still be reading them.
+            erase: delete removed images from the disk immediately. Otherwise they are deleted an hour later. A process
+                that still reads the old state then continues with the new one.
+
+        Returns:
+            The number of removed duplicates: paths that lead to the file of an earlier row.
         """
-        self.store.compact(index, erase)
+        return self.store.compact(index, erase)
 
 
 def is_gallery(location: str | Path) -> bool:
     """Whether a location is a gallery and not a folder of images. The address of a server always is."""
-    return "://" in str(location) or (Path(location) / f"{LANCE_TABLE}.lance").is_dir()
+    return "://" in str(location) or Path(_expanded(location), f"{LANCE_TABLE}.lance").is_dir()
+
+
+def _expanded(location: str | Path) -> str:
+    return os.path.expanduser(location)
 
 
 def _store_class(location: str | Path) -> type[Store]:

@@ -2,14 +2,19 @@
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+import logging
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from torchreid_rgbir.data.folder import parse_camera
-from torchreid_rgbir.data.images import list_images
+from torchreid_rgbir.data.images import IMAGE_SUFFIXES, find_files
+from torchreid_rgbir.files.paths import normalize_name, without_duplicates
 from torchreid_rgbir.retrieval.reference_table import ReferenceTable, to_utc
+
+logger = logging.getLogger(__name__)
 
 CSV_COLUMNS = ("path", "category", "camera", "time", "extra")
 
@@ -18,35 +23,83 @@ def read_image_table(source: str | Path) -> ReferenceTable:
     """Reads a folder of references or a CSV file.
 
     Args:
-        source: a folder with one folder per category, where a file prefix `cN_` gives the camera. Or a CSV file with the
-            columns path (relative to the file) and category, and optionally camera (0 = unknown), time (ISO 8601 with
-            its zone) and extra (a JSON object).
+        source: a folder with one folder per category. Images in deeper folders belong to it, and a file prefix `cN_` gives
+            the camera. Or a CSV file with the columns path (relative to the file) and category, and optionally camera
+            (0 = unknown), time (ISO 8601 with its zone) and extra (a JSON object).
 
     Returns:
-        The images of a folder sorted by category and name, those of a CSV file in its order.
+        The images of a folder sorted by category and path, those of a CSV file in its order.
 
     Raises:
         FileNotFoundError: the folder or file is missing, or an image that it lists.
-        ValueError: there is no image, or a line cannot be read. The message names the line.
+        ValueError: there is no image, a line cannot be read, or a file is listed twice. The message names the line.
     """
     source = Path(source).expanduser()
     if source.suffix.lower() == ".csv" and not source.is_dir():
         return _read_csv(source)
-    return _read_folder(source)
-
-
-def _read_folder(folder: Path) -> ReferenceTable:
-    if not folder.is_dir():
+    if not source.is_dir():
         raise FileNotFoundError(
-            f"{folder} is missing: give a folder with one folder per category, a .csv file, or a gallery"
+            f"{source} is missing: give a folder with one folder per category, a .csv file, or a gallery"
         )
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    images = [(image, name) for name in names for image in list_images(folder / name)]
+    found = images_below(source)
+    images = sorted((category, path) for path, category in found if category)
     if not images:
-        loose = " (its images are not in category folders)" if list_images(folder) else ""
-        raise ValueError(f"{folder} contains no CATEGORY/*.jpg{loose}: create one folder per category")
-    paths, categories = zip(*images, strict=True)
+        loose = " (its images are not in category folders)" if found else ""
+        raise ValueError(f"{source} contains no CATEGORY/*.jpg{loose}: create one folder per category")
+    if len(images) < len(found):
+        logger.warning("skipped %d images that are not in a category folder of %s", len(found) - len(images), source)
+    categories, paths = zip(*images, strict=True)
     return ReferenceTable.of(paths, categories, cameras=[parse_camera(Path(path).name) for path in paths])
+
+
+def images_below(folder: Path) -> list[tuple[str, str]]:
+    """Lists the images below a folder, and logs how many other files are skipped.
+
+    Returns:
+        The path and identity of each image, sorted by path. The identity is the name of the first folder below `folder`, or
+        an empty string for an image directly in it.
+
+    Raises:
+        ValueError: a link leads back to itself.
+    """
+    found = find_files(folder)
+    if found.others:
+        logger.info(
+            "skipped %d files below %s that are not images, such as %s", len(found.others), folder, found.others[0]
+        )
+    if found.duplicates:
+        path, listed = next(iter(found.duplicates.items()))
+        logger.info("skipped %d links below %s: %s is the same as %s", len(found.duplicates), folder, path, listed)
+    parts = [(path, Path(path).relative_to(folder).parts) for path in found.images]
+    return [(path, normalize_name(names[0]) if len(names) > 1 else "") for path, names in parts]
+
+
+def labeled_images(sources: Sequence[str | Path]) -> list[tuple[str, str]]:
+    """Lists image files, and the images of folders, with their identities. A file that is given twice is listed once.
+
+    Returns:
+        The path and identity of each image. The identity is the name of the first folder below a given folder. For a file,
+        or an image directly in a given folder, it is the name of the folder that contains it.
+
+    Raises:
+        FileNotFoundError: a path is missing.
+        ValueError: there is no image.
+    """
+    identity_of: dict[str, str] = {}
+    for source in sources:
+        path = Path(source).expanduser()
+        if not path.exists():
+            raise FileNotFoundError(f"{path} is missing: give an image or a folder of images")
+        images = images_below(path) if path.is_dir() else [(str(path), "")]
+        if not images:
+            raise ValueError(f"{path} contains no image: give a folder with {', '.join(IMAGE_SUFFIXES)} files")
+        for image, identity in images:
+            identity_of.setdefault(image, identity or normalize_name(Path(image).absolute().parent.name))
+    paths, duplicates = without_duplicates(identity_of)
+    if duplicates:
+        path, first = next(iter(duplicates.items()))
+        logger.info("skipped %d images that are given twice: %s is the same file as %s", len(duplicates), path, first)
+    return [(path, identity_of[path]) for path in paths]
 
 
 def _read_csv(path: Path) -> ReferenceTable:
@@ -62,10 +115,15 @@ def _read_csv(path: Path) -> ReferenceTable:
             raise ValueError(f"{path}, line {number}: {error}") from None
     if not lines:
         raise ValueError(f"{path} lists no image: write one line per image")
-    return ReferenceTable.of(*zip(*lines, strict=True))
+    images, *_ = columns = list(zip(*lines, strict=True))
+    _, duplicates = without_duplicates(images)
+    for again, first in duplicates.items():
+        raise ValueError(f"{path} lists one file twice, as {first} and as {again}: remove one of the lines")
+    return ReferenceTable.of(*columns)
 
 
 def _numbered(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
+    csv.field_size_limit(sys.maxsize)
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, strict=True)
         try:
@@ -85,15 +143,41 @@ def _numbered(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
 def _parsed(row: Mapping[str, str], folder: Path) -> tuple[str, str, int, datetime | None, dict[str, Any]]:
     if None in row or None in row.values():
         raise ValueError("the number of cells differs from the number of columns: fix the line")
-    image = folder / row["path"]
-    if not image.is_file():
-        raise FileNotFoundError(f"{image} is missing: write the path relative to the .csv file")
     if not row["category"]:
         raise ValueError("the category is empty: fill it in")
+    image = folder / Path(row["path"]).expanduser()
+    if not image.is_file() and "\\" in row["path"]:
+        image = folder / row["path"].replace("\\", "/")  # written on Windows
+    if not image.is_file():
+        raise FileNotFoundError(f"{image} is missing: write the path relative to the .csv file")
     camera, time, extra = (row.get(name) or "" for name in ("camera", "time", "extra"))
-    parsed = json.loads(extra) if extra else {}
+    return str(image), row["category"], _camera(camera), _time(time), _extra(extra)
+
+
+def _camera(text: str) -> int:
+    try:
+        number = int(text or 0)
+    except ValueError:
+        number = -1
+    if not 0 <= number < 2**63:
+        raise ValueError(f"column camera: {text[:40]} is not a number from 0 to 2^63 - 1: number the cameras")
+    return number
+
+
+def _time(text: str) -> datetime | None:
+    try:  # Python 3.10 does not read Z
+        time = datetime.fromisoformat(text[:-1] + "+00:00" if text[-1:] in ("Z", "z") else text) if text else None
+        to_utc(time)  # checks the time zone
+    except ValueError as error:
+        raise ValueError(f"column time: {error}") from None
+    return time
+
+
+def _extra(text: str) -> dict[str, Any]:
+    try:
+        parsed = json.loads(text) if text else {}
+    except ValueError as error:
+        raise ValueError(f"column extra: {text[:40]} is not JSON ({error})") from None
     if not isinstance(parsed, dict):
-        raise ValueError(f"extra is {extra[:40]}: expected a JSON object")
-    taken = datetime.fromisoformat(time) if time else None
-    to_utc(taken)  # checks the time zone
-    return str(image), row["category"], int(camera or 0), taken, parsed
+        raise ValueError(f"column extra: {text[:40]} is not a JSON object")
+    return parsed

@@ -3,17 +3,26 @@
 import os
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from torchreid_rgbir.extras import require
-from torchreid_rgbir.retrieval.reference_table import Filter, ReferenceMatch, ReferenceTable, to_utc
+from torchreid_rgbir.retrieval.lance_access import (
+    LIBRARY_ERRORS,
+    LOCK,
+    NUM_RETRIES,
+    ForeignTable,
+    one_line_errors,
+    only_writer,
+    repeated,
+)
+from torchreid_rgbir.retrieval.reference_table import Filter, ReferenceMatch, ReferenceTable, file_keys
 from torchreid_rgbir.retrieval.references import References
 from torchreid_rgbir.retrieval.search import unit
 from torchreid_rgbir.retrieval.store import LANCE_TABLE, GalleryInfo, Store
@@ -26,11 +35,11 @@ import lancedb  # noqa: E402
 import pyarrow as pa  # noqa: E402
 
 from torchreid_rgbir.retrieval.lance_index import IndexReader, make_index  # noqa: E402
+from torchreid_rgbir.retrieval.lance_schema import COLUMNS, STATE, make_schema, to_arrow, to_matches, to_rows, to_sql  # noqa: E402
 
 EXACT_ROWS = 1_000_000  # up to this size a search compares with every image (2 GB of features at D = 512)
 BATCH_ROWS = 8192  # rows read at a time
-COLUMNS = ("path", "category", "camera", "time", "extra")
-EMPTY_JSON = "{}"
+T = TypeVar("T")
 
 
 class LanceStore(Store):
@@ -45,89 +54,69 @@ class LanceStore(Store):
 
     @classmethod
     def open(cls, location: str) -> "LanceStore":
-        missing = FileNotFoundError(f"{location} is not a gallery: make one with `torchreid-rgbir gallery add`")
         folder = Path(location) / f"{LANCE_TABLE}.lance"
-        if "://" not in location and (not folder.is_dir() or _is_unfinished(folder)):
-            raise missing  # otherwise the library makes a folder of that name
-        with _one_line_errors(location):
-            database = lancedb.connect(location)
-            if LANCE_TABLE in database.list_tables().tables:
-                return cls(location, database.open_table(LANCE_TABLE))
-        raise missing
+        # The library makes a folder of that name if there is none.
+        if "://" in location or (folder.is_dir() and not _is_unfinished(folder)):
+            with one_line_errors(location):
+                database = lancedb.connect(location)
+                if LANCE_TABLE in database.list_tables().tables:
+                    return repeated(lambda: cls(location, database.open_table(LANCE_TABLE)))
+        raise FileNotFoundError(f"{location} is not a gallery: make one with `torchreid-rgbir gallery add`")
 
     @classmethod
     def create(cls, location: str, about: GalleryInfo) -> "LanceStore":
-        schema = pa.schema(
-            [
-                pa.field("feature", pa.list_(pa.float32(), about.dim), metadata=about.as_text()),
-                ("path", pa.string()),
-                ("category", pa.string()),
-                ("camera", pa.int64()),
-                ("time", pa.timestamp("us")),
-                ("extra", pa.string()),
-            ]
-        )
-        exists = FileExistsError(f"{location} already exists: choose a different location, or add to it")
-        if "://" not in location and Path(location).exists():
-            folder = Path(location) / f"{LANCE_TABLE}.lance"
-            if _is_unfinished(folder):
-                shutil.rmtree(folder)
-            if not Path(location).is_dir() or any(Path(location).iterdir()):
-                raise exists
-        with _one_line_errors(location):
+        folder = None if "://" in location else Path(location)
+        if folder is not None:
+            if not _is_free(folder):  # before a lock is written into a folder of a different kind
+                raise _exists(location)
+            folder.mkdir(parents=True, exist_ok=True)
+        with only_writer(location), one_line_errors(location):
+            if folder is not None:
+                if not _is_free(folder):  # a different process made it while this one waited
+                    raise _exists(location)
+                shutil.rmtree(folder / f"{LANCE_TABLE}.lance", ignore_errors=True)
             database = lancedb.connect(location)
-            if LANCE_TABLE not in database.list_tables().tables:
-                return cls(location, database.create_table(LANCE_TABLE, schema=schema))
-        raise exists
+            if LANCE_TABLE in database.list_tables().tables:
+                raise _exists(location)
+            return cls(location, database.create_table(LANCE_TABLE, schema=make_schema(about)))
 
     def __len__(self) -> int:
         return self._num_rows
 
     def add(self, features: NDArray, rows: ReferenceTable) -> None:
-        table = pa.table(
-            {
-                "feature": pa.FixedSizeListArray.from_arrays(pa.array(features.ravel()), self.about.dim),
-                "path": rows.paths,
-                "category": rows.categories,
-                "camera": rows.cameras,
-                "time": rows.times,
-                # An empty object is stored as null: thousands of equal texts are stored as a run, which is slower to read.
-                "extra": pa.array(rows.extras, pa.string(), mask=rows.extras == EMPTY_JSON),
-            },
-            schema=self._table.schema,
-        )
-        with _one_line_errors(self.location):
+        with self._writing():
+            if STATE not in self._table.schema.names:
+                self._table.add_columns({STATE: "cast(NULL as string)"})
             merge = self._table.merge_insert("path").when_matched_update_all().when_not_matched_insert_all()
-            merge.execute(table)
-            self._reload()
+            merge.execute(to_arrow(features, rows, self._table.schema))
 
     def remove(self, where: Filter) -> int:
-        with _one_line_errors(self.location):
-            removed = self._table.delete(_sql(where)).num_deleted_rows
-            self._reload()
-        return removed
+        with self._writing():
+            return self._table.delete(to_sql(where)).num_deleted_rows
 
     def rows(self, where: Filter) -> ReferenceTable:
-        with _one_line_errors(self.location):
-            query = self._table.search().select(list(COLUMNS))
-            if where:
-                query = query.where(_sql(where))
-            return _rows(query.to_arrow())
+        def read() -> ReferenceTable:
+            query = self._table.search().select(self._table.schema.names[1:])
+            return to_rows((query.where(to_sql(where)) if where else query).to_arrow())
+
+        return self._read(read)
 
     def references(self) -> References:
         """Returns the complete gallery in memory."""
         if self._held is None:
-            with _one_line_errors(self.location):
-                features = np.empty((len(self), self.about.dim), np.float32)
-                parts, start = [], 0
-                for batch in self._table.search().to_batches(BATCH_ROWS):
-                    part = batch.column("feature").flatten().to_numpy()
-                    features[start : start + len(batch)] = part.reshape(len(batch), -1)
-                    parts.append(batch.select(list(COLUMNS)))
-                    start += len(batch)
-                rows = _rows(pa.Table.from_batches(parts, self._table.schema.remove(0)))
-            self._held = References(rows, features)
+            self._held = self._read(self._load)
         return self._held
+
+    def _load(self) -> References:
+        features = np.empty((len(self), self.about.dim), np.float32)
+        parts, start = [], 0
+        for batch in self._table.search().select(["feature", *COLUMNS]).to_batches(BATCH_ROWS):
+            part = batch.column("feature").flatten().to_numpy()
+            features[start : start + len(batch)] = part.reshape(len(batch), -1)
+            parts.append(batch.select(list(COLUMNS)))
+            start += len(batch)
+        schema = pa.schema([self._table.schema.field(name) for name in COLUMNS])
+        return References(to_rows(pa.Table.from_batches(parts, schema)), features)
 
     def search(self, queries: NDArray, k: int, where: Filter, exact: bool | None) -> list[list[ReferenceMatch]]:
         if exact is None:
@@ -136,25 +125,27 @@ class LanceStore(Store):
             return self.references().search(queries, k, where)
         if not self._indexed:
             raise ValueError(f"{self.location} has no index: build it with `torchreid-rgbir gallery compact --index`")
-        with _one_line_errors(self.location):
+
+        def read() -> list[Any]:
             if self._reader is None:
                 self._reader = IndexReader(self.location, LANCE_TABLE, self._table.version)
-            found = self._reader.search(unit(queries), k, _sql(where), COLUMNS)
-        return [_matches(table) for table in found]
+            return self._reader.search(unit(queries), k, to_sql(where), COLUMNS)
+
+        return [to_matches(table) for table in self._read(read)]
 
     def set_threshold(self, threshold: float) -> None:
-        with _one_line_errors(self.location):
+        with self._writing():
             self._table.update_field_metadata({"path": "feature", "metadata": {"threshold": repr(float(threshold))}})
-            self._reload()
 
     def refresh(self) -> None:
-        with _one_line_errors(self.location):
+        with one_line_errors(self.location):
             self._table.checkout_latest()
             self._reload()
 
-    def compact(self, index: bool, erase: bool) -> None:
-        with _one_line_errors(self.location), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*cleanup_older_than=0")  # the docstring warns of the same
+    def compact(self, index: bool, erase: bool) -> int:
+        with self._writing(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*cleanup_older_than=0")  # readers handle it, see `_read`
+            num_duplicates = self._remove_duplicates()
             index = index or (erase and self._indexed)  # the codes in the index describe removed images too
             if index:
                 # The indexes go first: moving rows under an index makes the library rebuild it.
@@ -168,7 +159,43 @@ class LanceStore(Store):
             )
             if index:
                 make_index(self._table)
+        return num_duplicates
+
+    def _remove_duplicates(self) -> int:
+        found = self._table.search().select(["path"]).with_row_id(True).to_arrow()
+        seen: set[str] = set()
+        duplicates = []
+        for key, row in zip(
+            file_keys(found.column("path").to_pylist()), found.column("_rowid").to_pylist(), strict=True
+        ):
+            if key in seen:
+                duplicates.append(row)
+            seen.add(key)
+        for start in range(0, len(duplicates), BATCH_ROWS):
+            self._table.delete(f"_rowid IN ({', '.join(map(str, duplicates[start : start + BATCH_ROWS]))})")
+        return len(duplicates)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Excludes other writers and makes a change to the latest state."""
+        with only_writer(self.location), one_line_errors(self.location):
+            self._table.checkout_latest()
+            yield
             self._reload()
+
+    def _read(self, operation: Callable[[], T]) -> T:
+        """Reads from the table. If `compact --erase` has deleted the files of the open state, it reads the new state."""
+        with one_line_errors(self.location):
+            for _ in range(NUM_RETRIES):
+                try:
+                    return operation()
+                except LIBRARY_ERRORS:
+                    version = self._table.version
+                    self._table.checkout_latest()
+                    if self._table.version == version:
+                        raise
+                    self._reload()
+            return operation()
 
     def _reload(self) -> None:
         """Reads the state of the table again after a change."""
@@ -180,14 +207,9 @@ class LanceStore(Store):
         try:
             self.about = GalleryInfo.from_text(metadata)
         except KeyError as error:
-            raise _ForeignTable(
+            raise ForeignTable(
                 f"{self.location} is not a gallery of this package ({error} is missing): make one with gallery add"
             ) from None
-
-
-def _matches(found: Any) -> list[ReferenceMatch]:
-    rows, distances = _rows(found), found.column("_distance").to_numpy()
-    return [rows.match(row, 1 - distance) for row, distance in enumerate(distances)]
 
 
 def _is_unfinished(folder: Path) -> bool:
@@ -195,41 +217,13 @@ def _is_unfinished(folder: Path) -> bool:
     return folder.is_dir() and not any(folder.glob("_versions/*.manifest")) and not any(folder.glob("data/*"))
 
 
-class _ForeignTable(ValueError):
-    """A table that a different program made."""
+def _is_free(folder: Path) -> bool:
+    """Whether a gallery can be made in a folder: it is missing or empty, except for an unfinished table and the lock."""
+    if not folder.exists():
+        return True
+    unfinished = {LOCK} | ({f"{LANCE_TABLE}.lance"} if _is_unfinished(folder / f"{LANCE_TABLE}.lance") else set())
+    return folder.is_dir() and all(entry.name in unfinished for entry in folder.iterdir())
 
 
-@contextmanager
-def _one_line_errors(location: str) -> Iterator[None]:
-    """Turns the library's errors into one line."""
-    try:
-        yield
-    except _ForeignTable:
-        raise
-    except (RuntimeError, OSError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split(", /root")[0].split())[:200]
-        raise ValueError(
-            f"{location} cannot be read or written ({reason}): free disk space if the disk is full; "
-            "if the gallery is damaged, restore a copy"
-        ) from None
-
-
-def _rows(table: Any) -> ReferenceTable:
-    table = table.set_column(table.column_names.index("extra"), "extra", table.column("extra").fill_null(EMPTY_JSON))
-    texts = {name: table.column(name).to_numpy().astype(object) for name in ("path", "category", "extra")}
-    times = table.column("time").to_numpy().astype("datetime64[us]")
-    return ReferenceTable(texts["path"], texts["category"], table.column("camera").to_numpy(), times, texts["extra"])
-
-
-def _sql(where: Filter) -> str:
-    conditions = []
-    for column, values in (("category", where.categories), ("path", where.paths)):
-        if values:
-            texts = ", ".join("'" + value.replace("'", "''") + "'" for value in values)
-            conditions.append(f"{column} IN ({texts})")
-    if where.cameras:
-        conditions.append(f"camera IN ({', '.join(str(int(camera)) for camera in where.cameras)})")
-    for sign, time in ((">=", where.since), ("<=", where.until)):
-        if time is not None:
-            conditions.append(f"time {sign} timestamp '{str(to_utc(time)).replace('T', ' ')}'")
-    return " AND ".join(conditions)
+def _exists(location: str) -> FileExistsError:
+    return FileExistsError(f"{location} already exists: choose a different location, or add to it")

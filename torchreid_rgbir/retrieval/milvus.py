@@ -19,6 +19,7 @@ from pymilvus.exceptions import MilvusException  # noqa: E402
 
 COLLECTION = "references"
 COLUMNS = ["path", "category", "camera", "time", "extra"]
+STATE = "state"  # a column that collections of earlier versions do not have
 BATCH_ROWS = 4096  # a message to the server holds at most 64 MB
 MAX_TEXT = 4096  # bytes in a path or a category
 GRAPH_DEGREE, CONSTRUCTION_CANDIDATES, SEARCH_CANDIDATES = 20, 150, 100
@@ -28,6 +29,8 @@ SECONDS_TO_ANSWER = 10
 
 class MilvusStore(Store):
     """See `Store`. `add` makes one commit per 4,096 images. Other processes see changes immediately."""
+
+    max_bytes = MAX_TEXT
 
     def __init__(self, location: str, client: MilvusClient, collection: str):
         self.location = location
@@ -55,6 +58,7 @@ class MilvusStore(Store):
         schema.add_field("camera", DataType.INT64)
         schema.add_field("time", DataType.INT64, nullable=True)  # microseconds since 1970, UTC
         schema.add_field("extra", DataType.JSON)
+        schema.add_field(STATE, DataType.VARCHAR, max_length=MAX_TEXT)
         index = MilvusClient.prepare_index_params()
         parameters = {"M": GRAPH_DEGREE, "efConstruction": CONSTRUCTION_CANDIDATES}
         index.add_index("feature", index_type="HNSW", metric_type="IP", params=parameters)
@@ -63,13 +67,18 @@ class MilvusStore(Store):
                 raise FileExistsError(
                     f"{location} already holds a gallery {collection}: choose a different name, or add to it"
                 )
-            client.create_collection(
-                collection,
-                schema=schema,
-                index_params=index,
-                properties=about.as_text(),
-                consistency_level="Strong",
-            )
+            try:
+                client.create_collection(
+                    collection,
+                    schema=schema,
+                    index_params=index,
+                    properties=about.as_text(),
+                    consistency_level="Strong",
+                )
+            except MilvusException:
+                if client.has_collection(collection):  # a different process made it meanwhile
+                    raise FileExistsError(f"{location} already holds a gallery {collection}: add to it") from None
+                raise
         return cls(location, client, collection)
 
     def __len__(self) -> int:
@@ -87,6 +96,7 @@ class MilvusStore(Store):
                 "camera": int(rows.cameras[i]),
                 "time": None if unknown[i] else times[i],
                 "extra": json.loads(rows.extras[i]),
+                **({STATE: rows.states[i]} if self._has_states else {}),
             }
             for i in range(len(rows))
         ]
@@ -104,7 +114,10 @@ class MilvusStore(Store):
         found: list[dict] = []
         with _one_line_errors(self.location):
             pages = self._client.query_iterator(
-                self._collection, batch_size=BATCH_ROWS, filter=_expression(where), output_fields=COLUMNS
+                self._collection,
+                batch_size=BATCH_ROWS,
+                filter=_expression(where),
+                output_fields=[*COLUMNS, STATE] if self._has_states else COLUMNS,
             )
             while page := pages.next():
                 found += page
@@ -136,21 +149,23 @@ class MilvusStore(Store):
 
     def refresh(self) -> None:
         with _one_line_errors(self.location):
-            found = self._client.describe_collection(self._collection).get("properties", {})
+            found = self._client.describe_collection(self._collection)
+        self._has_states = any(field["name"] == STATE for field in found["fields"])
         try:
-            self.about = GalleryInfo.from_text(found)
+            self.about = GalleryInfo.from_text(found.get("properties", {}))
         except KeyError as error:
             raise ValueError(
                 f"{self.location} is not a gallery of this package ({error} is missing): choose a different name"
             ) from None
 
-    def compact(self, index: bool, erase: bool) -> None:
+    def compact(self, index: bool, erase: bool) -> int:
         if index or erase:
             raise ValueError(
                 f"{self.location}: the server maintains its index and erases removed images itself: omit --index and --erase"
             )
         with _one_line_errors(self.location):
             self._client.compact(self._collection)
+        return 0  # the path is the primary key
 
 
 def _connect(location: str) -> tuple[MilvusClient, str]:
@@ -180,6 +195,7 @@ def _rows(found: Sequence[dict]) -> ReferenceTable:
         np.array([row["camera"] for row in found], np.int64),
         np.array(times, "datetime64[us]"),
         np.array([json.dumps(row["extra"]) for row in found], object),
+        np.array([row.get(STATE, "") for row in found], object),
     )
 
 

@@ -43,7 +43,7 @@ class GalleryInfo:
 
 
 class Store(ABC):
-    """Keeps the references of one gallery. Every call turns the library's errors into one line with the location.
+    """Keeps the references of one gallery. Every method turns the library's errors into one line with the location.
 
     Attributes:
         location: folder or address of the gallery.
@@ -52,6 +52,7 @@ class Store(ABC):
 
     location: str
     about: GalleryInfo
+    max_bytes: int | None = None  # of a path or a category
 
     @classmethod
     @abstractmethod
@@ -92,5 +93,5 @@ class Store(ABC):
         """See `Gallery.refresh`."""
 
     @abstractmethod
-    def compact(self, index: bool, erase: bool) -> None:
+    def compact(self, index: bool, erase: bool) -> int:
         """See `Gallery.compact`."""

@@ -85,7 +85,7 @@ def visualize(
 
     if set(kinds) & set(OF_TEST_SET) or (set(kinds) & set(OF_IMAGES) and not groups):
         engine, dataset = scored(cfg)
-        features = engine.features[dataset]
+        features = engine.features[dataset].without_junk()
         ignored = engine.test_loader[dataset]["query"].dataset.protocol.ignored
     if set(kinds) & set(OF_IMAGES) and not groups:
         chosen = choose_samples(features)

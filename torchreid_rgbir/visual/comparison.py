@@ -5,11 +5,11 @@ It uses Pillow, because `compare` runs without the extra `visual` that brings ma
 
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from torchreid_rgbir.visual.grid import save_picture
+from torchreid_rgbir.visual.grid import draw_text, save_picture
 
-ROW, NAME, BAR, MARGIN = 44, 260, 640, 24  # pixels
+ROW, NAME, BAR, MARGIN, TEXT = 44, 260, 640, 24, 18  # pixels
 BLUE, GREY, BLACK, WHITE = "#3b6fb6", "#d8d8d8", "#222222", "#ffffff"
 
 
@@ -24,22 +24,21 @@ def draw_comparison(found: dict, path: str | Path) -> Path:
         The path.
     """
     rows = sorted((row for row in found["methods"] if "mean" in row), key=lambda row: -row["mean"]["mAP"])
-    font = ImageFont.load_default(18)
     picture = Image.new("RGB", (NAME + BAR + 5 * MARGIN, (len(rows) + 2) * ROW), WHITE)
     pen = ImageDraw.Draw(picture)
-    pen.text((MARGIN, MARGIN / 2), f"mAP in %, {found['dataset']}: {found['setting']}", BLACK, font)
+    draw_text(pen, (MARGIN, MARGIN / 2), f"mAP in %, {found['dataset']}: {found['setting']}", BLACK, TEXT)
     bottom = ROW * (len(rows) + 1)
     for percent in range(0, 101, 20):
         x = NAME + BAR * percent / 100
         pen.line((x, ROW, x, bottom), GREY)
-        pen.text((x, bottom + 4), str(percent), BLACK, font, anchor="ma")
+        draw_text(pen, (x, bottom + 4), str(percent), BLACK, TEXT, "ma")
     for number, row in enumerate(rows, start=1):
         mean, std = row["mean"]["mAP"], row["std"]["mAP"]
         middle = ROW * number + ROW / 2
-        pen.text((NAME - 10, middle), row["method"], BLACK, font, anchor="rm")
+        draw_text(pen, (NAME - 10, middle), row["method"], BLACK, TEXT, "rm")
         pen.rectangle((NAME, middle - 12, NAME + BAR * mean, middle + 12), BLUE)
         low, high = NAME + BAR * max(mean - std, 0), NAME + BAR * min(mean + std, 1)
         pen.line((low, middle, high, middle), BLACK, 2)
-        pen.text((high + 8, middle), f"{100 * mean:.1f}", BLACK, font, anchor="lm")
+        draw_text(pen, (high + 8, middle), f"{100 * mean:.1f}", BLACK, TEXT, "lm")
     save_picture(picture, path)
     return Path(path)

@@ -7,7 +7,7 @@ from PIL import Image
 from torchreid_rgbir.extras import require
 from torchreid_rgbir.metrics.features import TestFeatures
 from torchreid_rgbir.modality import IR, RGB
-from torchreid_rgbir.visual.figure import WIDTH, as_image, new_figure
+from torchreid_rgbir.visual.figure import WIDTH, as_image, message_figure, new_figure
 
 require("visual", "sklearn")
 from matplotlib import colormaps  # noqa: E402
@@ -36,7 +36,14 @@ def plane(features: NDArray, distance: str = "cosine") -> NDArray:
     Args:
         features: N at least 3.
         distance: "cosine" or "euclidean".
+
+    Raises:
+        ValueError: all features are equal, or not finite.
     """
+    if not np.isfinite(features).all():
+        raise ValueError("t-SNE needs finite features: check the weights of the model")
+    if np.allclose(features, features[0], rtol=1e-6, atol=1e-12):  # scikit-learn would divide by zero and crash
+        raise ValueError(f"all {len(features)} features are equal: the model does not distinguish any images")
     perplexity = min(PERPLEXITY, (len(features) - 1) / 3)
     return TSNE(metric=distance, perplexity=perplexity, init="pca", random_state=0).fit_transform(features)
 
@@ -50,7 +57,7 @@ def draw_embedding(features: TestFeatures, distance: str = "cosine", num_ids: in
         num_ids: largest number of identities, at most 20, because more colors look alike.
 
     Returns:
-        An image of WIDTH x WIDTH pixels.
+        An image of WIDTH x WIDTH pixels. If all features are equal, the image says so.
 
     Raises:
         ValueError: no identity has both modalities, or there are fewer than three images.
@@ -58,7 +65,10 @@ def draw_embedding(features: TestFeatures, distance: str = "cosine", num_ids: in
     chosen = choose_identities(features, num_ids)
     if len(chosen) < 3:
         raise ValueError(f"t-SNE needs at least 3 images, but there are {len(chosen)}: extract more of the test set")
-    points = plane(chosen.features, distance)
+    try:
+        points = plane(chosen.features, distance)
+    except ValueError as error:
+        return message_figure(str(error))
     _, labels = np.unique(chosen.pids, return_inverse=True)
     figure = new_figure(WIDTH)
     axes = figure.subplots()

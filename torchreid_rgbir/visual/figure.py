@@ -6,8 +6,12 @@ from PIL import Image
 from torchreid_rgbir.extras import require
 
 require("visual", "matplotlib")
+from matplotlib import rcParams  # noqa: E402
 from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.text import Text  # noqa: E402
+
+from torchreid_rgbir.visual.fonts import escaped, system_font_name  # noqa: E402
 
 DPI = 200
 WIDTH = 1000  # pixels, of every figure: 5 inches, so 10 pt are still 10 pixels on a 360-pixel screen
@@ -19,7 +23,20 @@ def new_figure(height: int) -> Figure:
 
 
 def as_image(figure: Figure) -> Image.Image:
-    """Draws a figure."""
+    """Draws a figure. Text in any script gets a system font, or escapes if there is none."""
+    for text in figure.findobj(Text):
+        shown = text.get_text()
+        if not shown.isascii():
+            name = system_font_name(shown)
+            text.set_fontfamily([*rcParams["font.family"], *([name] if name else [])])
+            text.set_text(shown if name else escaped(shown))
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+
+
+def message_figure(text: str, height: int = WIDTH) -> Image.Image:
+    """Draws a figure that says why there is nothing to show."""
+    figure = new_figure(height)
+    figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=11, wrap=True)
+    return as_image(figure)

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from torchreid_rgbir.data.images import read_image
 from torchreid_rgbir.files import atomic
+from torchreid_rgbir.visual.fonts import find_font
 
 QUERY = "#404040"  # frame of a query and color of its text
-FRAME, GAP, LINE = 4, 8, 18  # pixels: frame, space between images, height of a line of text
+FRAME, GAP, LINE, TEXT = 4, 8, 18, 12  # pixels: frame, space between images, height of a line and of its text
 
 
 class Cell(NamedTuple):
@@ -44,9 +45,9 @@ def draw_grid(rows: Sequence[Sequence[Cell]], size: tuple[int, int], titles: Seq
     wide, tall = size[0] + 2 * FRAME + GAP, size[1] + 2 * FRAME + num_lines * LINE + GAP
     header = len(titles) * LINE + GAP
     sheet = Image.new("RGB", (max(map(len, rows)) * wide + 2 * GAP, len(rows) * tall + header + GAP), "white")
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    pen = ImageDraw.Draw(sheet)
     for i, (title, color) in enumerate(zip(titles, ("black", QUERY), strict=False)):
-        pen.text((GAP, GAP + i * LINE), title, fill=color, font=font)
+        draw_text(pen, (GAP, GAP + i * LINE), title, color)
     for row, cells in enumerate(rows):
         for column, cell in enumerate(cells):
             left, top = GAP + column * wide + (GAP if column else 0), header + row * tall
@@ -54,13 +55,21 @@ def draw_grid(rows: Sequence[Sequence[Cell]], size: tuple[int, int], titles: Seq
             pen.rectangle((left, top, left + size[0] + 2 * FRAME - 1, bottom - 1), fill=cell.color)
             sheet.paste(read_image(cell.path).resize(size), (left + FRAME, top + FRAME))
             for i, line in enumerate(cell.lines):
-                pen.text((left + FRAME, bottom + 1 + i * LINE), line, fill=cell.text_color, font=font)
+                draw_text(pen, (left + FRAME, bottom + 1 + i * LINE), line, cell.text_color)
     return sheet
+
+
+def draw_text(
+    pen: ImageDraw.ImageDraw, place: tuple[float, float], text: str, color: str, size: int = TEXT, anchor: str = "la"
+) -> None:
+    """Draws a line of text in a font that has its characters."""
+    font, shown = find_font(text, size)
+    pen.text(place, shown, fill=color, font=font, anchor=anchor)
 
 
 def save_picture(image: Image.Image, path: str | Path) -> None:
     """Writes a PNG file and makes its folder."""
-    path = Path(path)
+    path = Path(path).expanduser()
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic.replacing(path) as file:
         image.save(file, "PNG")

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from PIL import Image
 
 from torchreid_rgbir.retrieval.identify import Answer
-from torchreid_rgbir.visual.grid import QUERY, Cell, draw_grid
+from torchreid_rgbir.visual.fonts import find_font, shortened
+from torchreid_rgbir.visual.grid import QUERY, TEXT, Cell, draw_grid
 
 IDENTIFIED, UNKNOWN = "#2b6cb0", "#b0b0b0"
 MAX_ROWS, MAX_COLUMNS = 50, 10
@@ -31,12 +32,17 @@ def draw_identify_grid(rows: Sequence[tuple[str, Answer]]) -> Image.Image:
 
 
 def _cells(path: str, answer: Answer) -> list[Cell]:
-    best = "unknown" if answer.unknown else answer.matches[0].category[:MAX_CHARACTERS]
+    best = "unknown" if answer.unknown else _label(answer.matches[0].category)
     color = UNKNOWN if answer.unknown else IDENTIFIED
     return [
         Cell(path, QUERY, [best]),
         *(
-            Cell(match.path, color, [match.category[:MAX_CHARACTERS], f"{match.score:.3f}"])
+            Cell(match.path, color, [_label(match.category), f"{match.score:.3f}"])
             for match in answer.matches[:MAX_COLUMNS]
         ),
     ]
+
+
+def _label(category: str) -> str:
+    _, shown = find_font(category, TEXT)  # an escaped name is longer
+    return category if len(shown) <= MAX_CHARACTERS else shortened(shown, MAX_CHARACTERS)

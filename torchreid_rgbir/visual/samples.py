@@ -34,13 +34,14 @@ def read_samples(impaths: Sequence[str], modality: int, described: dict) -> Samp
     Args:
         impaths: at least one.
         modality: RGB or IR.
-        described: height, width, norm_mean and norm_std, as in a checkpoint's metadata.
+        described: height, width, norm_mean, norm_std and ir_range, as in a checkpoint's metadata.
 
     Raises:
         FileNotFoundError, ValueError: an image is missing or cannot be read.
     """
     decode = Decode(described["height"], described["width"])
-    images = torch.stack([decode(read_image(impath)) for impath in impaths])
+    ir_range = described.get("ir_range", "dtype")  # the rule of earlier versions
+    images = torch.stack([decode(read_image(impath, ir_range)) for impath in impaths])
     normalize = BatchTransforms([], described["norm_mean"], described["norm_std"]).normalize
     return Samples(modality, images, normalize(images))
 

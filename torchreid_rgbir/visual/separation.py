@@ -58,7 +58,8 @@ def draw_separation(pairs: dict[str, Pairs], distance: str = "cosine") -> Image.
         An image of WIDTH x 3 PANEL pixels.
     """
     values = np.concatenate([values for found in pairs.values() for values in found])
-    edges = np.linspace(values.min(), max(values.max(), values.min() + 1e-6), BINS + 1)
+    low, high = float(values.min()), float(values.max())
+    edges = np.linspace(low, max(high, low + 1e-6 * max(1, abs(low))), BINS + 1)  # equal distances have one bar
     figure = new_figure(PANEL * len(pairs))
     for axes, (name, found) in zip(figure.subplots(len(pairs), sharex=True), pairs.items(), strict=True):
         for label, color, part in (
@@ -71,7 +72,10 @@ def draw_separation(pairs: dict[str, Pairs], distance: str = "cosine") -> Image.
         axes.set_title(name, fontsize=11)
         axes.tick_params(labelsize=9)
         axes.set_yticks([])
-        axes.legend(fontsize=8)
+        if len(found.intra) + len(found.inter):
+            axes.legend(fontsize=8)
+        else:
+            axes.text(0.5, 0.5, "there are no pairs of images", transform=axes.transAxes, ha="center", fontsize=9)
     axes.set_xlabel(f"{distance} distance", fontsize=9)
     return as_image(figure)
 

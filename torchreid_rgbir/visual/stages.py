@@ -82,7 +82,7 @@ def _draw_distances(axes: "Axes", models: Sequence[Tensor], longest: float) -> N
         color = "tab:blue" if number == len(models) - 1 else "tab:gray"
         bars = axes.barh(stages, distances.numpy(), height, color=color)
         axes.bar_label(bars, fmt="%.3g", fontsize=8 if len(models) == 1 else 6)
-    axes.set_xlim(0, 1.4 * longest)  # room for the labels
+    axes.set_xlim(0, 1.4 * longest or 1)  # room for the labels
     axes.invert_yaxis()
     axes.set_xticks([])
     axes.set_yticks(range(1, len(models[0]) + 1))

@@ -1,0 +1,86 @@
+"""Finds fonts for names in any script, so that different names look different in figures."""
+
+import hashlib
+import shutil
+import subprocess
+from collections.abc import Iterator
+from functools import lru_cache
+
+from PIL import ImageFont
+from PIL.ImageFont import FreeTypeFont
+
+NOT_A_CHARACTER = "\uffff"  # every font draws it as a missing character
+
+
+@lru_cache
+def find_font(text: str, size: int) -> tuple[FreeTypeFont | ImageFont.ImageFont, str]:
+    """Returns a font that has all characters of a text, and the text.
+
+    Pillow's own font is preferred, then the system's fonts, found by fontconfig or matplotlib. If none of them has all
+    characters, the others become escapes such as \\u5f20.
+    """
+    default = ImageFont.load_default(size)
+    if _has_characters(default, text):
+        return default, text
+    for path in _system_fonts(text):
+        try:
+            font = ImageFont.truetype(path, size)
+        except OSError:  # a format that FreeType does not read
+            continue
+        if _has_characters(font, text):
+            return font, text
+    return default, escaped(text)
+
+
+def escaped(text: str) -> str:
+    """Replaces every character that is not ASCII by an escape."""
+    return text.encode("ascii", "backslashreplace").decode()
+
+
+def shortened(text: str, num: int) -> str:
+    """Shortens a text to `num` characters. Different texts stay different, because a checksum replaces the rest."""
+    return (
+        text
+        if len(text) <= num
+        else f"{text[: num - 5]}~{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:4]}"
+    )
+
+
+def system_font_name(text: str) -> str | None:
+    """Returns the name by which matplotlib finds a system font that has all characters of a text, or None."""
+    from matplotlib import font_manager
+
+    for path in _system_fonts(text):
+        if _has_characters(ImageFont.truetype(path, 12), text):
+            font_manager.fontManager.addfont(path)
+            return font_manager.FontProperties(fname=path).get_name()
+    return None
+
+
+def _has_characters(font: FreeTypeFont | ImageFont.ImageFont, text: str) -> bool:
+    missing = _bitmap(font, NOT_A_CHARACTER)
+    return all(
+        character.isascii() or character.isspace() or _bitmap(font, character) != missing for character in set(text)
+    )
+
+
+def _bitmap(font: FreeTypeFont | ImageFont.ImageFont, character: str) -> bytes:
+    try:
+        mask = font.getmask(character)
+    except UnicodeEncodeError:  # half of a character, from a name that is not UTF-8
+        return _bitmap(font, NOT_A_CHARACTER)
+    return bytes(mask) + bytes(str(mask.size), "ascii")
+
+
+def _system_fonts(text: str) -> Iterator[str]:
+    """Yields the files of fonts that may have the characters of a text."""
+    characters = sorted({f"{ord(character):x}" for character in text if not character.isascii()})
+    if shutil.which("fc-match"):
+        words = ["fc-match", "--format=%{file}", f"sans-serif:charset={' '.join(characters)}"]
+        yield subprocess.run(words, capture_output=True, text=True, check=False).stdout
+        return
+    try:
+        from matplotlib import font_manager
+    except ImportError:  # an extra
+        return
+    yield from sorted(font_manager.findSystemFonts())
