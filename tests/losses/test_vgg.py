@@ -49,10 +49,10 @@ def test_one_channel_is_its_repetition(entry, channels):
         torch.testing.assert_close(folded, unfolded, rtol=1e-5, atol=1e-5)
 
 
-def test_image_entry_is_the_normalized_gray_picture():
+def test_image_entry_is_the_normalized_gray_image():
     vgg = random("image")
-    picture = vgg.enter(maps_of(3))
-    gray = picture * torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1) + torch.tensor([0.485, 0.456, 0.406]).view(
+    entered = vgg.enter(maps_of(3))
+    gray = entered * torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1) + torch.tensor([0.485, 0.456, 0.406]).view(
         1, 3, 1, 1
     )
     for image, maps in zip(gray, maps_of(3), strict=True):
@@ -80,7 +80,7 @@ def test_min_max_gradient():
     assert torch.autograd.gradcheck(min_max, maps_of(5, channels=2)[:, :, :3, :3].requires_grad_())
 
 
-def test_random_weights_are_one_fixed_draw_and_leave_the_generator_alone(caplog):
+def test_random_weights_are_always_the_same_and_use_no_random_numbers_of_the_run(caplog):
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
@@ -121,7 +121,7 @@ def test_imagenet_weights_reach_their_layers(entry, tmp_path, monkeypatch):
         torch.testing.assert_close(tap, reference, rtol=1e-4, atol=1e-5)
 
 
-def test_missing_imagenet_weights_name_the_way_out(tmp_path, monkeypatch):
+def test_missing_imagenet_weights_name_the_setting_that_avoids_them(tmp_path, monkeypatch):
     def unreachable(*args, **kwargs):
         raise ConnectionResetError("no network in this test")
 

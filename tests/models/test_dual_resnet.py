@@ -17,14 +17,14 @@ def images_of(batch=4, seed=1, size=(64, 32)):
     return torch.randn(batch, 3, *size, generator=torch.Generator().manual_seed(seed))
 
 
-def told_apart(model):
-    """The model with its IR Layer0 changed, as training would."""
+def with_different_layer0s(model):
+    """Changes the IR Layer0, as training would."""
     with torch.no_grad():
         model.layer0["ir"].conv1.weight.mul_(-0.5)
     return model
 
 
-def test_only_layer0_is_held_twice():
+def test_only_layer0_exists_twice():
     names = set(build().state_dict())
     stem = {name.removeprefix("layer0.rgb.") for name in names if name.startswith("layer0.rgb.")}
     assert stem == {name.removeprefix("layer0.ir.") for name in names if name.startswith("layer0.ir.")}
@@ -32,7 +32,7 @@ def test_only_layer0_is_held_twice():
     assert published == stem | {name for name in names if name.startswith("layer") and not name.startswith("layer0")}
 
 
-def test_both_layer0s_start_alike_and_are_not_the_same():
+def test_both_layer0s_start_equal_and_share_no_memory():
     model = build()
     rgb, ir = model.layer0["rgb"].conv1.weight, model.layer0["ir"].conv1.weight
     assert torch.equal(rgb, ir) and rgb.data_ptr() != ir.data_ptr()
@@ -41,8 +41,8 @@ def test_both_layer0s_start_alike_and_are_not_the_same():
 def test_layer0_differs_by_modality_and_the_rest_is_shared():
     model = build().eval()
     images = images_of()
-    assert torch.equal(model(images, 4), model(images, 0))  # alike as long as both Layer0s are
-    told_apart(model)
+    assert torch.equal(model(images, 4), model(images, 0))  # equal as long as both Layer0s are
+    with_different_layer0s(model)
     rgb, ir = model(images, 4), model(images, 0)
     assert not torch.allclose(rgb, ir)
     torch.testing.assert_close(model(images, 1), torch.cat([rgb[:1], ir[1:]]))
@@ -52,7 +52,7 @@ def test_layer0_differs_by_modality_and_the_rest_is_shared():
 
 
 def test_swapping_the_modalities_changes_the_result():
-    model = told_apart(build()).eval()
+    model = with_different_layer0s(build()).eval()
     images = images_of()
     swapped = torch.cat([images[2:], images[:2]])
     back = torch.cat([model(swapped, 2)[2:], model(swapped, 2)[:2]])
@@ -60,7 +60,7 @@ def test_swapping_the_modalities_changes_the_result():
 
 
 def test_no_num_rgb_means_all_rgb():
-    model = told_apart(build()).eval()
+    model = with_different_layer0s(build()).eval()
     assert torch.equal(model(images_of()), model(images_of(), 4))
 
 
@@ -105,7 +105,7 @@ def test_triplet_features_are_those_after_bn():
 
 def test_evaluation_returns_bn_of_the_pooled_feature():
     model = build().train()
-    model(images_of(8), 4)  # so that BN's statistics are not the initial ones
+    model(images_of(8), 4)  # changes BN's statistics from their initial values
     model.eval()
     pooled, features = model.embed(images_of(), 2)
     bn = model.bottleneck
@@ -134,7 +134,7 @@ def test_last_stride_of_a_bottleneck():
 
 
 def test_stream_is_the_model_for_one_modality():
-    model = told_apart(build()).eval()
+    model = with_different_layer0s(build()).eval()
     for modality, num_rgb in ((RGB, 4), (IR, 0)):
         view = model.stream(modality)
         assert torch.equal(view(images_of()), model(images_of(), num_rgb))
@@ -158,7 +158,7 @@ def test_stream_shares_weights_and_mode():
 
 def test_bottleneck_has_no_bias_to_train():
     model = build().train()
-    for parameter in model.parameters():  # torchreid does so at every epoch
+    for parameter in model.parameters():  # torchreid does this at every epoch
         parameter.requires_grad = True
     assert model.bottleneck.bias is None
     assert "bottleneck.bias" not in model.state_dict() and "classifier.bias" not in model.state_dict()
@@ -170,10 +170,10 @@ def test_bottleneck_has_no_bias_to_train():
     torch.testing.assert_close(model(images_of(), 2).features.mean(dim=0), torch.zeros(512), atol=1e-4, rtol=0)
 
 
-def test_checkpoint_holds_the_model_alone():
+def test_checkpoint_contains_only_the_model():
     parts = {name.split(".")[0] for name in build().state_dict()}
     assert parts == {"layer0", "layer1", "layer2", "layer3", "layer4", "gem", "bottleneck", "classifier"}
-    model, other = told_apart(build()), build(seed=9)
+    model, other = with_different_layer0s(build()), build(seed=9)
     other.load_state_dict(model.state_dict())
     assert torch.equal(other.eval()(images_of(), 2), model.eval()(images_of(), 2))
 
@@ -189,7 +189,7 @@ def test_bf16_autocast_is_finite():
 
 
 def test_channels_last_gives_the_same():
-    model = told_apart(build()).eval()
+    model = with_different_layer0s(build()).eval()
     plain = model(images_of(), 2)
     model.to(memory_format=torch.channels_last)
     images = images_of().contiguous(memory_format=torch.channels_last)
@@ -217,7 +217,7 @@ def test_factories_build_as_torchreid_calls_them(name):
 
 
 @pytest.mark.parametrize("name", ["dual_resnet101", "dual_resnet50_ibn_a"])
-def test_a_deeper_backbone_splits_alike(name):
+def test_a_deeper_backbone_has_the_same_parts(name):
     torch.manual_seed(0)
     model = MODELS[name](3, loss="mso", pretrained=False)
     rgb, ir = model.layer0["rgb"].state_dict(), model.layer0["ir"].state_dict()
@@ -233,7 +233,7 @@ def test_a_deeper_backbone_splits_alike(name):
     model.eval()
     assert model(images_of(), return_featuremaps=True).shape == (4, 2048, 4, 2)  # last stride 1
     alike = model(images_of(), 4)
-    told_apart(model)
+    with_different_layer0s(model)
     model.layer0["ir"].bn1.load_state_dict(model.layer0["rgb"].bn1.state_dict())
     rgb_features, ir_features = model(images_of(), 4), model(images_of(), 0)
     assert torch.equal(rgb_features, alike) and not torch.allclose(ir_features, rgb_features)

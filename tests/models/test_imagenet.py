@@ -14,7 +14,7 @@ NAME = "resnet18-f37072fd.pth"
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """An empty cache of torch's, and no network."""
+    """Empties torch's cache and disconnects the network."""
 
     def unreachable(*args, **kwargs):
         raise URLError("no network in this test")
@@ -67,7 +67,7 @@ def test_ibn_a_starts_from_its_authors_file(cache):
 
     torch.manual_seed(0)
     published = resnet50_ibn_a().state_dict()
-    names = models.resnet50().state_dict().keys()  # the file's, but for the halves of the first normalizations
+    names = models.resnet50().state_dict().keys()  # those of the file, except the halves of the first normalizations
     assert {name for name in published if ".bn1.IN." not in name and ".bn1.BN." not in name} <= names
     assert {f"layer1.0.bn1.{half}.weight" for half in ("IN", "BN")} <= published.keys()
     torch.save(dict(published), cache / url.rpartition("/")[2])

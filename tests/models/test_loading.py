@@ -19,9 +19,9 @@ def test_a_checkpoint_alone_gives_the_model_that_was_trained(tiny_cfg, tmp_path)
 @pytest.mark.parametrize(
     ("about", "message"),
     [
-        ({}, "does not say which model it holds"),
-        ({"model": {"name": "osnet"}, "images": {}}, "holds a osnet, no two-stream model that is known here"),
-        ({"model": {"name": "dual_resnet18"}}, "does not say which model it holds"),
+        ({}, "does not name its model"),
+        ({"model": {"name": "osnet"}, "images": {}}, "contains a osnet, which is not a known two-stream model"),
+        ({"model": {"name": "dual_resnet18"}}, "does not name its model"),
     ],
 )
 def test_a_checkpoint_of_something_else_is_refused(tmp_path, about, message):

@@ -10,7 +10,7 @@ from torchreid_rgbir import config, distributed, host
 from torchreid_rgbir.config.schema import POSITIVE, choices, ranges
 from torchreid_rgbir.data.images import parse_ir_range
 from torchreid_rgbir.files.download import is_remote
-from torchreid_rgbir.losses.vgg import SMALLEST
+from torchreid_rgbir.losses.vgg import MIN_SIZE
 from torchreid_rgbir.models import MODELS
 
 # Under `train`: keys of the method's own training step, which torchreid's models do not use.
@@ -35,10 +35,10 @@ def check(cfg: CfgNode) -> None:
             raise ValueError(f"{key} is {config.get(cfg, key)}: it must be {low} {limits}")
     parse_ir_range(cfg.data.ir_range)
     small = min(cfg.data.height, cfg.data.width)
-    if small < SMALLEST and cfg.loss.name == "mso" and cfg.loss.mso.weight_pef:
+    if small < MIN_SIZE and cfg.loss.name == "mso" and cfg.loss.mso.weight_pef:
         raise ValueError(
             f"data.height and data.width are {cfg.data.height} and {cfg.data.width}, too small for VGG in the perceptual edge "
-            f"loss: set both to {SMALLEST} or more, or loss.mso.weight_pef 0"
+            f"loss: set both to {MIN_SIZE} or more, or loss.mso.weight_pef 0"
         )
     for key in ("data.norm_mean", "data.norm_std"):
         values = config.get(cfg, key)

@@ -1,4 +1,4 @@
-"""Sobel edge maps of images, the targets of the perceptual edge loss."""
+"""Sobel edge maps of images. They are the targets of the perceptual edge loss."""
 
 import functools
 
@@ -19,9 +19,9 @@ KERNELS = (
 @torch.no_grad()
 @full_precision
 def edge_map(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Strength of the edges of the gray image: root of the sum of squares of the Sobel responses in four directions.
+    """Computes edge strength: the root of the sum of squares of a gray image's Sobel responses in four directions.
 
-    The image is replicated beyond its border, so the border is no edge. The full-size map is averaged over areas.
+    Border pixels are repeated outside the image, so that its border is not an edge. The map is averaged over areas.
 
     Args:
         images: (B, 3, H, W) in [0, 1], not normalized.
@@ -38,6 +38,6 @@ def edge_map(images: Tensor, size: tuple[int, int]) -> Tensor:
     return F.adaptive_avg_pool2d(edges, size)
 
 
-@functools.cache  # the copy of new numbers to a GPU waits for the work before it: once, not at every step
+@functools.cache  # a copy to the GPU waits for all work before it, so it is made once and not at every step
 def _kernels(device: torch.device, dtype: torch.dtype) -> Tensor:
     return torch.tensor(KERNELS, device=device, dtype=dtype).unsqueeze(1)  # (4, 1, 3, 3)

@@ -1,4 +1,4 @@
-"""The frozen VGG-16 of the perceptual edge loss, in four stages, and the two ways into it."""
+"""The frozen VGG-16 of the perceptual edge loss, in four stages. Maps can enter it in two ways."""
 
 import logging
 
@@ -12,54 +12,54 @@ from torchreid_rgbir.models.imagenet import load_imagenet
 
 logger = logging.getLogger(__name__)
 
-# Where the stages begin and end in VGG-16's 31 layers: each ends after the last ReLU of a block.
+# The limits of the stages in VGG-16's 31 layers. Each stage ends after the last ReLU of a block.
 BOUNDS = {
     "image": (0, 4, 9, 16, 23),  # relu1_2, relu2_2, relu3_3, relu4_3
     "conv2": (5, 9, 16, 23, 30),  # relu2_2, relu3_3, relu4_3, relu5_3
 }
 WEIGHTS = ("imagenet", "random")
-SMALLEST = 32  # pixels of an image that leave one of them at the last stage: Layer0 keeps a quarter, three poolings an eighth of that
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the pictures VGG was trained on
+MIN_SIZE = 32  # of an image's height and width: Layer0 divides it by 4 and three poolings by 8, which leaves 1 pixel
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the images that VGG was trained on
 
 
 def min_max(maps: Tensor, eps: float = 1e-6) -> Tensor:
-    """Brings each image's map to [0, 1]: minimum and maximum over C, H and W.
+    """Scales the map of each image to [0, 1]. Minimum and maximum are over C, H and W.
 
     Args:
         maps: (B, C, H, W).
-        eps: a map whose range is not above it has nothing to show: it becomes 0, and no gradient passes.
+        eps: a map whose range is not above this value is constant. It becomes 0, and no gradient passes.
 
     Returns:
         (B, C, H, W).
     """
     low, high = maps.amin(dim=(1, 2, 3), keepdim=True), maps.amax(dim=(1, 2, 3), keepdim=True)  # (B, 1, 1, 1)
-    spread = high - low
-    return (maps - low) * ((spread > eps) / spread.clamp(min=eps))
+    extent = high - low
+    return (maps - low) * ((extent > eps) / extent.clamp(min=eps))
 
 
-def as_picture(gray: Tensor) -> Tensor:
-    """A gray picture in [0, 1] as VGG expects one.  gray: (B, 1, H, W).  Returns (B, 3, H, W)."""
+def as_vgg_input(gray: Tensor) -> Tensor:
+    """Normalizes a gray image as VGG's training images were.  gray: (B, 1, H, W) in [0, 1].  Returns (B, 3, H, W)."""
     return torch.cat([(gray - mean) / std for mean, std in zip(MEAN, STD, strict=True)], dim=1)
 
 
 class VGGStages(nn.Module):
-    """Four stages of VGG-16, never trained: no parameter requires a gradient.
+    """Four stages of VGG-16. They are never trained: no parameter requires a gradient.
 
     Args:
-        entry: 'image': maps enter as a gray picture, the stages are blocks 1-4. 'conv2': maps of 64 channels enter at
-            conv2_1, in the place of block 1's output, and the stages are blocks 2-5.
-        weights: 'imagenet', or 'random' (a fixed draw) where those cannot be had.
-        normalize: bring each image's map to [0, 1] first (`min_max`), rather than let it enter at its own scale.
+        entry: with 'image', the mean over the channels enters as a gray image, and the stages are blocks 1-4. With
+            'conv2', maps of 64 channels enter at conv2_1 in place of block 1's output, and the stages are blocks 2-5.
+        weights: 'imagenet', or 'random' for machines without the ImageNet weights. Random weights are always the same.
+        normalize: scale the map of each image to [0, 1] first (`min_max`).
 
     Raises:
-        FileNotFoundError: no ImageNet weights in torch's cache, and no network.
-        ValueError: an unknown entry or weights, or a broken weights file.
+        FileNotFoundError: the ImageNet weights are not in torch's cache, and there is no network.
+        ValueError: the entry or the weights are unknown, or the weights file is damaged.
     """
 
     def __init__(self, entry: str = "image", weights: str = "imagenet", normalize: bool = True) -> None:
         super().__init__()
         if entry not in BOUNDS:
-            raise ValueError(f"entry {entry!r} into VGG is unknown: choose one of {', '.join(BOUNDS)}")
+            raise ValueError(f"VGG entry {entry!r} is unknown: choose one of {', '.join(BOUNDS)}")
         if weights not in WEIGHTS:
             raise ValueError(f"VGG weights {weights!r} are unknown: choose one of {', '.join(WEIGHTS)}")
         features = _features(weights)
@@ -69,14 +69,14 @@ class VGGStages(nn.Module):
         self.stages = nn.ModuleList(features[begin:end] for begin, end in zip(begins, ends, strict=True))
         self.entry = entry
         self.normalize = normalize
-        # Channels last: a quarter less time on a CPU, where convolutions otherwise reorder their maps and back.
+        # Channels last saves a quarter of the time on a CPU, where convolutions otherwise reorder their maps twice.
         self.requires_grad_(False).eval().to(memory_format=torch.channels_last)
 
     def forward(self, maps: Tensor) -> list[Tensor]:
-        """The four stages' outputs phi_1..phi_4.
+        """Computes the outputs phi_1..phi_4 of the four stages.
 
         Args:
-            maps: (B, C, h, w), any range. For 'conv2' C is 64, or 1 for a map that is the same in all channels.
+            maps: (B, C, h, w), any range. For 'conv2', C is 64, or 1 for a map that is the same in all channels.
 
         Returns:
             Four tensors (B, C_t, h_t, w_t).
@@ -89,28 +89,28 @@ class VGGStages(nn.Module):
         return taps
 
     def enter(self, maps: Tensor) -> Tensor:
-        """What VGG is shown of maps (B, C, h, w).  Returns (B, 3, h, w) for 'image', (B, C, h, w) for 'conv2'."""
+        """Makes VGG's input from maps (B, C, h, w).  Returns (B, 3, h, w) for 'image', (B, C, h, w) for 'conv2'."""
         if self.entry == "image":
             maps = maps.mean(dim=1, keepdim=True)  # (B, 1, h, w)
         if self.normalize:
             maps = min_max(maps)
-        return as_picture(maps) if self.entry == "image" else maps
+        return as_vgg_input(maps) if self.entry == "image" else maps
 
     def _first(self, maps: Tensor) -> Tensor:
         conv = self.first
         if maps.shape[1] > 1:
             return conv(maps)
-        # Repeating one channel and convolving is convolving it once, with the weights summed over the input channels.
+        # Convolving equal channels gives the same as convolving one with the weights summed over the input channels.
         return F.conv2d(maps, conv.weight.sum(dim=1, keepdim=True), conv.bias, conv.stride, conv.padding)
 
 
 def _features(weights: str) -> nn.Sequential:
-    with torch.random.fork_rng(devices=[]):  # a loss must not change what the training draws
+    with torch.random.fork_rng(devices=[]):  # a loss must not change the random numbers of the training
         features = make_layers(cfgs["D"])
     if weights == "imagenet":
         load_imagenet(features, VGG16_Weights.IMAGENET1K_V1, prefix="features.", instead="set loss.pef.weights random")
         return features
-    logger.warning("The perceptual edge loss uses a random VGG-16 (loss.pef.weights random), not the ImageNet one.")
+    logger.warning("the perceptual edge loss uses a random VGG-16 (loss.pef.weights random), not the ImageNet weights")
     generator = torch.Generator().manual_seed(0)
     for parameter in features.parameters():
         if parameter.dim() == 4:

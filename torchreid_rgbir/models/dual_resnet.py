@@ -16,35 +16,42 @@ from torchreid_rgbir.models.gem import GeM
 from torchreid_rgbir.models.ibn import ResNet50IBNaWeights, resnet50_ibn_a
 from torchreid_rgbir.models.imagenet import load_imagenet
 
-LOSSES = ("softmax", "triplet", "mso")
+# The values of a model's argument `loss`. It decides what training mode returns.
+LOSS_NAMES = ("softmax", "triplet", "mso")
 
 
 class DualResNet(nn.Module):
     """A ResNet for visible and infrared images.
 
-    A batch holds its RGB images first; `num_rgb` says how many, so that nothing is looked up in a tensor.
+    The RGB images of a batch come first. Their number is an argument, so that no tensor has to be read to find it.
 
     Args:
-        resnet: a ResNet whose parts have torchvision's names, as initialized or with pretrained weights. They are taken over, its
-            stem (conv1, bn1, relu, maxpool = Layer0) twice, so both modalities start from the same weights.
-        num_classes: number N of training identities.
-        loss: what training mode returns; see `forward`.
-        last_stride: stride of Layer4, 1 or 2; 1 keeps its maps twice as high and wide.
+        resnet: a ResNet whose parts have torchvision's names, with initial or pretrained weights. The model takes its
+            parts. Its stem (conv1, bn1, relu, maxpool) becomes Layer0 of both modalities, with equal weights at first.
+        num_classes: N, the number of training identities.
+        loss: decides what training mode returns; see `forward`.
+        last_stride: the stride of Layer4, 1 or 2. With 1 its maps are twice as high and wide.
 
     Attributes:
-        name: under which it is registered with torchreid, such as 'dual_resnet50'.
+        name: the name in torchreid's registry, such as 'dual_resnet50'.
         feature_dim: D, 512 for ResNet-18 and -34, 2048 for the deeper ones.
 
     Raises:
-        ValueError: an unknown loss or last stride.
+        ValueError: the loss or the last stride is unknown.
+
+    Examples:
+        >>> model = dual_resnet18(num_classes=10, loss="mso", pretrained=False)
+        >>> outputs = model(torch.rand(4, 3, 64, 32), num_rgb=2)
+        >>> outputs.features.shape
+        torch.Size([4, 512])
     """
 
     name = ""
 
     def __init__(self, resnet: Any, num_classes: int, loss: str = "softmax", last_stride: int = 1) -> None:
         super().__init__()
-        if loss not in LOSSES:
-            raise ValueError(f"loss {loss!r} is unknown to this model: choose one of {', '.join(LOSSES)}")
+        if loss not in LOSS_NAMES:
+            raise ValueError(f"loss {loss!r} is unknown: choose one of {', '.join(LOSS_NAMES)}")
         if last_stride not in (1, 2):
             raise ValueError(f"last stride is {last_stride!r}: choose 1 or 2")
         self.loss = loss
@@ -58,7 +65,7 @@ class DualResNet(nn.Module):
         set_stride(self.layer4, last_stride)
         self.gem = GeM()
         self.bottleneck = nn.BatchNorm1d(self.feature_dim)
-        # No bias at all, rather than a frozen one: torchreid opens every parameter for training at each epoch.
+        # There is no bias at all, rather than a frozen one: torchreid makes every parameter trainable at each epoch.
         self.bottleneck.register_parameter("bias", None)
         self.classifier = nn.Linear(self.feature_dim, num_classes, bias=False)
         nn.init.normal_(self.classifier.weight, std=0.001)
@@ -66,19 +73,19 @@ class DualResNet(nn.Module):
     def forward(
         self, images: Tensor, num_rgb: int | None = None, return_featuremaps: bool = False
     ) -> Tensor | tuple[Tensor, ...]:
-        """Features of images; in training, what the loss needs.
+        """Computes features of images, and in training mode what the loss needs.
 
         Args:
-            images: (B, 3, H, W), normalized; the first `num_rgb` are RGB, the rest IR (one channel repeated to three).
-            num_rgb: 0 to B; None means that all are RGB, as everything in torchreid that calls `model(images)` has it.
+            images: (B, 3, H, W), normalized. The first `num_rgb` are RGB. The rest are IR, with three equal channels.
+            num_rgb: 0 to B. None means that all images are RGB, because torchreid's own code calls `model(images)`.
             return_featuremaps: return Layer4's maps (B, D, h, w) instead.
 
         Returns:
-            In evaluation the features (B, D) after BN. In training, by `loss`: 'softmax' logits (B, N); 'triplet'
-            (logits, features); 'mso' `Outputs`, whose maps are (B, 64, H / 4, W / 4).
+            In evaluation mode, the features (B, D) after batch normalization. In training mode, depending on `loss`:
+            'softmax' logits (B, N); 'triplet' (logits, features); 'mso' `Outputs`, with maps (B, 64, H / 4, W / 4).
 
         Raises:
-            ValueError: `num_rgb` does not fit the batch.
+            ValueError: `num_rgb` does not fit the batch, or the images are not normalized.
         """
         layer0_maps, featuremaps = self._backbone(images, num_rgb)
         if return_featuremaps:
@@ -95,31 +102,32 @@ class DualResNet(nn.Module):
         return Outputs(logits, features, pooled, layer0_maps, featuremaps)
 
     def embed(self, images: Tensor, num_rgb: int | None = None) -> tuple[Tensor, Tensor]:
-        """The features before and after BN, in either mode.
+        """Computes the features before and after batch normalization, in training and in evaluation mode.
 
         Args:
             images, num_rgb: as in `forward`.
 
         Returns:
-            pooled (B, D), what GeM gives, and features (B, D), what evaluation returns.
+            Pooled features (B, D), the output of GeM, and features (B, D), as `forward` returns in evaluation mode.
         """
         pooled = self.gem(self._backbone(images, num_rgb)[1])
         return pooled, self.bottleneck(pooled)
 
     def stream(self, modality: int) -> "Stream":
-        """The model for one modality, RGB or IR, called with images alone; it shares the weights."""
+        """Returns the model for one modality, RGB or IR. It is called with images alone and shares the weights."""
         return Stream(self, modality)
 
     def compile_backbone(self) -> None:
-        """Compiles Layers 0-4 by torch.compile at their next call, in place: names, weights and checkpoints stay as they are.
+        """Makes torch.compile compile Layers 0-4 at their next call. Names, weights and checkpoints do not change.
 
-        A copy made afterwards would run this model's layers: copy before.
+        A copy that is made afterwards would run the layers of this model. Copy the model before.
         """
-        # As one: layers of one class share their code, for which torch would soon compile sizes left open, then nothing any more.
+        # All layers are compiled as one function. Layers of one class share their code. If each were compiled alone,
+        # torch would soon compile that code for variable sizes, and then stop compiling it.
         self._backbone = torch.compile(self._backbone)  # type: ignore[method-assign]
 
     def _backbone(self, images: Tensor, num_rgb: int | None) -> tuple[Tensor, Tensor]:
-        """Layer0's maps (B, 64, H / 4, W / 4) and Layer4's (B, D, h, w)."""
+        """Returns the maps of Layer0 (B, 64, H / 4, W / 4) and of Layer4 (B, D, h, w)."""
         maps = self._layer0_maps(images, num_rgb)
         return maps, self.layer4(self.layer3(self.layer2(self.layer1(maps))))
 
@@ -133,7 +141,7 @@ class DualResNet(nn.Module):
         if num_rgb is None:
             num_rgb = num_images
         if not 0 <= num_rgb <= num_images:
-            raise ValueError(f"num_rgb is {num_rgb}, expected 0 to the batch's {num_images} images")
+            raise ValueError(f"num_rgb is {num_rgb}: expected 0 to the batch's {num_images} images")
         rgb, ir = self.layer0[NAMES[RGB]], self.layer0[NAMES[IR]]
         # A modality without images must not reach its batch normalization.
         if num_rgb == num_images:
@@ -144,12 +152,12 @@ class DualResNet(nn.Module):
 
 
 class Stream(nn.Module):
-    """One modality's view of a `DualResNet`, for whatever calls `model(images)`: complexity counts, export, activation maps.
+    """A `DualResNet` for one modality, for code that calls `model(images)`: complexity counts, export, activation maps.
 
-    It holds the model itself, so weights are shared and its `train()` and `eval()` are the model's.
+    It contains the model itself. Weights are shared, and `train()` and `eval()` change the mode of both.
 
     Raises:
-        ValueError: an unknown modality.
+        ValueError: the modality is unknown.
     """
 
     def __init__(self, model: DualResNet, modality: int) -> None:
@@ -166,85 +174,50 @@ class Stream(nn.Module):
 
 
 def set_stride(layer4: nn.Module, stride: int) -> None:
-    """Gives a ResNet's Layer4, which halves its maps, another stride; in place."""
-    # The one strided 3x3 convolution is conv1 in a basic block and conv2 in a bottleneck; the shortcut follows it.
+    """Changes the stride of a ResNet's Layer4 from 2 to `stride`, in place."""
+    # The strided 3x3 convolution is conv1 in a basic block and conv2 in a bottleneck. The shortcut has the same stride.
     for module in layer4.modules():
         if isinstance(module, nn.Conv2d) and module.stride == (2, 2):
             module.stride = (stride, stride)
 
 
-def _build(
-    resnet: Callable[[], nn.Module],
-    weights: WeightsEnum,
-    num_classes: int,
-    loss: str,
-    pretrained: bool,
-    last_stride: int,
-) -> DualResNet:
-    single = resnet()
-    if pretrained:
-        load_imagenet(single, weights, instead="set model.pretrained False")
-    model = DualResNet(single, num_classes, loss, last_stride)
-    model.name = f"dual_{resnet.__name__}"
-    return model
+def _factory(resnet: Callable[[], nn.Module], weights: WeightsEnum) -> Callable[..., DualResNet]:
+    """Makes the factory of a two-stream network. It takes the arguments of torchreid's factories and `last_stride`."""
+
+    def build(
+        num_classes: int, loss: str = "softmax", pretrained: bool = True, use_gpu: bool = True, last_stride: int = 1
+    ) -> DualResNet:
+        """Builds a two-stream network.
+
+        Args:
+            num_classes: N, the number of training identities.
+            loss: 'softmax', 'triplet' or 'mso'. It decides what training mode returns.
+            pretrained: start from ImageNet weights.
+            use_gpu: has no effect. torchreid passes it to every factory, and the model is built on the CPU.
+            last_stride: the stride of Layer4, 1 or 2.
+
+        Raises:
+            FileNotFoundError: the pretrained weights are not in torch's cache, and there is no network.
+            ValueError: the loss or the last stride is unknown, or the weights file is damaged.
+        """
+        single = resnet()
+        if pretrained:
+            load_imagenet(single, weights, instead="set model.pretrained False")
+        model = DualResNet(single, num_classes, loss, last_stride)
+        model.name = build.__name__
+        return model
+
+    build.__name__ = build.__qualname__ = f"dual_{resnet.__name__}"
+    return build
 
 
-def dual_resnet18(
-    num_classes: int, loss: str = "softmax", pretrained: bool = True, use_gpu: bool = True, last_stride: int = 1
-) -> DualResNet:
-    """Two-stream ResNet-18; see `dual_resnet50`."""
-    weights = models.ResNet18_Weights.IMAGENET1K_V1
-    return _build(models.resnet18, weights, num_classes, loss, pretrained, last_stride)
-
-
-def dual_resnet34(
-    num_classes: int, loss: str = "softmax", pretrained: bool = True, use_gpu: bool = True, last_stride: int = 1
-) -> DualResNet:
-    """Two-stream ResNet-34; see `dual_resnet50`."""
-    weights = models.ResNet34_Weights.IMAGENET1K_V1
-    return _build(models.resnet34, weights, num_classes, loss, pretrained, last_stride)
-
-
-def dual_resnet50(
-    num_classes: int, loss: str = "softmax", pretrained: bool = True, use_gpu: bool = True, last_stride: int = 1
-) -> DualResNet:
-    """Two-stream ResNet-50, called as torchreid calls its models' factories.
-
-    Args:
-        num_classes: number N of training identities.
-        loss: 'softmax', 'triplet' or 'mso': what training returns.
-        pretrained: start from ImageNet weights.
-        use_gpu: torchreid passes it to every factory; the model is built on the CPU either way.
-        last_stride: stride of Layer4, 1 or 2.
-
-    Raises:
-        FileNotFoundError: no pretrained weights in torch's cache, and no network.
-        ValueError: an unknown loss or last stride, or a broken weights file.
-    """
-    weights = models.ResNet50_Weights.IMAGENET1K_V1
-    return _build(models.resnet50, weights, num_classes, loss, pretrained, last_stride)
-
-
-def dual_resnet101(
-    num_classes: int, loss: str = "softmax", pretrained: bool = True, use_gpu: bool = True, last_stride: int = 1
-) -> DualResNet:
-    """Two-stream ResNet-101; see `dual_resnet50`."""
-    weights = models.ResNet101_Weights.IMAGENET1K_V1
-    return _build(models.resnet101, weights, num_classes, loss, pretrained, last_stride)
-
-
-def dual_resnet50_ibn_a(
-    num_classes: int, loss: str = "softmax", pretrained: bool = True, use_gpu: bool = True, last_stride: int = 1
-) -> DualResNet:
-    """Two-stream ResNet-50 with IBN-a in the shared layers; see `dual_resnet50`."""
-    weights = ResNet50IBNaWeights.IMAGENET1K_V1
-    return _build(resnet50_ibn_a, weights, num_classes, loss, pretrained, last_stride)
-
+dual_resnet18 = _factory(models.resnet18, models.ResNet18_Weights.IMAGENET1K_V1)
+dual_resnet34 = _factory(models.resnet34, models.ResNet34_Weights.IMAGENET1K_V1)
+dual_resnet50 = _factory(models.resnet50, models.ResNet50_Weights.IMAGENET1K_V1)
+dual_resnet101 = _factory(models.resnet101, models.ResNet101_Weights.IMAGENET1K_V1)
+dual_resnet50_ibn_a = _factory(resnet50_ibn_a, ResNet50IBNaWeights.IMAGENET1K_V1)
 
 MODELS: dict[str, Callable[..., DualResNet]] = {
-    "dual_resnet18": dual_resnet18,
-    "dual_resnet34": dual_resnet34,
-    "dual_resnet50": dual_resnet50,
-    "dual_resnet101": dual_resnet101,
-    "dual_resnet50_ibn_a": dual_resnet50_ibn_a,
+    factory.__name__: factory
+    for factory in (dual_resnet18, dual_resnet34, dual_resnet50, dual_resnet101, dual_resnet50_ibn_a)
 }

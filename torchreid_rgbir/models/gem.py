@@ -1,23 +1,23 @@
-"""Generalized-mean (GeM) pooling: Radenovic et al., Fine-tuning CNN Image Retrieval with No Human Annotation, TPAMI 2018."""
+"""Generalized-mean (GeM) pooling: Radenovic et al., Fine-tuning CNN Image Retrieval with No Human Annotation, 2018."""
 
 import torch
 from torch import Tensor, nn
 
 
 def gem(maps: Tensor, p: Tensor | float, eps: float = 1e-6) -> Tensor:
-    """Generalized mean over H and W: p = 1 is the average, p -> infinity the maximum.
+    """Generalized mean over H and W. With p = 1 it is the average; as p grows, it approaches the maximum.
 
     Args:
-        maps: (B, C, H, W); values under `eps` count as `eps`.
+        maps: (B, C, H, W). Values below `eps` are replaced by `eps`.
         p: the exponent, a number or a tensor of one element.
-        eps: lower bound of the values, so that any exponent is defined.
+        eps: above 0, so that every exponent is defined.
 
     Returns:
-        (B, C), in float32 also for maps of reduced precision (their cubes would overflow or vanish), float64 for float64.
+        (B, C), at least in float32, because cubes of half-precision values overflow or vanish.
     """
     maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
     maps = maps.clamp(min=eps)
-    # Relative to its maximum, no value overflows under a large exponent, and none of a dead channel's vanishes.
+    # Values are divided by their channel's maximum: no large exponent overflows, and no dead channel vanishes.
     largest = maps.detach().amax(dim=(2, 3), keepdim=True)
     return (maps / largest).pow(p).mean(dim=(2, 3)).pow(1 / p) * largest.flatten(1)
 

@@ -1,6 +1,7 @@
-"""ResNet-50 with IBN-a: Pan et al., Two at Once: Enhancing Learning and Generalization Capacities via IBN-Net, ECCV 2018.
+"""ResNet-50 with IBN-a: Pan et al., Two at Once: Enhancing Learning and Generalization Capacities via IBN-Net, 2018.
 
-The first normalization of each block of Layers 1-3 is an instance normalization for half of its channels; the stem is ResNet-50's own.
+In Layers 1-3, the first normalization of each block is an instance normalization for half of its channels. The stem is
+that of ResNet-50.
 """
 
 from torch import nn
@@ -10,7 +11,7 @@ from torchreid_rgbir import host
 
 
 class ResNet50IBNaWeights(WeightsEnum):
-    """The IBN-Net authors' own ImageNet weights (MIT license); torchreid starts from plain ResNet-50's, where names and shapes agree."""
+    """The ImageNet weights of IBN-Net's authors (MIT license). torchreid itself loads those of a plain ResNet-50."""
 
     IMAGENET1K_V1 = Weights(
         url="https://github.com/XingangPan/IBN-Net/releases/download/v1.0/resnet50_ibn_a-d9d0bb7b.pth",
@@ -20,7 +21,7 @@ class ResNet50IBNaWeights(WeightsEnum):
 
 
 def resnet50_ibn_a() -> nn.Module:
-    """torchreid's network, its classifier named `fc` as torchvision's ResNets and the published weights have it."""
+    """Builds torchreid's network. Its classifier is named `fc`, as in torchvision and in the published weights."""
     network = host.models.build_model("resnet50_ibn_a", num_classes=1000, pretrained=False)
     network.fc = network.classifier
     del network.classifier

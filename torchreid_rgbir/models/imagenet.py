@@ -1,4 +1,4 @@
-"""ImageNet weights of torchvision's models: taken from torch's cache or downloaded, or one clear line on what to do."""
+"""ImageNet weights in torchvision's form, from torch's cache or from the network."""
 
 import os
 import pickle
@@ -11,17 +11,17 @@ from torchvision.models import WeightsEnum
 
 
 def load_imagenet(module: nn.Module, weights: WeightsEnum, prefix: str = "", instead: str = "") -> None:
-    """Fills a module with ImageNet weights, in place.
+    """Loads ImageNet weights into a module, in place.
 
     Args:
-        module: the published model, or the part of it that `prefix` names.
+        module: the published model, or the part of it that `prefix` selects.
         weights: one of torchvision's published weights.
-        prefix: what the names of the module's weights begin with in the file.
-        instead: what a user without the file can do instead; it ends the message of the error.
+        prefix: the beginning of the names of the module's weights in the file.
+        instead: advice for a user without the file, such as "set model.pretrained False". It ends the error message.
 
     Raises:
         FileNotFoundError: the file is not in torch's cache and cannot be downloaded.
-        ValueError: the file is not a weights file, or not of this module.
+        ValueError: the file does not contain weights, or contains those of a different module.
     """
     path = os.path.join(torch.hub.get_dir(), "checkpoints", os.path.basename(urlparse(weights.url).path))
     state = _state_dict(weights, path, instead)
@@ -29,7 +29,9 @@ def load_imagenet(module: nn.Module, weights: WeightsEnum, prefix: str = "", ins
     try:
         module.load_state_dict(part)
     except RuntimeError as error:
-        raise ValueError(f"{path} does not hold the weights {weights}: remove it, so that it is downloaded") from error
+        raise ValueError(
+            f"{path} does not contain the weights {weights}: remove the file, so that it is downloaded again"
+        ) from error
 
 
 def _state_dict(weights: WeightsEnum, path: str, instead: str) -> dict[str, Tensor]:
@@ -38,16 +40,12 @@ def _state_dict(weights: WeightsEnum, path: str, instead: str) -> dict[str, Tens
     except (URLError, ConnectionError, TimeoutError) as error:
         choice = f", or {instead}" if instead else ""
         raise FileNotFoundError(
-            f"{path} is missing and cannot be downloaded: put the file of {weights.url} there{choice}"
+            f"{path} is missing and cannot be downloaded: put the file from {weights.url} there{choice}"
         ) from error
-    except (
-        RuntimeError,
-        EOFError,
-        pickle.UnpicklingError,
-    ) as error:  # cut off, of another kind, or of a wrong checksum
-        raise ValueError(f"{path} is damaged: remove it if it is there, so that it is downloaded again") from error
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:  # cut off, a different file, or a wrong checksum
+        raise ValueError(f"{path} is damaged: remove the file if it exists, so that it is downloaded again") from error
     if not isinstance(state, dict):
         raise ValueError(
-            f"{path} holds a {type(state).__name__}, not named weights: remove it, so that it is downloaded"
+            f"{path} contains a {type(state).__name__} and no weights: remove the file, so that it is downloaded again"
         )
     return state

@@ -20,19 +20,17 @@ def load_model(path: str | Path) -> tuple[DualResNet, dict]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, or does not say which model it contains.
+        ValueError: the file is damaged, does not name its model, or contains a model that is not a two-stream network.
     """
     about = checkpoint.load(path).get("about") or {}
     described = about.get("model", {})
     if described.get("name", "") not in (*MODELS, ""):
         raise ValueError(
-            f"{path} holds a {described['name']}, no two-stream model that is known here: give a checkpoint of a dual_resnet, "
-            "or --import FILE.py, which registers it"
+            f"{path} contains a {described['name']}, which is not a known two-stream model: give a checkpoint of a "
+            "dual_resnet, or register the model with --import FILE.py"
         )
     if "name" not in described or "images" not in about:
-        raise ValueError(
-            f"{path} does not say which model it holds: give a checkpoint that `torchreid-rgbir train` wrote"
-        )
+        raise ValueError(f"{path} does not name its model: give a checkpoint that `torchreid-rgbir train` wrote")
     model = MODELS[described["name"]](described["num_classes"], pretrained=False, last_stride=described["last_stride"])
     checkpoint.load_weights(model, path)
     return model.eval(), about

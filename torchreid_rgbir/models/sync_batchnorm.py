@@ -1,4 +1,4 @@
-"""Batch normalization over the batches of all processes."""
+"""Batch normalization with the statistics of all processes."""
 
 import torch
 from torch import Tensor, nn
@@ -9,27 +9,27 @@ from torchreid_rgbir.models.dual_resnet import DualResNet
 
 
 def synchronize(model: DualResNet, device: torch.device) -> DualResNet:
-    """The model with batch normalization over all processes: torch's on GPUs, `SyncBatchNorm` on CPUs, which torch's refuses.
+    """Gives a model batch normalization over all processes: torch's on GPUs, and `SyncBatchNorm` on CPUs.
 
-    Parameters and buffers stay the same tensors under the same names.
+    torch's SyncBatchNorm does not run on CPUs. Parameters and buffers stay the same tensors with the same names.
     """
     if device.type == "cuda":
         return nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[return-value]
     for module in model.modules():
         if isinstance(module, _BatchNorm):
-            module.__class__ = SyncBatchNorm  # the state of both is the same, so nothing has to be copied
+            module.__class__ = SyncBatchNorm  # both classes have the same state, so nothing has to be copied
     return model
 
 
 class SyncBatchNorm(_BatchNorm):
-    """torch.nn.SyncBatchNorm in terms of an all-reduce, for any device; every process has the same number of images, and momentum is a number."""
+    """torch.nn.SyncBatchNorm for any device. Every process has the same number of images, and momentum is a number."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """(B, C) or (B, C, H, W) of this process.  Returns the same shape."""
+        """input: (B, C) or (B, C, H, W), the images of this process.  Returns the same shape."""
         if not self.training:
             return super().forward(input)
-        given = input.dtype
-        input = input.to(torch.promote_types(given, torch.float))  # statistics of half precision would be rounded away
+        dtype = input.dtype
+        input = input.to(torch.promote_types(dtype, torch.float))  # half precision would round the statistics
         dims = [0, *range(2, input.dim())]
         shape = [1, -1, *[1] * (input.dim() - 2)]
         world_size = distributed.world_size()
@@ -43,7 +43,7 @@ class SyncBatchNorm(_BatchNorm):
                 self.running_var.lerp_(var * (num / (num - 1)), self.momentum)
         scale = (var + self.eps).rsqrt() if self.weight is None else (var + self.eps).rsqrt() * self.weight
         output = centered * scale.view(shape)
-        return (output if self.bias is None else output + self.bias.view(shape)).to(given)
+        return (output if self.bias is None else output + self.bias.view(shape)).to(dtype)
 
     def _check_input_dim(self, input: Tensor) -> None:
-        """Any number of dimensions."""
+        """Accepts any number of dimensions."""

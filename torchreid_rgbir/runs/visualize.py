@@ -11,7 +11,7 @@ from torchreid_rgbir import config, host
 from torchreid_rgbir.engine import CrossModalEngine
 from torchreid_rgbir.files import checkpoint
 from torchreid_rgbir.files.download import fetch, is_remote
-from torchreid_rgbir.losses.vgg import SMALLEST, VGGStages
+from torchreid_rgbir.losses.vgg import MIN_SIZE, VGGStages
 from torchreid_rgbir.metrics import report as tables
 from torchreid_rgbir.modality import IR, NAMES, RGB
 from torchreid_rgbir.models import DualResNet
@@ -70,11 +70,11 @@ def visualize(
     kinds = tuple(dict.fromkeys(only))
     if not kinds:
         # Do not download VGG's weights for a model that was trained without them.
-        uses_edges = cfg.loss.name == "mso" and cfg.loss.mso.weight_pef > 0 and small >= SMALLEST
+        uses_edges = cfg.loss.name == "mso" and cfg.loss.mso.weight_pef > 0 and small >= MIN_SIZE
         kinds = tuple(kind for kind in KINDS if kind != "stages" or uses_edges or untrained)
-    if "stages" in kinds and small < SMALLEST:
+    if "stages" in kinds and small < MIN_SIZE:
         raise ValueError(
-            f"stages needs images of at least {SMALLEST} pixels for VGG, but they are {small} pixels: remove it from --only"
+            f"stages needs images of at least {MIN_SIZE} pixels for VGG, but they are {small} pixels: remove it from --only"
         )
     if untrained and "stages" not in kinds:
         raise ValueError("--untrained changes only the figure stages: add stages to --only, or omit --untrained")
