@@ -1,6 +1,8 @@
 """The folder data set on hand-written folders."""
 
+import os
 import shutil
+import unicodedata
 
 import pytest
 
@@ -75,3 +77,60 @@ def test_the_protocol_ranks_perfect_features_first(tmp_path, write_folder):
     dataset = load(tmp_path)
     settings = dataset.protocol.score(perfect_features(dataset))
     assert settings[0]["direction"] == "ir->rgb" and settings[0]["mean"]["rank1"] == 1
+
+
+def test_deeper_folders_belong_to_the_identity(tmp_path, write_folder, write_image):
+    write_folder(tmp_path, ["a", "b"], ["d"], FILES)
+    write_image(tmp_path / "train" / "rgb" / "a" / "morning" / "gate" / "c4_0.jpg")
+    write_image(tmp_path / "train" / "rgb" / "a" / "morning" / ".hidden" / "c4_1.jpg")
+    write_image(tmp_path / "train" / "rgb" / "new" / "evening" / "c4_0.jpg")
+    dataset = load(tmp_path)
+    assert dataset.train_names == ["a", "b", "new"]
+    added = [item for item in dataset.train if item.camid == 4]
+    assert [os.path.relpath(item.impath, tmp_path / "train" / "rgb") for item in added] == [
+        "a/morning/gate/c4_0.jpg", "new/evening/c4_0.jpg",
+    ]  # fmt: skip
+    assert [item.pid for item in added] == [0, 2] and [item.number for item in added] == [4, 1]
+
+
+def test_a_link_is_followed_once_and_a_loop_is_an_error(tmp_path, write_folder, fails):
+    write_folder(tmp_path, ["a", "b"], ["d"], FILES)
+    plain = load(tmp_path)
+    rgb = tmp_path / "train" / "rgb"
+    (rgb / "b").rename(tmp_path / "elsewhere")
+    (rgb / "b").symlink_to(tmp_path / "elsewhere")
+    (rgb / "again").symlink_to(rgb / "a")
+    (rgb / "a" / "again.jpg").symlink_to(rgb / "a" / "c1_a.jpg")
+    linked = load(tmp_path)
+    assert linked.train == plain.train and linked.train_names == ["a", "b"]
+    (rgb / "a" / "loop").symlink_to(rgb)
+    with fails(ValueError, rgb / "a" / "loop", "link"):
+        load(tmp_path)
+
+
+def test_both_unicode_forms_of_a_name_are_one_identity(tmp_path, write_folder):
+    write_folder(tmp_path, ["a"], ["d"], FILES)
+    (tmp_path / "train" / "rgb" / "a").rename(tmp_path / "train" / "rgb" / unicodedata.normalize("NFC", "Zoë"))
+    (tmp_path / "train" / "ir" / "a").rename(tmp_path / "train" / "ir" / unicodedata.normalize("NFD", "Zoë"))
+    dataset = load(tmp_path)
+    assert dataset.train_names == [unicodedata.normalize("NFC", "Zoë")]
+    assert {item.pid for item in dataset.train} == {0} and {item.modality for item in dataset.train} == {RGB, IR}
+
+
+def test_a_folder_with_a_negative_number_is_junk(tmp_path, write_folder):
+    write_folder(tmp_path / "with", ["-1", "a", "b"], ["-1", "c", "d", "-x"], FILES)
+    write_folder(tmp_path / "without", ["a", "b"], ["c", "d", "-x"], FILES)
+    dataset, without = load(tmp_path / "with"), load(tmp_path / "without")
+    assert dataset.train_names == ["a", "b"] and dataset.test_names == ["-x", "c", "d"]
+    assert [item[1:] for item in dataset.train] == [item[1:] for item in without.train]
+    assert len(dataset.junk) == 5 and {item.pid for item in dataset.junk} == {-1}
+    assert dataset.num_train_pids == 2
+    [setting] = dataset.protocol.score(perfect_features(dataset))
+    [expected] = without.protocol.score(perfect_features(without))
+    assert setting == expected | {"num_junk": 5}
+
+
+@pytest.mark.parametrize("digits", ["9223372036854775808", "1" + "0" * 30, "9" * 5000])
+def test_a_camera_number_that_does_not_fit_64_bits(digits):
+    with pytest.raises(ValueError, match=rf"^c{digits[:30]}.*_1.jpg, camera: .* does not fit 64 bits"):
+        parse_camera(f"c{digits}_1.jpg")

@@ -129,3 +129,8 @@ def test_galleries_are_random_choice_of_the_sorted_files(tmp_path, write_llcm, r
                     if images.is_dir():
                         expected.append(str(images / random.choice(sorted(os.listdir(images)))))
             assert gallery.paths[rows].tolist() == expected
+
+
+def test_a_camera_number_that_does_not_fit_64_bits():
+    with pytest.raises(ValueError, match=r"^cam9999.*, camera: the number 9+ does not fit 64 bits"):
+        parse_camera("cam" + "9" * 20 + "/0001/a.jpg")

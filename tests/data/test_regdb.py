@@ -131,3 +131,20 @@ def test_the_protocol_records_the_split(tmp_path, write_regdb):
     settings = dataset.protocol.score(perfect_features(dataset))
     assert settings[0]["split"] == 5 and settings[0]["direction"] == "thermal->visible"
     assert settings[0]["mean"]["rank1"] == settings[0]["mean"]["mINP"] == 1
+
+
+def test_lists_of_windows_are_read_alike(tmp_path, write_regdb):
+    folder = write_regdb(tmp_path)
+    expected = load(tmp_path)
+    for path in (folder / "idx").iterdir():
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"/", b"\\").replace(b"\n", b"\r\n"))
+    found = load(tmp_path)
+    assert (found.train, found.query, found.gallery) == (expected.train, expected.query, expected.gallery)
+
+
+def test_junk_labels_are_not_trained_on(tmp_path, write_regdb):
+    folder = write_regdb(tmp_path, num_ids=6)
+    path = folder / "idx" / "train_visible_1.txt"
+    path.write_text(path.read_text().replace(" 0\n", " -1\n"))
+    dataset = load(tmp_path)
+    assert len(dataset.junk) == 3 and {item.pid for item in dataset.train} == {0, 1, 2} and len(dataset.train) == 15

@@ -164,3 +164,20 @@ def test_agw_draws_random_choice_of_the_sorted_files(tmp_path, write_sysu, write
                     if images.is_dir():
                         expected.append(str(images / random.choice(sorted(os.listdir(images)))))
             assert gallery.paths[rows].tolist() == expected
+
+
+@pytest.mark.parametrize("text", [b"\xef\xbb\xbf2,9\n", b"2,9\r\n", b"\xef\xbb\xbf2\r\n9\r\n", b" 2 , 9 "])
+def test_id_lists_of_every_system_are_read_alike(tmp_path, write_sysu, text):
+    folder = write_sysu(tmp_path)
+    expected = load(tmp_path)
+    (folder / "exp" / "test_id.txt").write_bytes(text)
+    found = load(tmp_path)
+    assert (found.query, found.gallery) == (expected.query, expected.gallery)
+
+
+@pytest.mark.parametrize("text, part", [("2,9".encode("utf-16"), "UTF-8"), (b"2,9223372036854775808", "64 bits")])
+def test_an_id_list_that_cannot_be_read(tmp_path, write_sysu, fails, text, part):
+    folder = write_sysu(tmp_path)
+    (folder / "exp" / "test_id.txt").write_bytes(text)
+    with fails(ValueError, folder / "exp" / "test_id.txt", part):
+        load(tmp_path)

@@ -102,6 +102,14 @@ def test_the_caption_names_no_query_where_the_rows_name_directions():
     assert report.terminal_table(report.results("sysu_mm01", SYSU)).startswith("sysu_mm01: ir queries, cosine distance")
 
 
+def test_the_caption_counts_junk_images():
+    junk = [setting(direction="ir->rgb", num_junk=3), setting(direction="rgb->ir", num_junk=3)]
+    for table in (report.terminal_table, report.markdown_table):
+        caption = table(report.results("standard", junk)).splitlines()[0]
+        assert caption.endswith("measures in %; 3 junk images (negative identities) excluded")
+        assert "junk" not in table(report.results("standard", [setting(direction="ir->rgb", num_junk=0)]))
+
+
 def test_terminal_table():
     caption, blank, header, rule, *rows = report.terminal_table(report.results("sysu_mm01", SYSU)).splitlines()
     assert caption == "sysu_mm01: ir queries, cosine distance, bn features; measures in %"

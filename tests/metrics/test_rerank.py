@@ -60,3 +60,49 @@ def test_settings_out_of_range(k1, k2, weight):
     query, gallery = people(seed=6)
     with pytest.raises(ValueError, match="k1"):
         re_rank(query, gallery, k1, k2, weight)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("num_query, num_gallery", [(1, 1), (1, 2), (2, 1), (1, 40), (40, 1)])
+@pytest.mark.parametrize("k1, k2", [(1, 1), (20, 6), (1, 20)])
+def test_few_images(metric, num_query, num_gallery, k1, k2):
+    query, gallery = people(7, num_query, num_gallery)
+    dist = re_rank(query, gallery, k1, k2, metric=metric)
+    assert dist.shape == (num_query, num_gallery) and np.isfinite(dist).all() and (dist >= -1e-6).all()
+
+
+@pytest.mark.parametrize("value", [0, 1, 1e-18, 1e18])
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_equal_features_have_equal_finite_distances(value, metric):
+    same = np.full((9, 4), value, np.float32)
+    dist = re_rank(same[:3], same[3:], metric=metric)
+    assert np.isfinite(dist).all() and len(np.unique(dist)) == 1
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_features_that_are_not_finite(bad):
+    query, gallery = people(8)
+    gallery[3, 2] = bad
+    with pytest.raises(ValueError, match="gallery image 3 has a feature that is not finite"):
+        re_rank(query, gallery)
+    with pytest.raises(ValueError, match="query 3 has a feature that is not finite"):
+        re_rank(gallery, query)
+
+
+def test_nothing_to_rank():
+    query, gallery = people(9)
+    for some, others in ((query[:0], gallery), (query, gallery[:0])):
+        with pytest.raises(ValueError, match="re-ranking needs at least one query and one gallery image"):
+            re_rank(some, others)
+
+
+def test_the_loops_are_reported():
+    shown = []
+
+    def progress(items, text, *, unit):
+        shown.append((text, unit))
+        return items
+
+    query, gallery = people(10)
+    assert (re_rank(query, gallery, progress=progress) == re_rank(query, gallery)).all()
+    assert shown == [("nearest neighbors", "block"), ("weighting neighbors", "block"), ("re-ranking", "query")]

@@ -141,7 +141,10 @@ def with_table(table):
         (tables(FOLDERS, num_trials=9), "camera 1, identity 1: the table has 9 trials, expected 10"),
         (tables(FOLDERS)[:5], r"rand_perm_cam is object \(5, 1\), expected 6 cells"),
         (np.arange(6.0), "rand_perm_cam is float64"),
-        (with_table(np.ones((10, 12))), "camera 2, identity 1: a row is not a permutation of the image numbers 1 to 12"),
+        (
+            with_table(np.ones((10, 12))),
+            "camera 2, identity 1: a row is not a permutation of the image numbers 1 to 12",
+        ),
         (with_table(np.tile(np.arange(12), (10, 1))), "camera 2, identity 1: a row is not a permutation"),
         (with_table(np.full((10, 12), np.nan)), "camera 2, identity 1: a row is not a permutation"),
         (with_table(np.ones((10, 2, 2))), "camera 2, identity 1: .*, expected a table of trials x images"),

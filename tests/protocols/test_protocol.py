@@ -101,8 +101,8 @@ class TestCheck:
             ("modalities", [2], 7),
             ("image_numbers", [0], 2),
             ("image_numbers", [0], 0),
-            ("pids", [2, 5, 8, 11], 77),  # no IR image has a match
-            ("pids", [2, 5], 77),
+            ("pids", range(8, 12), 77),  # no IR image has a match
+            ("pids", [2, 8], 77),
             ("camids", range(12), 1),
         ],
     )
@@ -120,3 +120,58 @@ class TestCheck:
     def test_labels_of_the_wrong_length(self, data, tested):
         with pytest.raises(ValueError, match="camids: shape"):
             tested.check(dataclasses.replace(data.labels, camids=data.camids[1:]), sampling="agw")
+
+
+@pytest.mark.parametrize("name", REPORTS)
+@pytest.mark.parametrize("rerank", [None, Rerank(3, 2, 0.3)])
+def test_junk_images_are_excluded_and_counted(data, name, rerank):
+    """Market-1501's label -1. Label 0 is a distractor and stays."""
+    without = REPORTS[name](data, rerank=rerank)
+    assert {setting["num_junk"] for setting in without} == {0}
+    junk = data.take(np.array([0, 1, 2, 5, 8]))
+    junk = dataclasses.replace(junk, pids=np.array([-1, -1, -1, -7, -1]))
+    columns = [field.name for field in dataclasses.fields(data) if field.name != "paths"]
+    both = TestFeatures(*(np.concatenate([getattr(junk, column), getattr(data, column)]) for column in columns))
+    scored = REPORTS[name](both, rerank=rerank)
+    assert scored == [setting | {"num_junk": 5} for setting in without]
+    PROTOCOLS[list(REPORTS).index(name)].check(both.labels, sampling="agw")
+
+
+def test_a_modality_with_nothing_but_junk(data):
+    data.pids[data.modalities == IR] = -1
+    for report in REPORTS.values():
+        with pytest.raises(ValueError, match="no ir image"):
+            report(data)
+
+
+def test_one_camera_number_for_both_modalities_is_explained(data):
+    data.camids[:] = 1
+    for report, number in ((standard.report, 4), (llcm.report, 4)):
+        data.image_numbers[:] = np.repeat([1, 2, 1], 4)  # two RGB images of each identity, one IR image
+        with pytest.raises(
+            ValueError, match=f"none of the {number} queries .* it has the query's camera number"
+        ) as error:
+            report(data)
+        assert "\n" not in str(error.value)
+    assert regdb.report(data)[0]["num_valid_queries"] == 4
+
+
+@pytest.mark.parametrize("num_rgb, num_ir", [(1, 1), (1, 3), (3, 1), (2, 2)])
+@pytest.mark.parametrize("pids", ["one", "each"])
+@pytest.mark.parametrize("value", [0.0, 1.0, 1e-15, 1e15])
+@pytest.mark.parametrize("distance", ["cosine", "euclidean"])
+def test_degenerate_sets_are_scored(num_rgb, num_ir, pids, value, distance):
+    """One image, one identity and equal features: equal distances are ranked by identity."""
+    numbers = np.concatenate([np.arange(num_rgb), np.arange(num_ir)])
+    rows = TestFeatures(
+        np.full((num_rgb + num_ir, 4), value, np.float32),
+        np.zeros_like(numbers) if pids == "one" else numbers,
+        np.zeros_like(numbers),
+        np.repeat([RGB, IR], [num_rgb, num_ir]),
+    )
+    plain, reranked = standard.report(rows, distance=distance, rerank=Rerank(20, 6, 0.3))
+    matched = [pid for pid in rows.pids[num_rgb:] if pids == "one" or pid < num_rgb]
+    places = [1 if pids == "one" else pid + 1 for pid in matched]
+    assert plain["num_valid_queries"] == len(matched)
+    assert plain["mean"]["mAP"] == np.mean([1 / place for place in places])
+    assert reranked["mean"] == plain["mean"]

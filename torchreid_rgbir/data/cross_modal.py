@@ -59,12 +59,14 @@ class CrossModalImageDataset(host.data.ImageDataset):
             )
 
     def __init__(self, train: Sequence[Item], query: Sequence[Item], gallery: Sequence[Item], **kwargs):
+        self.junk = [item for item in train if item.pid < 0]  # with negative labels: training does not use them
+        train = [item for item in train if item.pid >= 0]
         for name, items in (("training", train), ("query", query), ("gallery", gallery)):
             if not items:
                 raise ValueError(
                     f"{type(self).__name__}: no {name} images found: check the folder with `torchreid-rgbir doctor`"
                 )
-        super().__init__(list(train), list(query), list(gallery), **kwargs)
+        super().__init__(train, list(query), list(gallery), **kwargs)
 
     def test_labels(self) -> TestFeatures:
         """The labels of every test image, for `protocol.check`; the features have no columns."""
@@ -123,11 +125,9 @@ class CrossModalImageDataset(host.data.ImageDataset):
 
     def combine_all(self) -> None:
         """Adds the test images to the training set (`data.combineall`)."""
-        label = {
-            pid: i
-            for i, pid in enumerate(sorted({item.pid for item in (*self.query, *self.gallery)}), self.num_train_pids)
-        }
-        self.train = [*self.train, *(item._replace(pid=label[item.pid]) for item in (*self.query, *self.gallery))]
+        added = [item for item in (*self.query, *self.gallery) if item.pid >= 0]
+        label = {pid: i for i, pid in enumerate(sorted({item.pid for item in added}), self.num_train_pids)}
+        self.train = [*self.train, *(item._replace(pid=label[item.pid]) for item in added)]
         self.num_train_pids = self.get_num_pids(self.train)
 
     def show_summary(self) -> None:

@@ -1,17 +1,25 @@
 """A custom RGB-IR data set in folders: people, vehicles or anything else with identities."""
 
+import os
 import re
+import unicodedata
+from collections import defaultdict
 from pathlib import Path
 
 from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, Item
-from torchreid_rgbir.data.images import list_images
+from torchreid_rgbir.data.image_list import parse_number
+from torchreid_rgbir.data.images import find_images
 from torchreid_rgbir.modality import IR, NAMES, RGB
 
 _CAMERA = re.compile(r"c(\d+)_")
+_JUNK = re.compile(r"-\d+")  # as in Market-1501, whose junk images have the label -1
 
 
 class RGBIRFolder(CrossModalImageDataset):
     """Reads train/{rgb,ir}/ID/*.jpg and test/{rgb,ir}/ID/*.jpg. ID is any text; a file prefix `cN_` gives the camera, 0 = unknown.
+
+    The identity is the first folder below the modality, and images in deeper folders belong to it. Links are followed once. Images in a
+    folder with a negative number as its name (-1) are junk: neither training nor test uses them.
 
     Training and test identities are numbered separately, in the order of their names: training identity i is `train_names[i]` and test
     identity i is `test_names[i]`. A query ignores gallery images of its own identity and camera, so RGB and IR cameras need different
@@ -45,16 +53,17 @@ class RGBIRFolder(CrossModalImageDataset):
         )
 
     def _items(self, subset: str) -> tuple[list[Item], list[str]]:
-        images = {
-            (folder.name, modality): list_images(folder)
-            for modality, name in enumerate(NAMES)
-            for folder in (self.dataset_dir / subset / name).iterdir()
-            if folder.is_dir() and not folder.name.startswith(".")  # .ipynb_checkpoints is not an identity
-        }
-        names = sorted({name for (name, _), paths in images.items() if paths})
+        images: dict[tuple[str, int], list[str]] = defaultdict(list)
+        for modality, folder in enumerate(self.dataset_dir / subset / name for name in NAMES):
+            for path in find_images(folder):
+                name, *rest = Path(path).relative_to(folder).parts
+                if rest:  # an image directly in the folder has no identity
+                    images[unicodedata.normalize("NFC", name), modality].append(path)
+        junk = {name for name, _ in images if _JUNK.fullmatch(name)}
+        names = sorted({name for name, _ in images} - junk)
         items = [
-            Item(path, pid, parse_camera(Path(path).name), 0, modality, number)
-            for pid, name in enumerate(names)
+            Item(path, pid, parse_camera(os.path.basename(path)), 0, modality, number)
+            for pid, name in [*enumerate(names), *((-1, name) for name in sorted(junk))]
             for modality in (RGB, IR)
             for number, path in enumerate(images.get((name, modality), []), start=1)
         ]
@@ -64,4 +73,4 @@ class RGBIRFolder(CrossModalImageDataset):
 def parse_camera(name: str) -> int:
     """The camera in a file name such as `c3_0001.jpg`; 0 if there is no such prefix."""
     found = _CAMERA.match(name)
-    return int(found[1]) if found else 0
+    return parse_number(found[1], f"{name}, camera") if found else 0

@@ -1,6 +1,8 @@
-"""Lists of images: text files with one `path label` per line, the format of RegDB and LLCM."""
+"""Text lists of data sets: `path label` per line (RegDB, LLCM), and how every list file is read."""
 
 import os
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +13,8 @@ from torchreid_rgbir.data.cross_modal import Item
 def read_image_list(path: Path, folder: Path) -> list[tuple[str, int]]:
     """Reads a list of images and checks that the images exist.
 
+    A path may be written with the backslashes of Windows, and in either Unicode form (NFC or NFD).
+
     Args:
         path: the list. Empty lines are skipped.
         folder: the data set's folder. Listed paths are relative to it.
@@ -19,28 +23,71 @@ def read_image_list(path: Path, folder: Path) -> list[tuple[str, int]]:
         (path of the image, label) in the order of the list.
 
     Raises:
-        ValueError: a line is not `path label` (the message has its number), or the list is empty.
+        ValueError: a line is not `path label`, an image is listed twice, or the list is empty. The message has the line's number.
         FileNotFoundError: the list or a listed image is missing.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: download the data set's official lists")
-    images = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), start=1):
+    images: dict[str, int] = {}
+    missing = []
+    for number, line in enumerate(re.split("\r\n|\r|\n", read_text(path)), start=1):
         if not line.strip():
             continue
+        where = f"{path}, line {number}"
         name, _, label = line.strip().replace("\t", " ").rpartition(" ")  # a path may contain spaces
         if not name or not label.removeprefix("-").isdecimal():
-            raise ValueError(f"{path}, line {number}: expected `path label`, got {line.strip()[:60]!r}: fix the line")
-        images.append((os.path.normpath(folder / name.strip()), int(label)))
+            raise ValueError(f"{where}: expected `path label`, got {line.strip()[:60]!r}: fix the line")
+        image, exists = _find(folder, name.strip())
+        if image in images:
+            raise ValueError(f"{where}: {image} is listed a second time: remove one of the lines")
+        images[image] = parse_number(label, f"{where}, column 2 (label)")
+        if not exists:
+            missing.append(image)
     if not images:
         raise ValueError(f"{path} lists no image: download the data set's official lists")
-    missing = [image for image, _ in images if not os.path.isfile(image)]
     if missing:
         raise FileNotFoundError(
             f"{missing[0]} is missing ({len(missing)} of the {len(images)} images in {path} are missing): "
             "unpack the data set again"
         )
-    return images
+    return list(images.items())
+
+
+def read_text(path: Path) -> str:
+    """The text of a list file: UTF-8 with or without a byte order mark. Bytes that are not UTF-8 stay usable in file names.
+
+    Raises:
+        ValueError: the file is UTF-16 or UTF-32, or not text.
+    """
+    data = path.read_bytes()
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise ValueError(f"{path} is a UTF-16 file: save it as UTF-8")
+    if b"\0" in data:
+        raise ValueError(f"{path} is not a text file, or is UTF-16 or UTF-32: save it as UTF-8")
+    return data.decode("utf-8-sig", errors="surrogateescape")
+
+
+def parse_number(digits: str, where: str) -> int:
+    """The value of a number's digits.
+
+    Raises:
+        ValueError: it does not fit 64 bits. The message begins with `where`.
+    """
+    if len(digits.lstrip("-0")) > 19 or not -(2**63) <= int(digits) < 2**63:
+        raise ValueError(f"{where}: the number {digits[:30]} does not fit 64 bits: choose a smaller one")
+    return int(digits)
+
+
+def _find(folder: Path, name: str) -> tuple[str, bool]:
+    """The path of a listed image in the spelling that exists, and whether it exists."""
+    spellings = [name, name.replace("\\", "/")]
+    if not name.isascii():
+        spellings += [unicodedata.normalize(form, spellings[1]) for form in ("NFC", "NFD")]
+    for spelling in dict.fromkeys(spellings):
+        image = os.path.normpath(folder / spelling)
+        if os.path.isfile(image):
+            return image, True
+    return os.path.normpath(folder / spellings[1]), False
 
 
 def numbered(items: Iterable[Item]) -> list[Item]:
@@ -55,7 +102,7 @@ def numbered(items: Iterable[Item]) -> list[Item]:
 
 
 def relabeled(items: Iterable[Item]) -> list[Item]:
-    """Replaces identity numbers by 0..N-1, in ascending order."""
+    """Replaces identity numbers by 0..N-1, in ascending order. Negative (junk) labels stay, and training does not use them."""
     items = list(items)
-    label = {pid: i for i, pid in enumerate(sorted({item.pid for item in items}))}
-    return [item._replace(pid=label[item.pid]) for item in items]
+    label = {pid: i for i, pid in enumerate(sorted({item.pid for item in items if item.pid >= 0}))}
+    return [item._replace(pid=label.get(item.pid, item.pid)) for item in items]

@@ -4,7 +4,7 @@ import os
 import re
 
 from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, Item, find_folder
-from torchreid_rgbir.data.image_list import numbered, read_image_list, relabeled
+from torchreid_rgbir.data.image_list import numbered, parse_number, read_image_list, relabeled
 from torchreid_rgbir.data.images import list_images
 from torchreid_rgbir.data.sysu_mm01 import read_ids
 from torchreid_rgbir.modality import IR, RGB
@@ -70,4 +70,4 @@ class LLCM(CrossModalImageDataset):
 def parse_camera(path: str) -> int:
     """The camera of an image, from its camN folder or from the file name (`_c05_`); 0 if neither has it."""
     found = _FOLDER_CAMERA.search(path) or _FILE_CAMERA.search(path)
-    return int(found[1]) if found else 0
+    return parse_number(found[1], f"{path}, camera") if found else 0

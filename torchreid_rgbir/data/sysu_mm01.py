@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, Item, find_folder
-from torchreid_rgbir.data.image_list import relabeled
+from torchreid_rgbir.data.image_list import parse_number, read_text, relabeled
 from torchreid_rgbir.data.images import list_images
 from torchreid_rgbir.modality import IR, RGB
 from torchreid_rgbir.protocols.sysu_mm01 import CAMERAS, SYSUMM01Protocol
@@ -66,10 +66,10 @@ def read_ids(path: Path) -> list[int]:
     Raises:
         ValueError: the file contains something else.
     """
-    text = path.read_text(encoding="utf-8", errors="replace")
-    try:
-        return [int(word) for word in text.replace(",", " ").split()]
-    except ValueError:
-        raise ValueError(
-            f"{path} is not a list of identities: expected integers separated by commas, got {text[:40]!r}"
-        ) from None
+    words = read_text(path).replace(",", " ").split()
+    for word in words:
+        if not word.removeprefix("-").isdecimal():
+            raise ValueError(
+                f"{path} is not a list of identities: expected integers separated by commas, got {word[:40]!r}"
+            )
+    return [parse_number(word, str(path)) for word in words]

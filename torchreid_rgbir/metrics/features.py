@@ -32,7 +32,7 @@ class TestFeatures:
 
     Attributes:
         features: (N, D), float32 or float64.
-        pids: (N,) identities.
+        pids: (N,) identities; negative for junk images, which no protocol uses (as in Market-1501).
         camids: (N,) cameras as the data set numbers them; 0 = unknown.
         modalities: (N,) 0 RGB, 1 IR.
         image_numbers: (N,) 1-based place of the image in the sorted list of its camera and identity, or None.
@@ -55,6 +55,10 @@ class TestFeatures:
     def labels(self) -> "TestFeatures":
         """The same rows with features of zero columns."""
         return dataclasses.replace(self, features=self.features[:, :0])
+
+    def without_junk(self) -> "TestFeatures":
+        """The rows whose identity is not negative."""
+        return self if (self.pids >= 0).all() else self.take(self.pids >= 0)
 
     def take(self, rows: NDArray) -> "TestFeatures":
         """The images of `rows` (indices or a mask), in that order."""
@@ -120,7 +124,10 @@ def check_labels(data: TestFeatures) -> TestFeatures:
         column = np.asarray(column)
         _check_length(name, column, len(data.features))
         if column.dtype.kind not in "iu":
-            raise ValueError(f"{name}: dtype {column.dtype}, expected integers")
+            texts = column.astype(str).tolist() if column.dtype.kind in "US" else []
+            wrong = [row for row, text in enumerate(texts) if not text.removeprefix("-").isdecimal()]
+            first = f", row {wrong[0]} is {texts[wrong[0]][:40]!r}" if wrong else ""
+            raise ValueError(f"{name}: dtype {column.dtype}{first}, expected integers")
         if column.dtype == np.uint64 and column.max() > np.iinfo(np.int64).max:
             row = int(np.argmax(column > np.iinfo(np.int64).max))
             raise ValueError(f"{name}: row {row} is {column[row]}, expected less than 2 ** 63")

@@ -48,20 +48,12 @@ class Scores(NamedTuple):
         """
         valid = self.first_match_rank > 0
         if not valid.any():
-            raise no_match(len(valid))
+            raise ValueError(f"none of the {len(valid)} queries has a match in the gallery, so nothing can be measured")
         first = self.first_match_rank[valid]
         cmc = [float(np.count_nonzero(first <= rank) / len(first)) for rank in CMC_RANKS]
         # fsum rounds once, so the order of the queries changes nothing.
         averages = [math.fsum(values[valid]) / len(first) for values in (self.ap, self.inp)]
         return dict(zip(MEASURES, (*cmc, *averages), strict=True))
-
-
-def no_match(num_queries: int) -> ValueError:
-    """The error of a setting in which no query is valid."""
-    return ValueError(
-        f"none of the {num_queries} queries has a match in the gallery, so nothing can be measured: "
-        "check pids, camids and modalities"
-    )
 
 
 def score(

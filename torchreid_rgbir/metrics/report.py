@@ -105,7 +105,12 @@ def _caption(results: dict) -> str:
     made = (", flip test" if results.get("flip") else "") + (
         ", L2-normalized" if results.get("normalize_feature") else ""
     )
-    return f"{results['dataset']}: {queries}{results['distance']} distance, {results['feature']} features{made}; measures in %"
+    num_junk = max(setting.get("num_junk", 0) for setting in results["settings"])
+    junk = f"; {num_junk} junk images (negative identities) excluded" if num_junk else ""
+    return (
+        f"{results['dataset']}: {queries}{results['distance']} distance, {results['feature']} features{made}; "
+        f"measures in %{junk}"
+    )
 
 
 def _cells(results: dict) -> list[list[str]]:

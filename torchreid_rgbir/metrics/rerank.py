@@ -69,12 +69,18 @@ def re_rank(
         (Q, G): (1 - weight) * Jaccard distance + weight * original distance.
 
     Raises:
-        ValueError: k1 or k2 is below 1, or weight is outside [0, 1].
+        ValueError: k1 or k2 is below 1, weight is outside [0, 1], there is nothing to rank, or a feature is not finite.
     """
     if k1 < 1 or k2 < 1 or not 0 <= weight <= 1:
         raise ValueError(
             f"re-ranking with k1 {k1}, k2 {k2}, lambda {weight}: choose k1 and k2 of at least 1 and lambda from 0 to 1"
         )
+    if not len(query) or not len(gallery):
+        raise ValueError("re-ranking needs at least one query and one gallery image")
+    for name, rows in (("query", query), ("gallery image", gallery)):
+        finite = np.isfinite(rows).all(axis=1)
+        if not finite.all():
+            raise ValueError(f"{name} {int(np.argmin(finite))} has a feature that is not finite: extract it again")
     num_queries = len(query)
     features = np.concatenate([query, gallery])
     nearest, largest, original = _neighbors(features, num_queries, max(k1 + 1, k2), metric, progress)

@@ -20,6 +20,7 @@ class LLCMProtocol(Protocol):
     """
 
     cmc_over_identities = True
+    why_ignored = "it has the query's camera number: check camids"
 
     def settings(self, labels: TestFeatures, query: str, sampling: str) -> list[Setting]:
         first = modality_of(query)

@@ -33,13 +33,16 @@ class Setting(NamedTuple):
 class Protocol(ABC):
     """The rules of an evaluation: how galleries are drawn, which gallery images a query ignores, and what CMC counts.
 
-    A subclass defines `settings` and `ignored`.
+    A subclass defines `settings`, and `ignored` if a query ignores gallery images. Junk images, with negative identities, are neither
+    queries nor gallery images, as in Market-1501. The results contain their number.
 
     Attributes:
         cmc_over_identities: each identity counts once in a ranked list, at its best-ranked image. Otherwise every image counts.
+        why_ignored: completes "every match is ignored because ..." in an error, and says what to do.
     """
 
     cmc_over_identities = False
+    why_ignored = "the protocol ignores them"
 
     @abstractmethod
     def settings(self, labels: TestFeatures, query: str, sampling: str) -> list[Setting]:
@@ -85,7 +88,9 @@ class Protocol(ABC):
             FileNotFoundError: a file that the protocol draws from is missing.
             ValueError: the input is invalid, or no query of a setting has a match.
         """
-        features = check_features(features)
+        every = check_features(features)
+        features = every.without_junk()
+        num_junk = len(every) - len(features)
         plain, reranked = [], []
         settings = self._draw(features.labels, query, sampling)
         for modality, direction in itertools.groupby(settings, key=lambda setting: setting.modality):
@@ -94,9 +99,12 @@ class Protocol(ABC):
             trials = [trial for setting in rows for trial in setting.trials]
             dist = DistanceRows(queries.features, gallery.features, distance).rows
             scores = iter(ranking.score(queries, gallery, trials, dist, self.ignored, self.cmc_over_identities))
-            plain += [_result(setting, [next(scores) for _ in setting.trials]) for setting in rows]
-            if rerank is not None:
-                reranked += [self._reranked(setting, queries, gallery, distance, rerank) for setting in rows]
+            for setting in rows:
+                self._check_matches(setting, features.labels)
+                plain.append(_result(setting, [next(scores) for _ in setting.trials], num_junk))
+                if rerank is not None:
+                    scored = self._reranked(setting, queries, gallery, distance, rerank)
+                    reranked.append(_result(setting, scored, num_junk) | {"rerank": rerank.settings()})
         return plain + reranked
 
     def _draw(self, labels: TestFeatures, query: str, sampling: str) -> list[Setting]:
@@ -106,7 +114,7 @@ class Protocol(ABC):
 
     def _reranked(
         self, setting: Setting, queries: TestFeatures, gallery: TestFeatures, distance: str, rerank: Rerank
-    ) -> dict:
+    ) -> list[ranking.Scores]:
         scores = []
         for trial in setting.trials:
             # A re-ranked distance depends on the complete gallery, so each trial needs its own.
@@ -114,7 +122,7 @@ class Protocol(ABC):
             dist = rerank(queries.features, drawn.features, distance, progress)  # (Q, G of the trial)
             every = [np.arange(len(drawn))]
             scores += ranking.score(queries, drawn, every, dist.__getitem__, self.ignored, self.cmc_over_identities)
-        return _result(setting, scores) | {"rerank": rerank.settings()}
+        return scores
 
     def check(self, labels: TestFeatures, *, query: str = "ir", sampling: str = "official") -> None:
         """Draws every gallery and ranks nothing, so that what would fail in a test fails before the training.
@@ -126,17 +134,27 @@ class Protocol(ABC):
         Raises:
             FileNotFoundError, ValueError: as `score`.
         """
-        labels = check_labels(labels)
+        labels = check_labels(labels).without_junk()
         for setting in self._draw(labels, query, sampling):
-            queries, gallery = labels.of(setting.modality), labels.of(1 - setting.modality)
-            unmatched = setting.trials
-            for pid, camid in dict.fromkeys(zip(queries.pids.tolist(), queries.camids.tolist(), strict=True)):
-                matches = (gallery.pids == pid) & ~self.ignored(pid, camid, gallery)  # (G,)
-                unmatched = [trial for trial in unmatched if not matches[trial].any()]
-                if not unmatched:
-                    break
-            else:
-                raise _of_setting(setting, ranking.no_match(len(queries)))
+            self._check_matches(setting, labels)
+
+    def _check_matches(self, setting: Setting, labels: TestFeatures) -> None:
+        """Checks that every trial has a query with a match; without one there is nothing to measure."""
+        queries, gallery = labels.of(setting.modality), labels.of(1 - setting.modality)
+        unmatched, has_ignored = setting.trials, False
+        for pid, camid in dict.fromkeys(zip(queries.pids.tolist(), queries.camids.tolist(), strict=True)):
+            matches, ignored = gallery.pids == pid, self.ignored(pid, camid, gallery)  # (G,)
+            has_ignored |= bool((matches & ignored).any())
+            unmatched = [trial for trial in unmatched if not (matches & ~ignored)[trial].any()]
+            if not unmatched:
+                return
+        name = ", ".join(f"{key} {value}" for key, value in setting.name.items())
+        problem = f"{name}: none of the {len(queries)} queries has a match in the gallery, so nothing can be measured"
+        if has_ignored:
+            raise ValueError(
+                f"{problem}. Every gallery image with a query's identity is ignored because {self.why_ignored}"
+            )
+        raise ValueError(f"{problem}: check pids, camids and modalities")
 
 
 def mean_and_std(trials: Sequence[dict[str, float]]) -> dict:
@@ -149,21 +167,14 @@ def mean_and_std(trials: Sequence[dict[str, float]]) -> dict:
     }
 
 
-def _result(setting: Setting, scores: Sequence[ranking.Scores]) -> dict:
-    try:
-        trials = [trial_scores.means() for trial_scores in scores]
-    except ValueError as error:
-        raise _of_setting(setting, error) from None
+def _result(setting: Setting, scores: Sequence[ranking.Scores], num_junk: int) -> dict:
+    trials = [trial_scores.means() for trial_scores in scores]
     return {
         **setting.name,
         "num_trials": len(trials),
         "num_queries": len(scores[0].first_match_rank),
         "num_valid_queries": scores[0].num_valid,
         "num_gallery": len(setting.trials[0]),
+        "num_junk": num_junk,
         **mean_and_std(trials),
     }
-
-
-def _of_setting(setting: Setting, error: ValueError) -> ValueError:
-    name = ", ".join(f"{key} {value}" for key, value in setting.name.items())
-    return ValueError(f"{name}: {error}")

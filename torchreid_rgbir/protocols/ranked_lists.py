@@ -46,6 +46,7 @@ def ranked_lists(
     if features.paths is None:
         raise ValueError("the features have no paths, so there are no images to show")
     modality = modality_of(query)
+    features = features.without_junk()
     queries, gallery = features.of(modality), features.of(1 - modality)
     gallery = gallery.take(draw_agw(gallery, np.unique(gallery.camids).tolist())[0])
     chosen = queries.take(np.unique(np.linspace(0, len(queries) - 1, num_queries).round().astype(int)))

@@ -12,6 +12,8 @@ from torchreid_rgbir.protocols.protocol import Protocol, Setting
 class StandardProtocol(Protocol):
     """Every image of the query modality against all images of the other; CMC counts images."""
 
+    why_ignored = "it has the query's camera number: give RGB and IR cameras different numbers"
+
     def settings(self, labels: TestFeatures, query: str, sampling: str) -> list[Setting]:
         modality = modality_of(query)
         gallery = labels.of(1 - modality)

@@ -45,6 +45,7 @@ class SYSUMM01Protocol(Protocol):
     """
 
     cmc_over_identities = True
+    why_ignored = "cameras 2 and 3 are at the same place: check camids"
 
     def __init__(
         self,
