@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from torchreid_rgbir.data.images import list_images, read_image
+from torchreid_rgbir.data.images import find_files, find_images, list_images, parse_ir_range, read_image
 
 MODES = {
     "gray.png": ("L", 77, (77, 77, 77)),
@@ -42,13 +42,170 @@ def test_a_palette_image_becomes_rgb(tmp_path):
     assert read_image(str(tmp_path / "a.png")).getpixel((0, 0)) == (10, 20, 30)
 
 
-def test_a_16_bit_image_keeps_its_contrast(tmp_path):
-    ramp = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
+def gray(path, rule="auto"):
+    """The gray values that a file is read as, (H, W)."""
+    pixels = np.asarray(read_image(str(path), rule))
+    assert (pixels == pixels[..., :1]).all()
+    return pixels[..., 0]
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 255), (7000, 9000), (51241, 52181), (0, 65535)])
+def test_auto_uses_the_range_of_the_image_whatever_it_is(tmp_path, low, high):
+    ramp = np.linspace(low, high, 64 * 32).reshape(64, 32).astype(np.uint16)
     Image.fromarray(ramp).save(tmp_path / "thermal.png")
-    assert Image.open(tmp_path / "thermal.png").mode.startswith("I")
-    pixels = np.asarray(read_image(str(tmp_path / "thermal.png"), "dtype"))
-    np.testing.assert_allclose(pixels[:, :, 0], ramp / 257, atol=1)
-    assert (pixels == pixels[:, :, :1]).all()
+    first, last = np.percentile(ramp, (1, 99))
+    expected = np.rint(((ramp - first) * 255 / (last - first)).clip(0, 255))
+    np.testing.assert_array_equal(gray(tmp_path / "thermal.png"), expected)
+    assert len(np.unique(gray(tmp_path / "thermal.png"))) > 200
+
+
+def test_fixed_limits_are_in_the_units_of_the_file(tmp_path):
+    values = np.array([[6000, 7000, 8000, 9000, 60000]], np.uint16)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    assert gray(tmp_path / "a.png", "7000,9000").tolist() == [[0, 0, 128, 255, 255]]
+    Image.fromarray(np.array([[-10, 0, 36.6, 100]], np.float32)).save(tmp_path / "a.tif")
+    assert gray(tmp_path / "a.tif", "-10, 1e2").tolist() == [[0, 23, 108, 255]]
+
+
+def test_dtype_is_the_full_range_as_before(tmp_path):
+    values = np.array([[0, 256, 257, 7000, 65535]], np.uint16)
+    for name in ("a.png", "a.tif"):
+        Image.fromarray(values).save(tmp_path / name)
+        assert gray(tmp_path / name, "dtype").tolist() == [[0, 0, 1, 27, 255]]
+    Image.fromarray(np.array([[-5, 0, 77.9, 255, 300]], np.float32)).save(tmp_path / "f.tif")
+    assert gray(tmp_path / "f.tif", "dtype").tolist() == [[0, 0, 77, 255, 255]]
+
+
+@pytest.mark.parametrize("rule", ["auto", "dtype", "10,20"])
+def test_an_image_of_8_bits_is_never_changed(tmp_path, rule):
+    pixels = np.random.default_rng(0).integers(100, 120, (16, 8), dtype=np.uint8)
+    for name in ("a.png", "a.tif", "a.bmp"):
+        Image.fromarray(pixels).save(tmp_path / name)
+        np.testing.assert_array_equal(gray(tmp_path / name, rule), pixels)
+
+
+def write_tiff(path, values, sample_format):
+    """A TIFF file with numbers that Pillow reads and does not write; sample_format: 1 unsigned, 2 signed, 3 float."""
+    height, width = values.shape
+    data = values.tobytes()
+    tags = {256: width, 257: height, 258: 8 * values.itemsize, 259: 1, 262: 1, 273: 8 + 2 + 10 * 12 + 4}
+    tags |= {277: 1, 278: height, 279: len(data), 339: sample_format}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(tags.items()))
+    path.write_bytes(struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + entries + struct.pack("<I", 0) + data)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "sample_format", "offset"),
+    [("<u2", 1, 60000), ("<i2", 2, -30000), ("<i4", 2, -2_000_000_000), ("<u4", 1, 4_000_000_000), ("<f4", 3, -40)],
+)
+def test_every_type_of_number_in_a_tiff_file(tmp_path, dtype, sample_format, offset):
+    values = (np.arange(12).reshape(3, 4) * 10 + offset).astype(dtype)
+    write_tiff(tmp_path / "a.tif", values, sample_format)
+    expected = np.rint((np.arange(12) * 10 / 110).reshape(3, 4) * 255)
+    np.testing.assert_array_equal(gray(tmp_path / "a.tif", f"{offset},{offset + 110}"), expected)
+    assert gray(tmp_path / "a.tif").max() == 255 and gray(tmp_path / "a.tif").min() == 0
+
+
+@pytest.mark.parametrize("rule", ["auto", "7,8"])
+def test_one_value_alone_becomes_black(tmp_path, rule):
+    values = np.full((16, 8), 7, np.uint16)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    assert not gray(tmp_path / "a.png", rule).any()
+    values[0, 0] = 65535  # a dead pixel
+    Image.fromarray(values).save(tmp_path / "a.png")
+    assert gray(tmp_path / "a.png", rule).sum() == 255
+
+
+@pytest.mark.parametrize("text", ["", "Auto", "7000", "9000,7000", "7000,7000", "1,2,3", "nan,1", "0,inf", "a,b"])
+def test_a_rule_that_there_is_not(text, fails):
+    with fails(ValueError, "data.ir_range", repr(text), "auto, dtype, or LOW,HIGH"):
+        parse_ir_range(text)
+
+
+@pytest.mark.parametrize(("text", "same"), [("7000,9000", "7000, 9e3"), ("0.1,36.65", "0.10,36.650"), ("auto", "auto")])
+def test_a_rule_has_one_text(text, same):
+    assert str(parse_ir_range(same)) == text and parse_ir_range(text) == parse_ir_range(same)
+
+
+BACK = {  # EXIF orientation -> what turns the upright image into the stored one
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+@pytest.mark.parametrize("orientation", BACK)
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("a.png", {}), ("a.tif", {}), ("b.tif", {"compression": "tiff_lzw"}), ("a.webp", {"lossless": True})],
+)
+def test_an_image_is_upright(tmp_path, orientation, name, options):
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 12, 3), dtype=np.uint8)
+    stored, exif = Image.fromarray(pixels), Image.Exif()
+    exif[0x0112] = orientation
+    (stored if orientation == 1 else stored.transpose(BACK[orientation])).save(tmp_path / name, exif=exif, **options)
+    np.testing.assert_array_equal(np.asarray(read_image(str(tmp_path / name))), pixels)
+
+
+def test_an_upright_jpeg_and_one_of_16_bits(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("L", (30, 20)).save(tmp_path / "a.jpg", exif=exif)
+    Image.fromarray(np.arange(600, dtype=np.uint16).reshape(20, 30)).save(tmp_path / "a.png", exif=exif)
+    assert read_image(str(tmp_path / "a.jpg")).size == read_image(str(tmp_path / "a.png")).size == (20, 30)
+    assert gray(tmp_path / "a.png", "dtype")[0, 0] == 580 // 257  # the lower left corner is turned to the upper left
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")  # as data/images.py does outside of pytest
+def test_damaged_exif_data_do_not_make_an_image_unreadable(tmp_path):
+    for exif in (b"Exif\0\0garbage", b"Exif\0\0II*\0\xff\xff\xff\xff"):
+        Image.new("RGB", (5, 7)).save(tmp_path / "a.jpg", exif=exif)
+        assert read_image(str(tmp_path / "a.jpg")).size == (5, 7)
+
+
+def deep_png(color_type, num_channels):
+    """A PNG file of 16 bits per channel."""
+    rows = b"".join(b"\0" + bytes(range(6 * num_channels * 2)) for _ in range(4))
+    chunks = (
+        (b"IHDR", struct.pack(">IIBBBBB", 6, 4, 16, color_type, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    )
+    parts = (
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def test_images_that_would_lose_something_are_refused(tmp_path, fails):
+    path = tmp_path / "a.tif"
+    for value in (np.nan, np.inf):
+        Image.fromarray(np.array([[1, value]], np.float32)).save(path)
+        for rule in ("auto", "dtype", "0,1"):
+            with fails(ValueError, path, "not finite"):
+                read_image(str(path), rule)
+    pages = [Image.new("L", (5, 7), value) for value in range(3)]
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    with fails(ValueError, path, "3 pages"):
+        read_image(str(path))
+    for content in (deep_png(2, 3), deep_png(4, 2), deep_png(6, 4), b"P6 6 4 65535\n" + bytes(6 * 4 * 6)):
+        path.write_bytes(content)
+        with fails(ValueError, path, "several channels of 16 bits"):
+            read_image(str(path))
+    write_tiff(path, np.zeros((3, 4)), 3)
+    with fails(ValueError, path, "64-bit"):
+        read_image(str(path))
+
+
+def test_a_pipe_is_refused_without_waiting_for_it(tmp_path, fails):
+    os.mkfifo(tmp_path / "a.jpg")
+    with fails(ValueError, tmp_path / "a.jpg", "not a regular file"):
+        read_image(str(tmp_path / "a.jpg"))
 
 
 def test_unreadable_images(tmp_path, fails):
@@ -83,7 +240,7 @@ def test_a_file_that_would_start_a_program_is_not_an_image(tmp_path, fails):
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-@pytest.mark.parametrize("side", [9_000, 60_000])
+@pytest.mark.parametrize("side", [9_000, 18_000, 60_000])
 def test_a_small_file_that_claims_to_be_huge(tmp_path, fails, side):
     header = b"\x89PNG\r\n\x1a\n"
     for name, data in ((b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(b""))):
@@ -149,3 +306,60 @@ def test_list_images_leaves_hidden_files_out(tmp_path):
     for name in ("1.jpg", "._1.jpg"):
         (tmp_path / name).write_text("")
     assert list_images(tmp_path) == [str(tmp_path / "1.jpg")]
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A folder with images at several depths, hidden files, and links into it and out of it."""
+    root = tmp_path / "root"
+    for name in ("b/2.jpg", "b/deep/deeper/1.PNG", "a/3.tif", "a/note.txt", "a/.4.jpg", ".hidden/5.jpg", "6.webp"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "7.jpg").touch()
+    return root
+
+
+def names(root, paths):
+    return [os.path.relpath(path, root) for path in paths]
+
+
+def test_images_are_found_at_any_depth_in_the_order_of_their_paths(tree):
+    assert names(tree, find_images(tree)) == ["6.webp", "a/3.tif", "b/2.jpg", "b/deep/deeper/1.PNG"]
+    assert names(tree, find_files(tree).others) == [".hidden", "a/.4.jpg", "a/note.txt"]
+    assert find_images(tree / "nowhere") == []
+
+
+def test_a_link_is_followed_once_and_a_file_stays_in_its_own_place(tree):
+    (tree / "a" / "all of b").symlink_to("../b")
+    (tree / "a" / "again.jpg").symlink_to("../b/2.jpg")
+    (tree / "a" / "x").symlink_to(tree.parent / "outside")
+    (tree / "b" / "x").symlink_to(tree.parent / "outside")
+    (tree / "c").symlink_to(tree / "a" / "x" / "7.jpg")
+    (tree / "broken.jpg").symlink_to("nowhere")
+    found = find_files(tree)
+    expected = ["6.webp", "a/3.tif", "a/x/7.jpg", "b/2.jpg", "b/deep/deeper/1.PNG", "broken.jpg"]
+    assert names(tree, found.images) == expected
+    duplicates = {os.path.relpath(path, tree): os.path.relpath(known, tree) for path, known in found.duplicates.items()}
+    assert duplicates == {"a/all of b": "b", "a/again.jpg": "b/2.jpg", "b/x": "a/x", "c": "a/x/7.jpg"}
+    (tree.parent / "link").symlink_to(tree)
+    assert names(tree.parent / "link", find_images(tree.parent / "link")) == expected
+
+
+@pytest.mark.parametrize("target", [".", "..", "../..", "../../outside", "loop.jpg"])
+def test_a_link_loop_is_an_error_that_names_the_link(tree, target, fails):
+    (tree.parent / "outside" / "back").symlink_to(tree)
+    (tree / "b" / "loop.jpg").symlink_to(target)
+    with fails(ValueError, tree / "b", "leads back to itself", "remove it"):
+        find_images(tree)
+
+
+def test_a_pipe_is_no_image_and_is_reported(tree):
+    os.mkfifo(tree / "a" / "pipe.jpg")
+    assert names(tree, find_files(tree).others) == [".hidden", "a/.4.jpg", "a/note.txt", "a/pipe.jpg"]
+
+
+def test_a_name_that_is_not_utf_8_is_found_and_read(tmp_path):
+    path = os.fsencode(tmp_path) + b"/c1_\xe9.png"
+    Image.new("L", (5, 7), 9).save(path := os.fsdecode(path))
+    assert find_images(tmp_path) == [path] and read_image(path).getpixel((0, 0)) == (9, 9, 9)

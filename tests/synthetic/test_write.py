@@ -259,7 +259,7 @@ def test_what_is_there_is_never_touched(make, tmp_path):
     make(tmp_path / "set")
     before = sorted(tmp_path.rglob("*"))
 
-    with pytest.raises(FileExistsError, match="exists and is not an empty folder: choose another one"):
+    with pytest.raises(FileExistsError, match="exists and is not an empty folder: choose a different one"):
         synthesize("folder", tmp_path / "set", 5, 1, size=SMALL, workers=1)
 
     assert sorted(tmp_path.rglob("*")) == before

@@ -29,8 +29,9 @@ TURNS = {  # EXIF orientation -> what makes the image upright
     8: Image.Transpose.ROTATE_90,
 }
 
-# `read_image` refuses such images itself, with the name of the file.
+# `read_image` refuses huge images itself, with the name of the file, and reads images with damaged EXIF data as upright.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", "(Possibly corrupt|Corrupt) EXIF data", UserWarning)
 
 
 class IRRange(NamedTuple):
@@ -102,6 +103,8 @@ def read_with_bits(path: str, ir_range: str = "auto") -> tuple[Image.Image, int]
 def _check(image: Image.Image) -> None:
     if image.width * image.height > MAX_PIXELS:
         raise ValueError(f"it has {image.width} x {image.height} pixels, more than the {MAX_PIXELS} that are read")
+    if image.format == "JPEG":
+        return
     if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:
         raise ValueError(f"it has {getattr(image, 'n_frames', 1)} pages: save each page as a file")
     # Pillow itself drops the lower half of such values.
@@ -134,7 +137,9 @@ def _bits(image: Image.Image) -> int:
 
 
 def _orientation(image: Image.Image) -> int:
-    # After the pixels are read: a PNG file may hold it behind them. Some writers leave damaged EXIF data.
+    # After the pixels are read: a PNG file may have it behind them. Some programs write damaged EXIF data.
+    if image.format == "JPEG" and not {"exif", "xmp"} & image.info.keys():
+        return 1
     try:
         return image.getexif().get(0x0112, 1)
     except (SyntaxError, struct.error, KeyError, TypeError, ValueError, OSError):
@@ -169,9 +174,9 @@ def _scaled(values: NDArray, limits: IRRange) -> NDArray[np.uint8]:
         whole = values.dtype.kind != "f"
         return (values.clip(0, 65535) // 257 if whole else values.clip(0, 255)).astype(np.uint8)
     low, high = np.percentile(values, PERCENTILES) if limits.kind == "auto" else (limits.low, limits.high)
-    # An image of one value has no range: it becomes black, and what is above that value white.
-    scaled = (values.astype(np.float64) - low) * (255 / max(high - low, np.finfo(np.float64).tiny * 255))
-    return np.rint(scaled.clip(0, 255)).astype(np.uint8)
+    if low == high:  # an image of one value becomes black, and what is above that value white
+        return np.where(values > low, 255, 0).astype(np.uint8)
+    return np.rint(((values.astype(np.float64) - low) * (255 / (high - low))).clip(0, 255)).astype(np.uint8)
 
 
 class FoundFiles(NamedTuple):
