@@ -94,7 +94,7 @@ def test_the_four_losses_are_the_default(parts, monkeypatch):
     assert made == [(datamanager.num_train_pids, model.feature_dim)]
 
 
-def test_a_loss_that_is_not_finite_stops_before_the_weights_change(parts):
+def test_a_loss_that_is_not_finite_stops_before_the_weights_change(parts, tmp_path):
     datamanager, model, optimizer, _ = parts()
 
     def criterion(outputs: Outputs, batch: Batch):
@@ -103,7 +103,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_change(parts):
     engine = ImageMSOEngine(datamanager, model, optimizer, criterion)
     before = {name: value.clone() for name, value in model.named_parameters()}
     with pytest.raises(NonFiniteError, match="loss_id is nan in epoch 1, batch 1. The weights were not updated"):
-        engine.run("unused", max_epoch=1)
+        engine.run(str(tmp_path / "run"), max_epoch=1)
     assert all(torch.equal(value, before[name]) for name, value in model.named_parameters())
 
 
