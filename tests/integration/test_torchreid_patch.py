@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from tests.layouts import REPOSITORY, make_checkout, python
-from torchreid_rgbir import cli, config, host
+from torchreid_rgbir import cli, config, distributed, host
+from torchreid_rgbir.integration.patched_classes import without_data_parallel
 
 SCRIPT = REPOSITORY / "tests" / "upstream" / "main.py"
 SMALL = "data.height 64 data.width 32 data.workers 0 train.max_epoch 2 train.batch_size 16 sampler.num_instances 2 model.pretrained False"
@@ -80,17 +81,22 @@ def test_the_script_trains_resumes_and_tests(sysu_root, tmp_path, layout):
     assert Image.open(tmp_path / "test" / "visrank_sysu_mm01" / "ranked.png").width > 300
 
 
+METHOD_18 = "model.name dual_resnet18 loss.name mso"
 MISTAKES = [
-    ("model.name dual_resnet18 loss.name softmax", "sysu_mm01", "loss.name is softmax: dual_resnet18 is trained with loss.name mso"),
-    ("model.name dual_resnet18 loss.name triplet", "sysu_mm01", "loss.name is triplet: dual_resnet18 is trained with loss.name mso"),
+    ("model.name dual_resnet18 loss.name softmax", "sysu_mm01", "loss.name is softmax, but dual_resnet18 is trained with mso"),
+    ("model.name dual_resnet18 loss.name triplet", "sysu_mm01", "loss.name is triplet, but dual_resnet18 is trained with mso"),
     ("model.name dual_resnet18 loss.name center", "sysu_mm01", "loss 'center' is unknown"),
-    ("model.name resnet18 loss.name triplet", "sysu_mm01", "ResNet takes images of one modality, sysu_mm01 has two"),
-    ("model.name dual_resnet18 loss.name mso", "market1501", "dual_resnet18 wants RGB and IR images, market1501 has images of one"),
-    ("model.name dual_resnet18 loss.name mso data.type video", "sysu_mm01", "data.type is video: sysu_mm01 holds images"),
-    ("model.name dual_resnet18 loss.name mso", "sysu_mm01 sysu_mm01", "data.sources names sysu_mm01 twice"),
-    ("model.name dual_resnet18 loss.name mso", "sysu_mm01 market1501", "market1501 has images of one modality"),
-    ("model.name dual_resnet18 loss.name mso data.k_tfm 2", "sysu_mm01", "data.k_tfm above 1"),
-    ("model.name dual_resnet18 loss.name mso test.visrank True", "sysu_mm01", "test.visrank draws pictures of a trained model"),
+    ("model.name resnet18 loss.name triplet", "sysu_mm01", "ResNet takes images of one modality, but sysu_mm01 has two"),
+    (METHOD_18, "market1501", "dual_resnet18 needs RGB and IR images, but market1501 has images of one modality"),
+    (f"{METHOD_18} data.type video", "sysu_mm01", "data.type is video, but sysu_mm01 has images"),
+    (METHOD_18, "sysu_mm01 sysu_mm01", "data.sources lists sysu_mm01 twice"),
+    (METHOD_18, "sysu_mm01 market1501", "market1501 has images of one modality"),
+    (f"{METHOD_18} data.k_tfm 2", "sysu_mm01", "data.k_tfm above 1"),
+    (f"{METHOD_18} test.visrank True", "sysu_mm01", "test.visrank draws"),
+    (f"{METHOD_18} loss.triplet.weight_t 2.0", "sysu_mm01", "loss.triplet.weight_t 2 and weight_x 0 have no effect"),
+    (f"{METHOD_18} loss.triplet.weight_x 0.5", "sysu_mm01", "loss.triplet.weight_t 1 and weight_x 0.5 have no effect"),
+    (f"{METHOD_18} test.ranks [1,5]", "sysu_mm01", "test.ranks and cuhk03.use_metric_cuhk03 have no effect"),
+    (f"{METHOD_18} cuhk03.use_metric_cuhk03 True", "sysu_mm01", "test.ranks and cuhk03.use_metric_cuhk03 have no effect"),
 ]  # fmt: skip
 
 
@@ -130,12 +136,18 @@ def test_mistakes_end_in_one_line_before_training(mistakes, number):
     ("words", "message"),
     [
         (["nosuch.py"], "nosuch.py is missing: give the path of a script"),
-        (["--set", "train.lr", "0.1", str(SCRIPT)], "train.lr is torchreid's own key"),
+        (["--set", "train.lr", "0.1", str(SCRIPT)], "train.lr is torchreid's own key: pass it after the script's name"),
+        (
+            ["--set", "data.k_tfm", "2", str(SCRIPT)],
+            "data.k_tfm is torchreid's own key: pass it after the script's name",
+        ),
+        (["--set", "train.gather_features", "True", str(SCRIPT)], "train.gather_features needs several processes"),
+        (["--config", "nosuch", str(SCRIPT)], "no configuration nosuch"),
         (["--set", "loss.mso.weight_pfe", "0.1", str(SCRIPT)], "did you mean loss.mso.weight_pef?"),
         (["--set", "loss.mso.weight_pef", "-1", str(SCRIPT)], "loss.mso.weight_pef is -1.0: it must be 0 or more"),
     ],
 )
-def test_mistakes_in_the_plugins_own_flags(capsys, words, message):
+def test_mistakes_in_the_flags_of_run(capsys, words, message):
     assert cli.main(["run", *words]) == 2
     assert message in capsys.readouterr().err.splitlines()[-1]
 
@@ -174,6 +186,19 @@ def test_a_run_on_one_modality_is_the_same_with_and_without_the_plugin(market_ro
     assert not [key for key in states["plain"] if not torch.equal(states["plain"][key], states["installed"][key])]
 
 
+@pytest.mark.slow
+def test_the_script_trains_on_two_processes(sysu_root, tmp_path):
+    settings = [("train.gather_features", "True"), ("train.sync_batchnorm", "True"), *PLUGIN[:2]]
+    words = [word for pair in settings for word in ("--set", *pair)]
+    flags = ["-s", "sysu_mm01", "-t", "sysu_mm01", "--root", sysu_root, *SMALL.split(), *METHOD.split()]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "torchreid_rgbir", "run"]
+    run = python([*torchrun, *words, SCRIPT, *flags], tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.count("epoch 2/2 batch 2/2") == 1
+    log = (tmp_path / "log" / "train.log").read_text()
+    assert log.count("epoch 2/2 batch 2/2") == 1 and (tmp_path / "log" / "results.json").is_file()
+
+
 def test_classes_keep_their_identity(tmp_path, layout):
     code = """
 import inspect
@@ -186,7 +211,7 @@ assert before == (host.data.ImageDataManager, host.engine.ImageTripletEngine, in
 from torchreid.data import ImageDataManager
 from torchreid.engine.image import ImageTripletEngine
 assert (ImageDataManager, ImageTripletEngine) == before[:2]
-from torchreid_rgbir.stand_in import PatchedDataManager, PatchedEngine
+from torchreid_rgbir.integration.patched_classes import PatchedDataManager, PatchedEngine
 assert issubclass(PatchedDataManager, ImageDataManager) and issubclass(PatchedEngine, ImageTripletEngine)
 class Mine(ImageTripletEngine):
     def __init__(self):
@@ -201,18 +226,22 @@ def test_python_users_get_the_subclasses(sysu_root, tmp_path, layout):
     code = f"""
 import torch
 import torchreid_rgbir
-torchreid_rgbir.install(["loss.pef.weights", "random", "sampler.batches_per_epoch", "1"])
+torchreid_rgbir.install(
+    ["loss.pef.weights", "random", "sampler.batches_per_epoch", "1", "model.last_stride", "2", "train.ema", "0.5"]
+)
 import torchreid
 datamanager = torchreid.data.ImageDataManager(
     root={str(sysu_root)!r}, sources="sysu_mm01", height=64, width=32, batch_size_train=16, num_instances=2, workers=0
 )
 assert type(datamanager) is not torchreid.data.ImageDataManager and isinstance(datamanager, torchreid.data.ImageDataManager)
 model = torchreid.models.build_model("dual_resnet18", datamanager.num_train_pids, loss="mso", pretrained=False)
+assert model.last_stride == 2
 optimizer = torchreid.optim.build_optimizer(model, optim="adam", lr=0.001)
 scheduler = torchreid.optim.build_lr_scheduler(optimizer, lr_scheduler="warmup_cosine", max_epoch=2)
 engine = torchreid.engine.ImageTripletEngine(datamanager, model, optimizer, scheduler=scheduler)
 assert isinstance(engine, torchreid_rgbir.engine.CrossModalEngine)
 engine.run(max_epoch=1, save_dir="log")
+assert engine.eval_model is not engine.model  # averaged weights
 from torchreid_rgbir.retrieval import Extractor
 extractor = Extractor.load("log/model/model.pth.tar-1")
 assert (extractor.height, extractor.width) == (64, 32)
@@ -245,11 +274,11 @@ def test_plain_torchreid_reads_our_checkpoint_and_its_tools_take_our_models(sysu
     assert maps.shape == (2, 512, 4, 2)
 
 
-def test_two_gpus_are_an_error_that_names_torchrun():
-    from torchreid_rgbir.integration.torchreid_patch import bare
-
+def test_two_gpus_are_an_error_that_names_torchrun(monkeypatch):
     model = torch.nn.DataParallel(torch.nn.Identity())
-    assert bare(model) is model.module
+    assert without_data_parallel(model) is model.module
     model.device_ids = [0, 1]
     with pytest.raises(ValueError, match="torchrun"):
-        bare(model)
+        without_data_parallel(model)
+    monkeypatch.setattr(distributed, "world_size", lambda: 2)  # each process of torchrun uses one of them
+    assert without_data_parallel(model) is model.module

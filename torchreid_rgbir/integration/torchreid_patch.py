@@ -1,163 +1,62 @@
-"""torchreid's own names, answered by the plugin where the data is cross-modal, so that code written for torchreid trains the method unchanged.
+"""Lets code written for torchreid train the method unchanged: torchreid's names return the plugin's classes for RGB-IR data.
 
-After `install()`, `ImageDataManager` with cross-modal sources makes a `CrossModalDataManager`, and `ImageTripletEngine` over it a `CrossModalEngine`:
-subclasses of what was asked for, so `isinstance` and subclassing go on working. Everything else reaches torchreid as before.
+After `install()`, `ImageDataManager` returns a `CrossModalDataManager` if the sources have RGB and IR images, and
+`ImageTripletEngine` returns a `CrossModalEngine` if the data manager is one. Both are subclasses of what was called, so
+`isinstance` and subclassing still work. Other calls reach torchreid as before.
 """
 
 import inspect
-import sys
+import logging
 from collections.abc import Callable, Sequence
 from functools import wraps
-from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
-from yacs.config import CfgNode
-
-from torchreid_rgbir import config, host
-from torchreid_rgbir.config import checks
+from torchreid_rgbir import distributed, host
 from torchreid_rgbir.data.manager import CrossModalDataManager, is_cross_modal
-from torchreid_rgbir.engine import CrossModalEngine
 from torchreid_rgbir.engine.schedule import WARMUPS, build_lr_scheduler
-from torchreid_rgbir.models import DualResNet
-from torchreid_rgbir.models.loading import bare_model
-from torchreid_rgbir.runs.build import build_criterion, eval_options, metadata, run_options
-from torchreid_rgbir.runs.train import write_results
-from torchreid_rgbir.terminal import log_to
+from torchreid_rgbir.files import checkpoint
+from torchreid_rgbir.integration import settings
+from torchreid_rgbir.integration.patched_classes import PatchedDataManager, PatchedEngine, without_data_parallel
+from torchreid_rgbir.models import MODELS, DualResNet
 
-# The keys of ours that torchreid's scripts have no word for.
-SETTINGS = (
-    *("loss.mso.", "loss.pef.", "loss.cmcc.", "sampler.batches_per_epoch", "train.warmup_epoch", "train.target_loss"),
-    *("train.checkpoint_freq", "train.keep_checkpoints", "train.on_nonfinite", "train.max_skipped"),
-    *("test.query", "test.sampling", "test.feature", "test.flip", "test.rerank_settings"),
-)
-
-_settings: CfgNode = config.defaults()
+logger = logging.getLogger(__name__)
 
 
-def install(overrides: Sequence[str] = ()) -> None:
-    """Prepares torchreid for cross-modal data; a second call only changes the settings.
+def install(overrides: Sequence[str] = (), file: str = "") -> None:
+    """Prepares torchreid for RGB-IR data. A second call only changes the settings.
 
     Args:
-        overrides: KEY VALUE words for keys under `SETTINGS`, such as ["loss.pef.entry", "conv2"]. The other keys are the caller's to choose.
+        overrides: KEY VALUE words for the plugin's keys, such as ["loss.pef.entry", "conv2"]. torchreid's own keys are
+            arguments of torchreid's functions.
+        file: A configuration file whose keys of the plugin are used.
 
     Raises:
-        ValueError: an unknown key, a value that cannot be, or a key that is the caller's.
+        ValueError: A key is unknown or torchreid's, or a value is not valid.
+        FileNotFoundError: The file is missing.
     """
-    global _settings
-    settings = config.override(config.defaults(), overrides)
-    foreign = [key for key in overrides[::2] if not key.startswith(SETTINGS)]
-    if foreign:
-        raise ValueError(f"{foreign[0]} is torchreid's own key: give it to the script, not to the plugin")
-    checks.check(settings)
-    _settings = settings
+    settings.current = settings.read(overrides, file)
     host.alias()
-    _answer(host.data.ImageDataManager, _choose_data_manager)
-    _answer(host.data.VideoDataManager, _choose_video)
-    _answer(host.engine.ImageTripletEngine, _choose_triplet)
-    _answer(host.engine.ImageSoftmaxEngine, _choose_softmax)
+    _patch_class(host.data.ImageDataManager, _choose_data_manager)
+    _patch_class(host.data.VideoDataManager, _choose_video)
+    _patch_class(host.engine.ImageTripletEngine, _choose_triplet)
+    _patch_class(host.engine.ImageSoftmaxEngine, _choose_softmax)
     if not hasattr(host.optim.build_lr_scheduler, "__wrapped__"):
-        _replace("optim", "lr_scheduler", "build_lr_scheduler", _with_warmup)
-        _replace("utils", "torchtools", "resume_from_checkpoint", _past_data_parallel)
+        _replace(host.models, "", "build_model", _with_last_stride)
+        _replace(host.optim, "lr_scheduler", "build_lr_scheduler", _with_warmup)
+        _replace(host.utils, "torchtools", "resume_from_checkpoint", _into_bare_model)
+        _replace(host.utils, "torchtools", "load_pretrained_weights", _checked_weights)
+        _replace(host.utils, "loggers", "Logger", _log_of_first_process)
 
 
-class PatchedDataManager(CrossModalDataManager):
-    """torchreid's `ImageDataManager(...)`, called with its own arguments, for cross-modal sources.
-
-    Batches are always P x K x 2, so what chooses among torchreid's samplers has no meaning here; `seed` follows torch's.
-
-    Raises:
-        ValueError: `k_tfm` above 1 or `load_train_targets`, which need another batch; and those of CrossModalDataManager.
-    """
-
-    def __init__(self, *args, **kwargs):
-        arguments = inspect.signature(host.data.ImageDataManager.__init__).bind(self, *args, **kwargs).arguments
-        if arguments.get("k_tfm", 1) != 1 or arguments.get("load_train_targets"):
-            raise ValueError(
-                "data.k_tfm above 1 and data.load_train_targets are for data of one modality: leave them out"
-            )
-        self.root = arguments.get("root", "")
-        known = inspect.signature(CrossModalDataManager).parameters
-        super().__init__(
-            **{name: value for name, value in arguments.items() if name in known},
-            batches_per_epoch=_settings.sampler.batches_per_epoch,
-            seed=torch.initial_seed() % 2**32,
-        )
-
-
-class PatchedEngine(CrossModalEngine):
-    """torchreid's `ImageTripletEngine(...)`, called with its own arguments, over cross-modal data.
-
-    `weight_t` and `weight_x` are of torchreid's own losses: the method's parts are weighed by the plugin's `loss.mso`. `margin` is of the parts that
-    have one.
-    """
-
-    def __init__(
-        self,
-        datamanager: CrossModalDataManager,
-        model: nn.Module,
-        optimizer: Optimizer,
-        margin: float = 0.3,
-        weight_t: float = 1,
-        weight_x: float = 1,
-        scheduler: LRScheduler | None = None,
-        use_gpu: bool = True,
-        label_smooth: bool = True,
-    ):
-        self.settings = _settings.clone()
-        self.settings.loss.softmax.label_smooth = label_smooth
-        self.settings.loss.triplet.margin = margin
-        inner = bare_model(model).to(memory_format=torch.channels_last)
-        super().__init__(
-            datamanager,
-            inner,
-            optimizer,
-            scheduler=scheduler,
-            use_gpu=use_gpu,
-            eval_options=eval_options(self.settings),
-            metadata=metadata(inner.name, inner, datamanager)
-            | {"config": _described(self.settings, inner, datamanager).dump()},
-            **run_options(self.settings),
-        )
-
-    def run(self, save_dir: str = "log", **kwargs) -> None:  # type: ignore[override]  # as torchreid's callers know it
-        """torchreid's `run`; leaves results.json as well."""
-        self.settings.test.rerank = kwargs.get("rerank", False)
-        self.eval_options = eval_options(self.settings)
-        if not kwargs.get("test_only"):
-            self.criterion = build_criterion(self.settings, self.model).to(self.device)
-        with log_to(sys.stdout):
-            super().run(save_dir, **kwargs)
-            write_results(self, Path(save_dir) / "results.json", {"checkpoint": self.checkpoint_path, "config": ""})
-
-
-def _described(settings: CfgNode, model: DualResNet, datamanager: CrossModalDataManager) -> CfgNode:
-    """The settings with what the caller chose, as far as it can be told: what testing and using the model takes."""
-    cfg = settings.clone()
-    cfg.model.name, cfg.model.last_stride = model.name, model.last_stride
-    cfg.data.root, cfg.data.sources, cfg.data.targets = (
-        getattr(datamanager, "root", ""),
-        datamanager.sources,
-        datamanager.targets,
-    )
-    cfg.data.height, cfg.data.width = datamanager.height, datamanager.width
-    cfg.data.norm_mean = datamanager.transforms.mean.flatten().tolist()
-    cfg.data.norm_std = datamanager.transforms.std.flatten().tolist()
-    return cfg
-
-
-def _answer(original: type, choose: Callable[[dict[str, Any]], type | None]) -> None:
-    """Makes `original(...)` an instance of the subclass that `choose` names for the call's arguments; None: of the original."""
+def _patch_class(original: type, choose: Callable[[dict[str, Any]], type | None]) -> None:
+    """Makes `original(...)` return an instance of the subclass that `choose` returns for its arguments, if any."""
     if "__new__" in vars(original):
         return
     signature = inspect.signature(original)
 
-    @wraps(vars(original)["__init__"])  # whoever asks for the signature gets the right one
+    @wraps(vars(original)["__init__"])  # so that the class keeps its signature
     def __new__(cls, *args, **kwargs):
-        # A subclass is its author's business; a call with wrong arguments fails in __init__, in Python's words.
+        # Subclasses by users are left alone. A call with wrong arguments fails in __init__, with Python's message.
         try:
             arguments = signature.bind(*args, **kwargs).arguments if cls is original else {}
         except TypeError:
@@ -168,7 +67,7 @@ def _answer(original: type, choose: Callable[[dict[str, Any]], type | None]) -> 
 
 
 def _choose_data_manager(arguments: dict[str, Any]) -> type | None:
-    # A batch of one trains nothing: the caller, such as torchreid's visualize_actmap.py, wants the test images as torchreid makes them.
+    # Tools such as torchreid's visualize_actmap.py use a batch of one, and need the test images as torchreid loads them.
     if arguments.get("batch_size_train") == 1:
         return None
     return PatchedDataManager if any(is_cross_modal(name) for name in _sources(arguments)) else None
@@ -177,7 +76,7 @@ def _choose_data_manager(arguments: dict[str, Any]) -> type | None:
 def _choose_video(arguments: dict[str, Any]) -> None:
     for name in _sources(arguments):
         if is_cross_modal(name):
-            raise ValueError(f"data.type is video: {name} holds images, set data.type image")
+            raise ValueError(f"data.type is video, but {name} has images: set data.type image")
 
 
 def _sources(arguments: dict[str, Any]) -> list[str]:
@@ -188,60 +87,94 @@ def _sources(arguments: dict[str, Any]) -> list[str]:
 def _choose_triplet(arguments: dict[str, Any]) -> type | None:
     if not _is_cross_modal_call(arguments):
         return None
-    model = bare_model(arguments["model"])
+    model = without_data_parallel(arguments["model"])
     if model.loss != "mso":
-        raise ValueError(f"loss.name is {model.loss}: {model.name} is trained with loss.name mso")
+        raise ValueError(f"loss.name is {model.loss}, but {model.name} is trained with mso: set loss.name mso")
     return PatchedEngine
 
 
 def _choose_softmax(arguments: dict[str, Any]) -> None:
     if _is_cross_modal_call(arguments):
-        raise ValueError(f"loss.name is softmax: {bare_model(arguments['model']).name} is trained with loss.name mso")
+        name = without_data_parallel(arguments["model"]).name
+        raise ValueError(f"loss.name is softmax, but {name} is trained with mso: set loss.name mso")
 
 
 def _is_cross_modal_call(arguments: dict[str, Any]) -> bool:
-    """Whether data and model both have two modalities.
+    """Returns whether data and model both have two modalities.
 
     Raises:
-        ValueError: only one of them has.
+        ValueError: Only one of them has two modalities.
     """
-    datamanager, model = arguments["datamanager"], bare_model(arguments["model"])
+    datamanager, model = arguments["datamanager"], without_data_parallel(arguments["model"])
     two_modalities, two_streams = isinstance(datamanager, CrossModalDataManager), isinstance(model, DualResNet)
+    sources = ", ".join(datamanager.sources)
     if two_streams and not two_modalities:
         raise ValueError(
-            f"{model.name} wants RGB and IR images, {', '.join(datamanager.sources)} has images of one modality: "
-            "choose a cross-modal source such as sysu_mm01, or one of torchreid's models"
+            f"{model.name} needs RGB and IR images, but {sources} has images of one modality: choose an RGB-IR source "
+            "such as sysu_mm01, or one of torchreid's models"
         )
     if two_modalities and not two_streams:
         raise ValueError(
-            f"{type(model).__name__} takes images of one modality, {', '.join(datamanager.sources)} has two: choose dual_resnet50, "
-            "or train torchreid's models on both with `torchreid-rgbir compare`"
+            f"{type(model).__name__} takes images of one modality, but {sources} has two: choose dual_resnet50, or train "
+            "torchreid's models on both with `torchreid-rgbir compare`"
         )
     return two_streams
 
 
-def _replace(package: str, module: str, name: str, wrap: Callable[[Callable], Callable]) -> None:
-    found = getattr(host, package)
-    wrapped = wrap(getattr(found, name))
-    setattr(found, name, wrapped)
-    setattr(getattr(found, module), name, wrapped)
+def _replace(package: Any, module: str, name: str, wrap: Callable[[Callable], Callable]) -> None:
+    wrapped = wrap(getattr(package, name))
+    for owner in (package, getattr(package, module) if module else package):
+        setattr(owner, name, wrapped)
+
+
+def _with_last_stride(original: Callable) -> Callable:
+    @wraps(original)
+    def build_model(name, num_classes, loss="softmax", pretrained=True, use_gpu=True):
+        if name in MODELS:
+            stride = settings.current.model.last_stride
+            return MODELS[name](num_classes, loss=loss, pretrained=pretrained, last_stride=stride)
+        return original(name, num_classes, loss, pretrained, use_gpu)
+
+    return build_model
 
 
 def _with_warmup(original: Callable) -> Callable:
     @wraps(original)
     def build(optimizer, lr_scheduler="single_step", stepsize=1, gamma=0.1, max_epoch=1):
         if lr_scheduler in WARMUPS:
-            return build_lr_scheduler(optimizer, lr_scheduler, stepsize, gamma, max_epoch, _settings.train.warmup_epoch)
+            return build_lr_scheduler(
+                optimizer, lr_scheduler, stepsize, gamma, max_epoch, settings.current.train.warmup_epoch
+            )
         return original(optimizer, lr_scheduler, stepsize, gamma, max_epoch)
 
     return build
 
 
-def _past_data_parallel(original: Callable) -> Callable:
+def _into_bare_model(original: Callable) -> Callable:
     @wraps(original)
     def resume(fpath, model, optimizer=None, scheduler=None):
-        # The engine trains, and saves, the bare model.
+        # The engine trains and saves the model without DataParallel.
         inner = model.module if isinstance(getattr(model, "module", None), DualResNet) else model
         return original(fpath, inner, optimizer, scheduler)
 
     return resume
+
+
+def _checked_weights(original: Callable) -> Callable:
+    @wraps(original)
+    def load_pretrained_weights(model, weight_path):
+        if not isinstance(model, DualResNet):
+            return original(model, weight_path)
+        missing = checkpoint.load_weights(model, weight_path, settings.current.model.allow_partial)
+        if missing:
+            logger.warning("%s lacks weights, which stay as they were: %s", weight_path, ", ".join(missing))
+
+    return load_pretrained_weights
+
+
+def _log_of_first_process(original: Callable) -> Callable:
+    @wraps(original, updated=())
+    def logger_of_script(fpath=None):
+        return original(fpath if distributed.rank() == 0 else None)
+
+    return logger_of_script

@@ -1,0 +1,134 @@
+"""The classes that torchreid's `ImageDataManager` and `ImageTripletEngine` return for RGB-IR data after `install()`."""
+
+import inspect
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from yacs.config import CfgNode
+
+from torchreid_rgbir import distributed, host
+from torchreid_rgbir.data.manager import CrossModalDataManager
+from torchreid_rgbir.engine import CrossModalEngine
+from torchreid_rgbir.integration import settings
+from torchreid_rgbir.models import DualResNet
+from torchreid_rgbir.models.loading import bare_model
+from torchreid_rgbir.models.sync_batchnorm import synchronize
+from torchreid_rgbir.runs.build import build_criterion, eval_options, metadata, run_options, step_options
+from torchreid_rgbir.runs.train import write_results
+from torchreid_rgbir.terminal import log_to
+
+DATA_OPTIONS = tuple(inspect.signature(CrossModalDataManager).parameters)
+
+
+class PatchedDataManager(CrossModalDataManager):
+    """torchreid's `ImageDataManager(...)` for RGB-IR sources, with torchreid's arguments and their defaults.
+
+    Batches are always P x K x 2, so the arguments that choose a sampler have no effect. The seed is torch's.
+
+    Raises:
+        ValueError: `k_tfm` is above 1 or `load_train_targets` is set. Errors of CrossModalDataManager are raised too.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        bound = inspect.signature(host.data.ImageDataManager.__init__).bind(self, *args, **kwargs)
+        bound.apply_defaults()
+        arguments = bound.arguments
+        if arguments["k_tfm"] != 1 or arguments["load_train_targets"]:
+            raise ValueError("data.k_tfm above 1 and data.load_train_targets are for data of one modality: remove them")
+        self.root = arguments["root"]
+        ours = {name: value for section in ("data", "sampler") for name, value in settings.current[section].items()}
+        options = {name: arguments[name] if name in arguments else ours.get(name) for name in DATA_OPTIONS}
+        super().__init__(**options | {"seed": torch.initial_seed() % 2**32})
+
+
+class PatchedEngine(CrossModalEngine):
+    """torchreid's `ImageTripletEngine(...)` for RGB-IR data, with torchreid's arguments.
+
+    `margin` is the margin of the triplet losses that have one, and `label_smooth` is for the identity loss.
+
+    Raises:
+        ValueError: `weight_t` or `weight_x` has a value that would have no effect.
+    """
+
+    def __init__(
+        self,
+        datamanager: CrossModalDataManager,
+        model: nn.Module,
+        optimizer: Optimizer,
+        margin: float = 0.3,
+        weight_t: float = 1,
+        weight_x: float = 1,
+        scheduler: LRScheduler | None = None,
+        use_gpu: bool = True,
+        label_smooth: bool = True,
+    ):
+        # 0 is the default of weight_x in torchreid's script, 1 the one of torchreid's engine.
+        if weight_t != 1 or weight_x not in (0, 1):
+            raise ValueError(
+                f"loss.triplet.weight_t {weight_t:g} and weight_x {weight_x:g} have no effect on this method: keep 1 and "
+                "1, and set the weights under loss.mso in the plugin's settings"
+            )
+        self.settings = settings.current.clone()
+        self.settings.loss.softmax.label_smooth = label_smooth
+        self.settings.loss.triplet.margin = margin
+        inner = without_data_parallel(model).to(memory_format=torch.channels_last)
+        if self.settings.train.sync_batchnorm and distributed.world_size() > 1:
+            inner = synchronize(inner, next(inner.parameters()).device)
+        described = _describe(self.settings, inner, datamanager)
+        super().__init__(
+            datamanager,
+            inner,
+            optimizer,
+            scheduler=scheduler,
+            use_gpu=use_gpu,
+            eval_options=eval_options(self.settings),
+            metadata=metadata(inner.name, inner, datamanager) | {"config": described.dump()},
+            **run_options(self.settings),
+            **step_options(self.settings),
+        )
+
+    def run(self, save_dir: str = "log", **kwargs: Any) -> None:  # type: ignore[override]  # torchreid's own signature
+        """torchreid's `run`, which also writes results.json.
+
+        Raises:
+            ValueError: `ranks` or `use_metric_cuhk03` has a value that would have no effect.
+        """
+        if tuple(kwargs.get("ranks", (1, 5, 10, 20))) != (1, 5, 10, 20) or kwargs.get("use_metric_cuhk03"):
+            raise ValueError(
+                "test.ranks and cuhk03.use_metric_cuhk03 have no effect on RGB-IR data, whose protocol reports Rank-1, 5, "
+                "10 and 20: remove them"
+            )
+        self.settings.test.rerank = kwargs.get("rerank", False)
+        self.eval_options = eval_options(self.settings)
+        if not kwargs.get("test_only"):
+            torch.backends.cudnn.benchmark = self.use_gpu  # as in torchreid's script
+            self.criterion = build_criterion(self.settings, self.model).to(self.device)
+            # The schedule has the optimizer's groups already, so parameters of losses join the first one.
+            trained = [parameter for parameter in self.criterion.parameters() if parameter.requires_grad]
+            self.optimizer.param_groups[0]["params"].extend(trained)
+        with log_to(sys.stdout):
+            super().run(save_dir, **kwargs)
+            if distributed.rank() == 0:
+                write_results(self, Path(save_dir) / "results.json", {"checkpoint": self.checkpoint_path, "config": ""})
+
+
+def _describe(cfg: CfgNode, model: DualResNet, datamanager: CrossModalDataManager) -> CfgNode:
+    """Returns the settings with the values of torchreid's keys that testing and using the model need."""
+    cfg = cfg.clone()
+    cfg.model.name, cfg.model.last_stride = model.name, model.last_stride
+    cfg.data.root = getattr(datamanager, "root", "")
+    cfg.data.sources, cfg.data.targets = datamanager.sources, datamanager.targets
+    cfg.data.height, cfg.data.width = datamanager.height, datamanager.width
+    cfg.data.norm_mean = datamanager.transforms.mean.flatten().tolist()
+    cfg.data.norm_std = datamanager.transforms.std.flatten().tolist()
+    return cfg
+
+
+def without_data_parallel(model: Any) -> Any:
+    """Returns the model inside DataParallel. Each process of torchrun uses one GPU, however many DataParallel would use."""
+    return model.module if distributed.world_size() > 1 and isinstance(model, nn.DataParallel) else bare_model(model)

@@ -1,0 +1,68 @@
+"""The plugin's settings for torchreid's own scripts: every configuration key that those scripts do not have."""
+
+import logging
+from collections.abc import Sequence
+
+from yacs.config import CfgNode
+
+from torchreid_rgbir import config, distributed
+from torchreid_rgbir.config import checks
+
+logger = logging.getLogger(__name__)
+
+# The keys of torchreid's scripts/default_config.py.
+_SECTIONS = {
+    "model": "name pretrained load_weights resume",
+    "data": "type root sources targets workers split_id height width combineall transforms k_tfm norm_mean norm_std "
+    "save_dir load_train_targets",
+    "market1501": "use_500k_distractors",
+    "cuhk03": "labeled_images classic_split use_metric_cuhk03",
+    "sampler": "train_sampler train_sampler_t num_instances num_cams num_datasets",
+    "video": "seq_len sample_method pooling_method",
+    "train": "optim lr weight_decay max_epoch start_epoch batch_size fixbase_epoch open_layers staged_lr new_layers "
+    "base_lr_mult lr_scheduler stepsize gamma print_freq seed",
+    "sgd": "momentum dampening nesterov",
+    "rmsprop": "alpha",
+    "adam": "beta1 beta2",
+    "loss": "name",
+    "loss.softmax": "label_smooth",
+    "loss.triplet": "margin weight_t weight_x",
+    "test": "batch_size dist_metric normalize_feature ranks evaluate eval_freq start_eval rerank visrank visrank_topk",
+}
+TORCHREID_KEYS = {"use_gpu", *(f"{section}.{name}" for section, names in _SECTIONS.items() for name in names.split())}
+SEVERAL_PROCESSES = ("train.gather_features", "train.sync_batchnorm")
+
+
+current: CfgNode = config.defaults()  # what `install` was called with
+
+
+def read(overrides: Sequence[str], file: str = "") -> CfgNode:
+    """Reads the plugin's settings.
+
+    Args:
+        overrides: KEY VALUE words, such as ["loss.pef.entry", "conv2"].
+        file: A configuration file of this package, or the name of a shipped one. torchreid's keys in it are not used.
+
+    Returns:
+        A configuration in which torchreid's keys have their default values.
+
+    Raises:
+        ValueError: A key is unknown or torchreid's, a value is not valid, or a key needs several processes.
+        FileNotFoundError: The file is missing.
+    """
+    defaults, cfg = config.defaults(), config.load(file)
+    unused = [key for key in config.differences(cfg, defaults) if key in TORCHREID_KEYS]
+    if unused:
+        logger.warning("%s also sets keys of torchreid, which only the script can set: %s", file, ", ".join(unused))
+    for key in unused:
+        section, _, name = key.rpartition(".")
+        config.get(cfg, section)[name] = config.get(defaults, key)
+    for key in overrides[::2]:
+        if key in TORCHREID_KEYS:
+            raise ValueError(f"{key} is torchreid's own key: pass it after the script's name")
+    config.override(cfg, overrides)
+    for key in SEVERAL_PROCESSES:
+        if config.get(cfg, key) and not distributed.asked_for():
+            raise ValueError(f"{key} needs several processes: start the script with torchrun, or remove the key")
+    checks.check(cfg)
+    return cfg
