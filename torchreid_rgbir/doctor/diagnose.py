@@ -80,7 +80,9 @@ def diagnose(dataset: str, root: str | os.PathLike[str], progress: bool = False,
 
     splits, findings = _load(layout.adapter, folder)
     loaded = not findings or not any(finding.problem for finding in findings)
-    used = {item.impath for split in splits.values() for item in (*split.train, *split.query, *split.gallery)}
+    used = {
+        item.impath for split in splits.values() for item in (*split.train, *split.junk, *split.query, *split.gallery)
+    }
     found, errors = _find_files(folder, layout.image_folders)
     findings += errors
     images = sorted({*used, *(path for files in found.values() for path in files.images)})

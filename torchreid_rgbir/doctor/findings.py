@@ -52,17 +52,18 @@ def check_training(label: str, split: CrossModalImageDataset) -> list[Finding]:
 
 def check_test(label: str, split: CrossModalImageDataset) -> list[Finding]:
     """Queries without a match under the protocol, identities without a query, and identities that are trained on."""
-    labels = split.test_labels()
+    labels = split.test_labels().without_junk()
+    query = [item for item in split.query if item.pid >= 0]
     gallery = labels.take(labels.modalities == RGB)
     matched = {
         (pid, camid): bool(((gallery.pids == pid) & ~split.protocol.ignored(pid, camid, gallery)).any())
-        for pid, camid in {(item.pid, item.camid) for item in split.query}
+        for pid, camid in {(item.pid, item.camid) for item in query}
     }
-    unmatched = [item for item in split.query if not matched[item.pid, item.camid]]
+    unmatched = [item for item in query if not matched[item.pid, item.camid]]
     findings = []
     if unmatched:
-        text = f"{label}{len(unmatched)} of {number_of(len(split.query), 'query image')} without a match in the gallery: not counted"
-        is_all = len(unmatched) == len(split.query)
+        text = f"{label}{len(unmatched)} of {number_of(len(query), 'query image')} without a match in the gallery: not counted"
+        is_all = len(unmatched) == len(query)
         if is_all:
             text += ", so nothing can be scored"
         if {item.pid for item in unmatched} <= set(gallery.pids.tolist()):
@@ -76,12 +77,14 @@ def check_test(label: str, split: CrossModalImageDataset) -> list[Finding]:
         findings.append(Finding(is_all, text, tuple(folders)))
     without_query = [
         _identity_folder(split, images[RGB])
-        for images in _first_images([*split.query, *split.gallery]).values()
-        if set(images) == {RGB}
+        for pid, images in _first_images([*split.query, *split.gallery]).items()
+        if set(images) == {RGB} and pid >= 0
     ]
     findings += listed(
         False, "test identity", "with RGB images only, for which there is no IR query", without_query, label
     )
+    junk = [item.impath for item in (*split.junk, *split.query, *split.gallery) if item.pid < 0]
+    findings += listed(False, "junk image", "(negative identity): neither training nor test uses them", junk, label)
     if isinstance(split, RGBIRFolder):
         both = sorted(set(split.train_names) & set(split.test_names))
         text = "in train/ and in test/: if it is the same person, scores are too high, so remove it from one of them"
