@@ -87,7 +87,7 @@ def with_value(value, row=2):
         ({"camids": np.array([1, 2, 2**63, 4], np.uint64)}, "camids: row 2 is 9223372036854775808"),
         ({"camids": np.array([1, -1, 1, 1])}, "camids: row 1 is -1"),
         ({"modalities": np.array([0, 1, 1, 2])}, r"modalities: row 3 is 2, expected 0 \(RGB\) or 1 \(IR\)"),
-        ({"image_numbers": np.array([1, 2, 0, 1])}, "image_numbers: row 2 is 0: images are numbered from 1"),
+        ({"image_numbers": np.array([1, 2, 0, 1])}, "image_numbers: row 2 is 0, but images are numbered from 1"),
         ({"image_numbers": np.array([1])}, r"image_numbers: shape \(1,\), expected \(4,\)"),
         ({"paths": np.array(["a"])}, r"paths: shape \(1,\), expected \(4,\)"),
         ({"paths": np.arange(4)}, "paths: dtype int64, expected strings"),

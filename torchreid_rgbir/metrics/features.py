@@ -13,6 +13,12 @@ from torchreid_rgbir.files import atomic
 from torchreid_rgbir.modality import IR, NAMES, RGB
 
 INTEGER_FIELDS = ("pids", "camids", "modalities")
+# Column -> which values are allowed, and the rule in words.
+_ALLOWED = {
+    "camids": [(lambda column: column >= 0, "but cameras are numbered from 1, and 0 means unknown")],
+    "image_numbers": [(lambda column: column >= 1, "but images are numbered from 1")],
+    "modalities": [(lambda column: np.isin(column, (RGB, IR)), f"expected {RGB} (RGB) or {IR} (IR)")],
+}
 # What numpy and zipfile raise for a damaged file.
 _UNREADABLE = (
     zipfile.BadZipFile,
@@ -117,35 +123,34 @@ def check_labels(data: TestFeatures) -> TestFeatures:
     Raises:
         ValueError: a column has a wrong shape, dtype or length, or a value that it must not have.
     """
-    columns = {name: getattr(data, name) for name in INTEGER_FIELDS}
-    if data.image_numbers is not None:
-        columns["image_numbers"] = data.image_numbers
+    columns = {name: np.asarray(getattr(data, name)) for name in INTEGER_FIELDS}
+    columns |= {
+        name: np.asarray(getattr(data, name)) for name in ("image_numbers", "paths") if getattr(data, name) is not None
+    }
     for name, column in columns.items():
-        column = np.asarray(column)
-        _check_length(name, column, len(data.features))
+        if column.shape != (len(data.features),):
+            expected = f"({len(data.features)},), one entry per row of features"
+            raise ValueError(f"{name}: shape {column.shape}, expected {expected}")
+        if name == "paths":
+            if column.dtype.kind != "U":
+                raise ValueError(f"paths: dtype {column.dtype}, expected strings")
+            continue
         if column.dtype.kind not in "iu":
             texts = column.astype(str).tolist() if column.dtype.kind in "US" else []
             wrong = [row for row, text in enumerate(texts) if not text.removeprefix("-").isdecimal()]
             first = f", row {wrong[0]} is {texts[wrong[0]][:40]!r}" if wrong else ""
             raise ValueError(f"{name}: dtype {column.dtype}{first}, expected integers")
-        if column.dtype == np.uint64 and column.max() > np.iinfo(np.int64).max:
-            row = int(np.argmax(column > np.iinfo(np.int64).max))
-            raise ValueError(f"{name}: row {row} is {column[row]}, expected less than 2 ** 63")
+        for is_allowed, rule in ((_fits_int64, "expected less than 2 ** 63"), *_ALLOWED.get(name, ())):
+            allowed = is_allowed(column)
+            if not allowed.all():
+                row = int(np.argmin(allowed))
+                raise ValueError(f"{name}: row {row} is {column[row]}, {rule}")
         columns[name] = column.astype(np.int64, copy=False)
-    _check_smallest("camids", columns["camids"], 0, "cameras are numbered from 1; 0 means unknown")
-    if data.image_numbers is not None:
-        _check_smallest("image_numbers", columns["image_numbers"], 1, "images are numbered from 1")
-    unknown = ~np.isin(columns["modalities"], (RGB, IR))
-    if unknown.any():
-        row = int(np.argmax(unknown))
-        raise ValueError(f"modalities: row {row} is {columns['modalities'][row]}, expected {RGB} (RGB) or {IR} (IR)")
+    return dataclasses.replace(data, **columns)
 
-    paths = None if data.paths is None else np.asarray(data.paths)
-    if paths is not None:
-        _check_length("paths", paths, len(data.features))
-        if paths.dtype.kind != "U":
-            raise ValueError(f"paths: dtype {paths.dtype}, expected strings")
-    return dataclasses.replace(data, **columns, paths=paths)
+
+def _fits_int64(column: NDArray) -> NDArray[np.bool_]:
+    return column <= np.iinfo(np.int64).max
 
 
 def load_features(path: str | Path) -> TestFeatures:
@@ -196,14 +201,3 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
             if not isinstance(columns[name], np.ndarray):
                 raise ValueError(f"{name} is not an array: write the file with numpy.savez")
     return columns
-
-
-def _check_length(name: str, column: np.ndarray, length: int) -> None:
-    if column.shape != (length,):
-        raise ValueError(f"{name}: shape {column.shape}, expected ({length},), one entry per row of features")
-
-
-def _check_smallest(name: str, column: np.ndarray, smallest: int, rule: str) -> None:
-    if column.min() < smallest:
-        row = int(np.argmax(column < smallest))
-        raise ValueError(f"{name}: row {row} is {column[row]}: {rule}")

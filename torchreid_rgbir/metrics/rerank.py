@@ -88,10 +88,9 @@ def re_rank(
     weights = _gaussian_weights(expanded, features, largest, metric, progress)
     if k2 > 1:  # local query expansion, eq. (11)
         weights = (_indicator(nearest[:, :k2]) @ weights) / min(k2, len(features))
-    final = original
-    final *= weight
-    final += (1 - weight) * _jaccard(weights.tocsr(), num_queries, progress)
-    return final
+    original *= weight
+    original += (1 - weight) * _jaccard(weights.tocsr(), num_queries, progress)
+    return original
 
 
 def _neighbors(
@@ -112,9 +111,8 @@ def _neighbors(
         if block.start < stop:
             rows = slice(block.start, stop)
             original[rows] = dist[: stop - block.start, num_queries:] / largest[rows, None]
-        dist[
-            np.arange(len(dist)), np.arange(block.start, block.stop)
-        ] = -1  # an image is its own nearest, even if others equal it
+        own = np.arange(block.start, block.stop)
+        dist[own - block.start, own] = -1  # an image is its own nearest, even if others equal it
         closest = np.sort(np.argpartition(dist, count - 1, axis=1)[:, :count], axis=1)
         order = np.argsort(np.take_along_axis(dist, closest, axis=1), axis=1, kind="stable")
         nearest[block] = np.take_along_axis(closest, order, axis=1)
