@@ -97,8 +97,8 @@ def labeled_images(sources: Sequence[str | Path]) -> list[tuple[str, str]]:
             identity_of.setdefault(image, identity or normalize_name(Path(image).absolute().parent.name))
     paths, duplicates = without_duplicates(identity_of)
     if duplicates:
-        path, first = next(iter(duplicates.items()))
-        logger.info("skipped %d images that are given twice: %s is the same file as %s", len(duplicates), path, first)
+        again, first = next(iter(duplicates.items()))
+        logger.info("skipped %d images that are given twice: %s is the same file as %s", len(duplicates), again, first)
     return [(path, identity_of[path]) for path in paths]
 
 
