@@ -27,7 +27,7 @@ def run(cfg, tmp_path, *words):
 def test_a_broken_image_is_left_out_counted_and_named(tiny_cfg, broken, tmp_path, capsys):
     assert run(tiny_cfg, tmp_path, "data.skip_broken", "True") == 0
     end = capsys.readouterr().out.splitlines()[-2:]
-    assert end[0] == "warning: 1 images cannot be read and were left out:"
+    assert end[0] == "warning: 1 images cannot be read and were skipped:"
     assert str(broken) in end[1] and "cannot be read" in end[1]
     results = json.loads((tmp_path / "run" / "results.json").read_text())["run"]
     assert results["num_left_out"] == 1

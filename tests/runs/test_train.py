@@ -9,7 +9,7 @@ import torch
 
 from torchreid_rgbir import config, host
 from torchreid_rgbir.cli import main
-from torchreid_rgbir.engine.means import RunningMeans
+from torchreid_rgbir.engine.monitor import RunningMeans
 from torchreid_rgbir.runs.build import build_engine
 from torchreid_rgbir.runs.folder import run_folder
 from torchreid_rgbir.runs.train import train
@@ -68,7 +68,7 @@ def test_a_run_leaves_its_files(trained, tmp_path):
     assert results["versions"]["torch"] == torch.__version__
 
 
-def test_the_checkpoint_is_torchreids_and_tells_how_to_use_it(trained, tmp_path):
+def test_the_checkpoint_has_torchreids_keys_and_describes_its_model(trained, tmp_path):
     _, engine = trained
     path = tmp_path / "run" / "model" / "model.pth.tar-2"
     state = torch.load(path, weights_only=True)
@@ -128,11 +128,9 @@ def test_the_loss_falls(tiny_cfg):
     engine = build_engine(cfg)
     engine.max_epoch = cfg.train.max_epoch
     means = []
-    read = engine._read
-    engine._read = lambda: means.append(read()) or means[-1]
     for engine.epoch in range(cfg.train.max_epoch):
         engine.batches_done, engine.means = 0, RunningMeans()
-        engine.train(print_freq=8)
+        means.append(engine.train(print_freq=8))
         engine.update_lr()
     assert means[-1]["loss"] < 0.8 * means[0]["loss"]
     assert means[-1]["loss_id"] < means[0]["loss_id"]
@@ -143,18 +141,18 @@ def test_training_ends_once_the_loss_meets_the_target(tiny_cfg, tmp_path):
     engine = train(config.override(tiny_cfg, ["train.max_epoch", "50", "train.target_loss", "1000"]))
     assert engine.checkpoint_path.endswith("model.pth.tar-1")
     assert json.loads((tmp_path / "run" / "results.json").read_text())["settings"]
-    assert "under the target 1000" in (tmp_path / "run" / "train.log").read_text()
+    assert "is not above the target 1000" in (tmp_path / "run" / "train.log").read_text()
 
 
 def test_the_model_of_the_best_map_is_kept(tiny_cfg, tmp_path, monkeypatch):
-    scores = iter([0.9, 0.6, 0.35, 0.4])  # the first is the trial before the training
+    scores = iter([0.6, 0.35, 0.4])
 
-    def score(*args):
+    def score(*args, **kwargs):
         mean = dict.fromkeys(("rank1", "rank5", "rank10", "rank20", "mAP", "mINP"), 0.5) | {"mAP": next(scores)}
         return [dict(search="all", shots=1, sampling="official", num_trials=1, num_queries=1, num_valid_queries=1, num_gallery=1)
                 | {"mean": mean, "std": mean, "trials": [mean]}]  # fmt: skip
 
-    monkeypatch.setattr("torchreid_rgbir.data.SYSUMM01.score", score)
+    monkeypatch.setattr("torchreid_rgbir.protocols.SYSUMM01Protocol.score", score)
     train(config.override(tiny_cfg, ["train.max_epoch", "3", "test.eval_freq", "1", "sampler.batches_per_epoch", "1"]))
     best = torch.load(tmp_path / "run" / "model" / "model-best.pth.tar", weights_only=True)
     last = torch.load(tmp_path / "run" / "model" / "model.pth.tar-3", weights_only=True)
@@ -176,7 +174,7 @@ def test_a_resumed_run_ends_as_the_uninterrupted_one(tiny_cfg, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_without_a_checkpoint(tiny_cfg, tmp_path):
-    with pytest.raises(ValueError, match=r"is (nan|inf).* in epoch 1.*lower train.lr"):
+    with pytest.raises(ValueError, match=r"is (nan|inf).* in epoch 1.*Lower train.lr"):
         train(config.override(tiny_cfg, ["train.lr", "1e30", "train.lr_scheduler", "multi_step"]))
     assert not list((tmp_path / "run" / "model").glob("*"))
 
@@ -190,7 +188,7 @@ def test_only_the_classifier_is_trained_while_the_base_is_fixed(tiny_cfg, tmp_pa
     assert changed == {"classifier.weight"}
 
 
-def test_pictures_of_ranked_results(trained, tmp_path):
+def test_images_of_ranked_results(trained, tmp_path):
     cfg, _ = trained
     weights = str(tmp_path / "run" / "model" / "model.pth.tar-2")
     shown = config.override(
@@ -202,7 +200,7 @@ def test_pictures_of_ranked_results(trained, tmp_path):
 
 
 class NoSync(torch.utils._python_dispatch.TorchDispatchMode):
-    """Counts what would make a GPU wait: reading a tensor's value from Python, or a shape that depends on one."""
+    """Records what makes Python wait for a GPU: reading a tensor's value, or a shape that depends on one."""
 
     WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "item", "equal", "is_nonzero")
 
@@ -224,7 +222,7 @@ class NoSync(torch.utils._python_dispatch.TorchDispatchMode):
 @pytest.mark.parametrize("entry", ["image", "conv2"])
 def test_nothing_in_a_training_step_waits_for_the_device(tiny_cfg, entry, monkeypatch):
     cfg = config.override(tiny_cfg, ["loss.pef.entry", entry])
-    # The optimizer's step counters live on the CPU by design and are read there; they are no device tensors.
+    # Adam's step counters are on the CPU and are read there. SGD has none.
     engine = build_engine(config.override(cfg, ["train.optim", "sgd"]))
     engine.set_model_mode("train")
     data = next(iter(engine.train_loader))
@@ -238,12 +236,24 @@ def test_nothing_in_a_training_step_waits_for_the_device(tiny_cfg, entry, monkey
     assert guard.seen == []
 
 
+@pytest.mark.parametrize("has_gpu", [False, True])
+def test_cudnn_searches_for_the_fastest_algorithms_on_a_gpu(tiny_cfg, monkeypatch, has_gpu):
+    def build(cfg):  # which reads the data
+        raise NotImplementedError(f"benchmark {torch.backends.cudnn.benchmark}")
+
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
+    monkeypatch.setattr("torchreid_rgbir.runs.train.build_engine", build)
+    with pytest.raises(NotImplementedError, match=f"benchmark {has_gpu}"):
+        train(tiny_cfg)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["data.root", "nowhere"], "is not a folder: set data.root"),
-        (["train.batch_size", "18"], "is not P x 2K: make it a multiple of 4"),
-        (["train.batch_size", "160"], "a batch wants 40 identities and 16"),
+        (["train.batch_size", "18"], "is not P x 2K: set it to a multiple of 4"),
+        (["train.batch_size", "160"], "a batch needs 40 identities, but only 16"),
         (["data.sources", "nosuchset"], "nosuchset"),
         (["data.transforms", "[blur]"], "unknown transform 'blur'"),
         (["model.pretrained", "True"], "resnet18"),
@@ -264,7 +274,6 @@ def test_mistakes_end_in_one_line_and_leave_nothing(tiny_cfg, tmp_path, capsys, 
 
 
 def test_an_image_that_cannot_be_read_is_named(tiny_cfg, sysu_root, tmp_path, capsys):
-
     shutil.copytree(sysu_root, tmp_path / "SYSU-MM01")
     for camera in range(1, 7):
         for path in (tmp_path / "SYSU-MM01" / f"cam{camera}").rglob("*.jpg"):
@@ -325,7 +334,7 @@ def test_a_missing_permutation_file_is_found_before_training(tiny_cfg, sysu_root
     shutil.copytree(sysu_root, tmp_path / "SYSU-MM01")
     (tmp_path / "SYSU-MM01" / "exp" / "rand_perm_cam.mat").unlink()
     cfg = config.override(tiny_cfg, ["data.root", str(tmp_path)])
-    with pytest.raises(FileNotFoundError, match=r"rand_perm_cam.mat is missing.*test.sampling agw"):
+    with pytest.raises(FileNotFoundError, match=r"rand_perm_cam.mat is missing.*choose the sampling agw"):
         train(cfg)
     assert not (tmp_path / "run").exists()
     train(config.override(cfg, ["test.sampling", "agw", "train.max_epoch", "1"]))

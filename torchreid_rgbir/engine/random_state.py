@@ -1,4 +1,4 @@
-"""Every random state that a run may draw from, as plain numbers that `torch.load(weights_only=True)` reads."""
+"""The state of every random generator that a run uses, in values that `torch.load(weights_only=True)` can read."""
 
 import random
 from typing import Any
@@ -8,7 +8,7 @@ import torch
 
 
 def state_dict() -> dict[str, Any]:
-    """The states of Python's, numpy's and torch's generators, on the CPU and on every GPU."""
+    """Returns the states of Python's, NumPy's and torch's generators, on the CPU and on every GPU."""
     kind, keys, *rest = np.random.get_state(legacy=True)
     return {
         "python": random.getstate(),
@@ -19,7 +19,7 @@ def state_dict() -> dict[str, Any]:
 
 
 def load_state_dict(state: dict[str, Any]) -> None:
-    """Sets them; those of GPUs only where there are as many as there were."""
+    """Sets the states. Those of GPUs are set only if the number of GPUs is the same."""
     version, keys, gauss = state["python"]
     random.setstate((version, tuple(keys), gauss))
     np.random.set_state(tuple(state["numpy"]))

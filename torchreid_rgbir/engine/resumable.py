@@ -1,4 +1,4 @@
-"""torchreid's engine with exact checkpoints (also in the middle of an epoch) and graceful handling of SIGTERM and Ctrl-C."""
+"""torchreid's engine with exact checkpoints, also within an epoch. SIGTERM and Ctrl-C end a run gracefully."""
 
 import logging
 import time
@@ -24,13 +24,13 @@ from torchreid_rgbir.files.checkpoint_folder import CheckpointFolder
 
 logger = logging.getLogger(__name__)
 
-# torch's name and ours. The checkpoint contains these values, so a different value in the configuration would not be used.
+# torch's names and our configuration keys. A resumed optimizer keeps these values of the checkpoint.
 OPTIMIZER_KEYS = {"initial_lr": "train.lr", "weight_decay": "train.weight_decay", "momentum": "sgd.momentum"}
 REQUIRED_KEYS = ("state_dict", "optimizer", "scheduler", "epoch")  # torchreid's own checkpoints have these
 
 
 class ResumableEngine(host.SoftmaxTripletEngine):
-    """Runs epochs and tests. A subclass says what these are, in `train` and `_evaluate`.
+    """Runs epochs and tests. A subclass defines both, in `train` and `_evaluate`.
 
     Args:
         datamanager, model, optimizer, scheduler, use_gpu: torchreid's. The model is on the device already.
@@ -105,19 +105,21 @@ class ResumableEngine(host.SoftmaxTripletEngine):
         test_only: bool = False,
         **testing: Any,
     ) -> None:
-        """torchreid's `run`, which can also resume in the middle of an epoch, end at the target loss, and be stopped by signals.
+        """Trains and tests like torchreid's `run`.
+
+        It also resumes within an epoch, ends at a target loss, and ends gracefully after a signal.
 
         Args:
-            start_epoch: the number of epochs done. After `resume` the checkpoint decides.
-            **testing: torchreid's other arguments, those of its `test`.
+            start_epoch: the number of epochs done. After `resume`, the checkpoint's number is used instead.
+            **testing: torchreid's other arguments. They are passed to `test`.
 
         Raises:
-            SystemExit, KeyboardInterrupt: after SIGTERM or SIGINT. A checkpoint was written at that moment.
+            SystemExit, KeyboardInterrupt: the run was ended by SIGTERM or SIGINT, after it wrote a checkpoint.
             ValueError, OSError: a loss is not finite, an image cannot be read, the disk is full, or a worker died.
         """
         if testing.get("visrank") and not test_only:
             raise ValueError(
-                "test.visrank draws pictures of a trained model: set test.evaluate True and model.load_weights"
+                "test.visrank draws ranked results of a trained model: set test.evaluate True and model.load_weights"
             )
         testing["save_dir"] = save_dir
         if test_only:
@@ -164,13 +166,13 @@ class ResumableEngine(host.SoftmaxTripletEngine):
         return self.target_loss > 0 and losses.get("loss", float("inf")) <= self.target_loss
 
     def save_model(self, epoch: int, rank1: float | None, save_dir: str, is_best: bool = False, batch: int = 0) -> None:
-        """Writes `model/model.pth.tar-EPOCH`, and `model/model-best.pth.tar` when the last test's mAP is the best so far.
+        """Writes `model/model.pth.tar-EPOCH`, and `model/model-best.pth.tar` if the last test's mAP is the best so far.
 
         Args:
             epoch: the last complete one, from 0.
-            rank1: of the test after it. None if there was no test.
+            rank1: Rank-1 of the test after it. None if there was no test.
             save_dir: the run's folder.
-            is_best: treat it as the best checkpoint, whatever its mAP is.
+            is_best: write the best checkpoint even if its mAP is not the best.
             batch: the number of batches of the next epoch that are done.
 
         Raises:
@@ -202,32 +204,32 @@ class ResumableEngine(host.SoftmaxTripletEngine):
         logger.info("checkpoint saved to %s", self.checkpoint_path)
 
     def resume(self, path: str, state: dict[str, Any] | None = None) -> None:
-        """Continues from a checkpoint with everything that it contains. One of torchreid's own engines contains less.
+        """Loads everything that a checkpoint contains. Checkpoints of torchreid's own engines contain less.
 
         Args:
             path: of the checkpoint.
-            state: what the file contains, if it was read already.
+            state: the contents of the file, if it was read already.
 
         Raises:
             FileNotFoundError, ValueError: the file is not a checkpoint, or does not belong to this run.
         """
         state = checkpoint.load(path) if state is None else state
-        lacking = [key for key in REQUIRED_KEYS if key not in state]
-        if lacking:
+        if missing := [key for key in REQUIRED_KEYS if key not in state]:
             raise ValueError(
-                f"{path} has no {lacking[0]}: model.resume needs a checkpoint of a run, use model.load_weights instead"
+                f"{path} has no {missing[0]}: model.resume needs a checkpoint of a run, use model.load_weights instead"
             )
         self._check_optimizer(path, state["optimizer"]["param_groups"])
         try:
             self.model.load_state_dict(state["state_dict"])
             for group, own in zip(state["optimizer"]["param_groups"], self.optimizer.param_groups, strict=True):
-                group["fused"] = own.get("fused")  # torchreid's checkpoints say False; the result is the same
+                group["fused"] = own.get("fused")  # False in torchreid's checkpoints; the result is the same
             for name, part in self.stateful.items():
                 if name in state:
                     part.load_state_dict(state[name])
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
+            reason = str(error).splitlines()[-1].strip()
             raise ValueError(
-                f"{path} belongs to a different run ({str(error).splitlines()[-1].strip()}): resume with that run's config.yaml"
+                f"{path} belongs to a different run ({reason}): resume with the config.yaml of that run"
             ) from None
         self.optimizer._opt_called = True  # otherwise torch warns that the schedule runs ahead of the optimizer
         if "random" in state:
@@ -244,8 +246,9 @@ class ResumableEngine(host.SoftmaxTripletEngine):
             for name, key in OPTIMIZER_KEYS.items():
                 if name in group and name in own and group[name] != own[name]:
                     raise ValueError(
-                        f"{path} was trained with {key} {group[name]}, and the optimizer cannot be resumed with a different "
-                        f"value: keep {group[name]}, or start a new run in a new data.save_dir with model.load_weights {path}"
+                        f"{path} was trained with {key} {group[name]}, and the optimizer cannot be resumed with a "
+                        f"different value: keep {group[name]}, or start a new run in a new data.save_dir with "
+                        f"model.load_weights {path}"
                     )
 
     def _test_again(self, testing: dict[str, Any]) -> None:

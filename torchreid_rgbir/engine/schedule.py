@@ -1,4 +1,4 @@
-"""Learning-rate schedules with a linear warm-up, which torchreid's `build_lr_scheduler` does not have."""
+"""Learning-rate schedules with a linear warm-up. torchreid has none."""
 
 import math
 from collections.abc import Sequence
@@ -9,21 +9,21 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from torchreid_rgbir import host
 
 WARMUPS = ("warmup_multi_step", "warmup_cosine")
-WARMUP_START = 0.1  # of the learning rate, in the first epoch
+WARMUP_START = 0.1  # the factor of the learning rate in the first epoch
 
 
 def warmup(epoch: int, warmup_epoch: int) -> float:
-    """Linear from 0.1 in the first epoch to 1 in the last warm-up epoch, then 1.  epoch: from 1."""
+    """The factor rises linearly from 0.1 in the first epoch to 1 in the last warm-up epoch.  epoch: from 1."""
     if epoch >= warmup_epoch:
         return 1.0
     return WARMUP_START + (1 - WARMUP_START) * (epoch - 1) / (warmup_epoch - 1)
 
 
 def warmup_multi_step(epoch: int, warmup_epoch: int, stepsize: Sequence[int], gamma: float) -> float:
-    """The patent's: warm-up, then `gamma` once more after each epoch in `stepsize`.
+    """The patent's schedule: warm-up, then one more factor of `gamma` after each epoch in `stepsize`.
 
     Args:
-        epoch: from 1; epoch `stepsize[0]` is the last at the full learning rate.
+        epoch: from 1. Epoch `stepsize[0]` is the last one with the full learning rate.
 
     Returns:
         The factor of the base learning rate.
@@ -36,7 +36,7 @@ def warmup_multi_step(epoch: int, warmup_epoch: int, stepsize: Sequence[int], ga
 
 
 def warmup_cosine(epoch: int, warmup_epoch: int, max_epoch: int) -> float:
-    """Warm-up, then half a cosine that would reach 0 one epoch after the last.  epoch: from 1."""
+    """Warm-up, then half a cosine period, which would reach 0 one epoch after the last.  epoch: from 1."""
     if epoch <= warmup_epoch:
         return warmup(epoch, warmup_epoch)
     done = (epoch - warmup_epoch) / (max_epoch + 1 - warmup_epoch)
@@ -51,10 +51,10 @@ def build_lr_scheduler(
     max_epoch: int = 200,
     warmup_epoch: int = 10,
 ) -> LRScheduler:
-    """torchreid's `build_lr_scheduler` with the two schedules above; stepped once an epoch.
+    """torchreid's `build_lr_scheduler`, which also knows the two schedules above. Step it once per epoch.
 
     Raises:
-        ValueError: an unknown schedule.
+        ValueError: the schedule is unknown.
     """
     if lr_scheduler == "warmup_multi_step":
         steps = [stepsize] if isinstance(stepsize, int) else list(stepsize)

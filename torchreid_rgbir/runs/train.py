@@ -1,9 +1,10 @@
-"""From a configuration to a trained and tested model: what torchreid's scripts/main.py does, for cross-modal data."""
+"""Trains and tests a model from a configuration, as torchreid's scripts/main.py does."""
 
 import logging
 import sys
 from pathlib import Path
 
+import torch
 from yacs.config import CfgNode
 
 from torchreid_rgbir import distributed, host
@@ -20,20 +21,25 @@ logger = logging.getLogger(__name__)
 
 
 def train(cfg: CfgNode) -> CrossModalEngine:
-    """Trains and tests as `cfg` says (only tests with `test.evaluate True`) and leaves the run's files in `data.save_dir`.
+    """Trains and tests a model, or only tests it with `test.evaluate True`. The run's files are in `data.save_dir`.
+
+    Args:
+        cfg: the complete configuration.
 
     Returns:
-        The engine, with `results` (what results.json holds) and `features` of each data set's last test.
+        The engine. Its `results` are the contents of results.json, and its `features` are those of the last test.
 
     Raises:
-        ValueError, FileNotFoundError: a user's mistake; found before anything is written.
+        ValueError, FileNotFoundError: the user made a mistake. Nothing was written.
     """
     checks.check(cfg)
     checks.check_model(cfg)
     host.utils.set_random_seed(cfg.train.seed)
+    if torch.cuda.is_available():
+        torch.backends.cudnn.benchmark = True  # as in torchreid's script: search for the fastest convolutions
     with distributed.processes():
         if distributed.rank() > 0:
-            with log_to(sys.stdout):  # which nobody sees
+            with log_to(sys.stdout):  # `processes` discards the output of every process but the first
                 engine = build_engine(cfg)
                 engine.run(**run_kwargs(cfg))
                 return engine
@@ -46,7 +52,7 @@ def _train(cfg: CfgNode, save_dir: Path) -> CrossModalEngine:
             compare_with_run(save_dir, cfg)
         engine = build_engine(cfg)
         folder.open()
-        # A test in the folder of a training run leaves that run's own record as it is.
+        # A test in the folder of a training run does not overwrite the files of the training.
         beside = "test-" if cfg.test.evaluate and (save_dir / CONFIG).exists() else ""
         written = save_dir / f"{beside}{CONFIG}"
         atomic.write_text(written, cfg.dump())
@@ -61,18 +67,18 @@ def _train(cfg: CfgNode, save_dir: Path) -> CrossModalEngine:
         write_results(engine, save_dir / f"{beside}results.json", origin)
         if left_out := engine.datamanager.left_out:
             logger.warning(
-                "%d images cannot be read and were left out:\n  %s", len(left_out), "\n  ".join(left_out.values())
+                "%d images cannot be read and were skipped:\n  %s", len(left_out), "\n  ".join(left_out.values())
             )
     return engine
 
 
 def write_results(engine: CrossModalEngine, path: Path, origin: dict) -> None:
-    """Writes what the last test found, as JSON and as a Markdown table; one file a data set where there are several.
+    """Writes the results of the last test as JSON and as a Markdown table. Several data sets have one file each.
 
     Args:
         engine: after `run`.
         path: of the JSON file.
-        origin: what the numbers came from: `checkpoint`, `config` and more.
+        origin: the origin of the numbers: `checkpoint`, `config` and more.
     """
     for name, results in engine.results.items():
         results |= origin | {"versions": versions()}
@@ -83,7 +89,7 @@ def write_results(engine: CrossModalEngine, path: Path, origin: dict) -> None:
 
 
 def run_kwargs(cfg: CfgNode) -> dict:
-    """The arguments of the engine's `run`."""
+    """Returns the arguments of the engine's `run`."""
     return {
         "save_dir": str(Path(cfg.data.save_dir).expanduser()),
         "max_epoch": cfg.train.max_epoch,
