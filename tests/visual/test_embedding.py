@@ -40,3 +40,34 @@ def test_what_cannot_be_drawn_is_said(features):
     one = features.take(np.flatnonzero(features.pids == 0)[[0, 4]])
     with pytest.raises(ValueError, match="at least 3 images, but there are 2"):
         draw_embedding(one)
+
+
+DEGENERATE = {
+    "equal": np.ones((40, 16)),
+    "zeros": np.zeros((40, 16)),
+    "tiny": 1e-30 * np.arange(640.0).reshape(40, 16),
+    "three equal": np.ones((3, 16)),
+    "not finite": np.full((40, 16), np.nan),
+}
+
+
+@pytest.mark.parametrize("name", DEGENERATE)
+def test_features_without_any_difference_are_an_error_and_not_a_crash(name):
+    """scikit-learn ends the process with a segmentation fault."""
+    with pytest.raises(ValueError, match="features are equal|needs finite features"):
+        plane(DEGENERATE[name].astype(np.float32))
+
+
+@pytest.mark.parametrize("distance", ["cosine", "euclidean"])
+def test_nearly_equal_features_are_drawn(distance):
+    features = np.ones((40, 16), np.float32)
+    features[-1] = 2
+    assert np.isfinite(plane(features, distance)).all()
+
+
+def test_a_collapsed_model_has_a_figure_that_says_so(features):
+    collapsed = dataclasses.replace(features, features=np.ones_like(features.features))
+    image = draw_embedding(collapsed)
+    assert image.size == (WIDTH, WIDTH)
+    dark = np.asarray(image.convert("L")) < 128
+    assert dark[: WIDTH // 3].sum() == 0 < dark[WIDTH // 3 : 2 * WIDTH // 3].sum()  # one text in the middle

@@ -1,9 +1,11 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
 from torchreid_rgbir.modality import IR, RGB
 from torchreid_rgbir.visual.figure import WIDTH
-from torchreid_rgbir.visual.separation import PANEL, PANELS, draw_separation, pair_distances
+from torchreid_rgbir.visual.separation import PANEL, PANELS, Pairs, draw_separation, pair_distances
 
 
 def naive(features, one, other, distance):
@@ -58,3 +60,19 @@ def test_one_modality_is_not_enough(features):
     for modality in (RGB, IR):
         with pytest.raises(ValueError, match="both modalities are needed"):
             pair_distances(features.take(features.modalities == modality))
+
+
+@pytest.mark.parametrize("scale", [0, 1, 1e8])
+def test_equal_distances_are_drawn(features, scale):
+    equal = dataclasses.replace(features, features=np.full_like(features.features, scale))
+    for distance in ("cosine", "euclidean"):
+        assert draw_separation(pair_distances(equal, distance), distance).size == (WIDTH, PANEL * 3)
+    constant = {name: Pairs(np.full(3, scale), np.full(3, scale)) for name in PANELS}
+    assert draw_separation(constant).size == (WIDTH, PANEL * 3)
+
+
+def test_one_image_of_each_modality_has_a_panel_that_says_so(features, recwarn):
+    pairs = pair_distances(features.take(np.flatnonzero(features.pids == 0)[[0, 4]]))
+    assert [len(found.intra) + len(found.inter) for found in pairs.values()] == [0, 0, 1]
+    assert draw_separation(pairs).size == (WIDTH, PANEL * 3)
+    assert not recwarn.list  # matplotlib warns of a legend without entries

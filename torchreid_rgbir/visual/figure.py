@@ -6,12 +6,12 @@ from PIL import Image
 from torchreid_rgbir.extras import require
 
 require("visual", "matplotlib")
-from matplotlib import rcParams  # noqa: E402
 from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.font_manager import FontProperties  # noqa: E402
 from matplotlib.text import Text  # noqa: E402
 
-from torchreid_rgbir.visual.fonts import escaped, system_font_name  # noqa: E402
+from torchreid_rgbir.visual.fonts import escaped, system_font  # noqa: E402
 
 DPI = 200
 WIDTH = 1000  # pixels, of every figure: 5 inches, so 10 pt are still 10 pixels on a 360-pixel screen
@@ -27,9 +27,10 @@ def as_image(figure: Figure) -> Image.Image:
     for text in figure.findobj(Text):
         shown = text.get_text()
         if not shown.isascii():
-            name = system_font_name(shown)
-            text.set_fontfamily([*rcParams["font.family"], *([name] if name else [])])
-            text.set_text(shown if name else escaped(shown))
+            path = system_font(shown)
+            text.set_text(shown if path else escaped(shown))
+            if path:
+                text.set_font(FontProperties(fname=path, size=text.get_fontsize()))
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")

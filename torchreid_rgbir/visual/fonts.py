@@ -22,14 +22,8 @@ def find_font(text: str, size: int) -> tuple[FreeTypeFont | ImageFont.ImageFont,
     default = ImageFont.load_default(size)
     if _has_characters(default, text):
         return default, text
-    for path in _system_fonts(text):
-        try:
-            font = ImageFont.truetype(path, size)
-        except OSError:  # a format that FreeType does not read
-            continue
-        if _has_characters(font, text):
-            return font, text
-    return default, escaped(text)
+    path = system_font(text)
+    return (ImageFont.truetype(path, size), text) if path else (default, escaped(text))
 
 
 def escaped(text: str) -> str:
@@ -46,30 +40,29 @@ def shortened(text: str, num: int) -> str:
     )
 
 
-def system_font_name(text: str) -> str | None:
-    """Returns the name by which matplotlib finds a system font that has all characters of a text, or None."""
-    from matplotlib import font_manager
-
+def system_font(text: str) -> str | None:
+    """Returns the file of a system font that has all characters of a text, or None."""
     for path in _system_fonts(text):
-        if _has_characters(ImageFont.truetype(path, 12), text):
-            font_manager.fontManager.addfont(path)
-            return font_manager.FontProperties(fname=path).get_name()
+        try:
+            if _has_characters(ImageFont.truetype(path, 12), text):
+                return path
+        except OSError:  # a format that FreeType does not read
+            continue
     return None
 
 
 def _has_characters(font: FreeTypeFont | ImageFont.ImageFont, text: str) -> bool:
-    missing = _bitmap(font, NOT_A_CHARACTER)
-    return all(
-        character.isascii() or character.isspace() or _bitmap(font, character) != missing for character in set(text)
-    )
-
-
-def _bitmap(font: FreeTypeFont | ImageFont.ImageFont, character: str) -> bytes:
     try:
-        mask = font.getmask(character)
-    except UnicodeEncodeError:  # half of a character, from a name that is not UTF-8
-        return _bitmap(font, NOT_A_CHARACTER)
-    return bytes(mask) + bytes(str(mask.size), "ascii")
+        text.encode()
+    except UnicodeEncodeError:  # halves of characters, from a name that is not UTF-8
+        return False
+    missing = _bitmap(font, NOT_A_CHARACTER)
+    return all(letter.isascii() or letter.isspace() or _bitmap(font, letter) != missing for letter in set(text))
+
+
+def _bitmap(font: FreeTypeFont | ImageFont.ImageFont, character: str) -> tuple[tuple[int, int], bytes]:
+    mask = font.getmask(character)
+    return mask.size, bytes(mask)
 
 
 def _system_fonts(text: str) -> Iterator[str]:
