@@ -140,7 +140,7 @@ def test_junk_images_are_excluded_and_counted(data, name, rerank):
 def test_a_modality_with_nothing_but_junk(data):
     data.pids[data.modalities == IR] = -1
     for report in REPORTS.values():
-        with pytest.raises(ValueError, match="no ir image"):
+        with pytest.raises(ValueError, match="every ir image has a negative identity"):
             report(data)
 
 

@@ -196,7 +196,11 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
             try:
                 columns[name] = archive[name]
             except _UNREADABLE as error:
-                reason = "it contains pickled objects" if "pickle" in str(error).lower() else error
+                reason = (
+                    "it contains pickled objects, perhaps numbers beyond 64 bits"
+                    if "pickle" in str(error).lower()
+                    else error
+                )
                 raise ValueError(f"{name} cannot be read ({reason}): save it as a plain array of numbers") from None
             if not isinstance(columns[name], np.ndarray):
                 raise ValueError(f"{name} is not an array: write the file with numpy.savez")

@@ -85,6 +85,14 @@ def markdown_table(results: dict) -> str:
     return "\n".join([_caption(results), "", *lines, ""])
 
 
+def torchreid_line(results: dict) -> str:
+    """The first setting, or the first with re-ranking, in the form of torchreid's log, where its tools look for numbers."""
+    settings = results["settings"]
+    mean = next((setting for setting in settings if setting.get("rerank")), settings[0])["mean"]
+    ranks = " ".join(f"Rank-{rank:<3}: {mean[f'rank{rank}']:.1%}" for rank in (1, 5, 10, 20))
+    return f"mAP: {mean['mAP']:.1%} {ranks}"
+
+
 def setting_name(setting: dict) -> str:
     """A setting in words, such as "all-search, single-shot, official"."""
     if "search" in setting:

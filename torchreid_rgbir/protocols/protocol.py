@@ -12,7 +12,7 @@ from torchreid_rgbir.metrics import ranking
 from torchreid_rgbir.metrics.distance import DistanceRows
 from torchreid_rgbir.metrics.features import TestFeatures, check_features, check_labels
 from torchreid_rgbir.metrics.rerank import Rerank
-from torchreid_rgbir.modality import IR, RGB
+from torchreid_rgbir.modality import IR, NAMES, RGB
 from torchreid_rgbir.terminal import progress
 
 
@@ -89,10 +89,10 @@ class Protocol(ABC):
             ValueError: the input is invalid, or no query of a setting has a match.
         """
         every = check_features(features)
-        features = every.without_junk()
+        features = _without_junk(every)
         num_junk = len(every) - len(features)
         plain, reranked = [], []
-        settings = self._draw(features.labels, query, sampling)
+        settings = self.settings(features.labels, query, sampling)
         for modality, direction in itertools.groupby(settings, key=lambda setting: setting.modality):
             rows = list(direction)
             queries, gallery = features.of(modality), features.of(1 - modality)
@@ -106,11 +106,6 @@ class Protocol(ABC):
                     scored = self._reranked(setting, queries, gallery, distance, rerank)
                     reranked.append(_result(setting, scored, num_junk) | {"rerank": rerank.settings()})
         return plain + reranked
-
-    def _draw(self, labels: TestFeatures, query: str, sampling: str) -> list[Setting]:
-        for modality in (RGB, IR):
-            labels.of(modality)  # fails if there is no image of it, before anything else about the labels is reported
-        return self.settings(labels, query, sampling)
 
     def _reranked(
         self, setting: Setting, queries: TestFeatures, gallery: TestFeatures, distance: str, rerank: Rerank
@@ -134,8 +129,8 @@ class Protocol(ABC):
         Raises:
             FileNotFoundError, ValueError: as `score`.
         """
-        labels = check_labels(labels).without_junk()
-        for setting in self._draw(labels, query, sampling):
+        labels = _without_junk(check_labels(labels))
+        for setting in self.settings(labels, query, sampling):
             self._check_matches(setting, labels)
 
     def _check_matches(self, setting: Setting, labels: TestFeatures) -> None:
@@ -155,6 +150,18 @@ class Protocol(ABC):
                 f"{problem}. Every gallery image with a query's identity is ignored because {self.why_ignored}"
             )
         raise ValueError(f"{problem}: check pids, camids and modalities")
+
+
+def _without_junk(data: TestFeatures) -> TestFeatures:
+    """The rows with identities; fails if one modality has none, before anything else about the labels is reported."""
+    kept = data.without_junk()
+    for modality in (RGB, IR):
+        if (data.modalities == modality).any() and not (kept.modalities == modality).any():
+            raise ValueError(
+                f"pids: every {NAMES[modality]} image has a negative identity, which marks junk: check pids"
+            )
+        kept.of(modality)
+    return kept
 
 
 def mean_and_std(trials: Sequence[dict[str, float]]) -> dict:
