@@ -43,55 +43,49 @@ class GalleryInfo:
 
 
 class Store(ABC):
-    """Keeps the references of one gallery. Every method turns the library's errors into one line with the location.
+    """Keeps the references of one gallery. The methods do what those of the same name in `Gallery` say.
+
+    Every method turns the library's errors into one line with the location. `Gallery` has checked the arguments and scaled
+    the features of `add` to length 1. Queries have any length.
 
     Attributes:
         location: folder or address of the gallery.
         about: see `GalleryInfo`.
+        max_bytes: largest size of a path or a category, None = unlimited.
     """
 
     location: str
     about: GalleryInfo
-    max_bytes: int | None = None  # of a path or a category
+    max_bytes: int | None = None
 
     @classmethod
     @abstractmethod
-    def open(cls, location: str) -> "Store":
-        """See `Gallery.open`."""
+    def open(cls, location: str) -> "Store": ...
 
     @classmethod
     @abstractmethod
-    def create(cls, location: str, about: GalleryInfo) -> "Store":
-        """See `Gallery.create`."""
+    def create(cls, location: str, about: GalleryInfo) -> "Store": ...
 
     @abstractmethod
-    def __len__(self) -> int:
-        """Number of images."""
+    def __len__(self) -> int: ...
 
     @abstractmethod
-    def add(self, features: NDArray, rows: ReferenceTable) -> None:
-        """Adds at least one image. Features (N, D) have length 1."""
+    def add(self, features: NDArray, rows: ReferenceTable) -> None: ...
 
     @abstractmethod
-    def remove(self, where: Filter) -> int:
-        """Removes the images that a non-empty filter selects and returns their number."""
+    def remove(self, where: Filter) -> int: ...
 
     @abstractmethod
-    def rows(self, where: Filter) -> ReferenceTable:
-        """See `Gallery.rows`."""
+    def rows(self, where: Filter) -> ReferenceTable: ...
 
     @abstractmethod
-    def search(self, queries: NDArray, k: int, where: Filter, exact: bool | None) -> list[list[ReferenceMatch]]:
-        """See `Gallery.search`. The queries have the right shape and are finite."""
+    def search(self, queries: NDArray, k: int, where: Filter, exact: bool | None) -> list[list[ReferenceMatch]]: ...
 
     @abstractmethod
-    def set_threshold(self, threshold: float) -> None:
-        """See `Gallery.set_threshold`."""
+    def set_threshold(self, threshold: float) -> None: ...
 
     @abstractmethod
-    def refresh(self) -> None:
-        """See `Gallery.refresh`."""
+    def refresh(self) -> None: ...
 
     @abstractmethod
-    def compact(self, index: bool, erase: bool) -> int:
-        """See `Gallery.compact`."""
+    def compact(self, index: bool, erase: bool) -> int: ...

@@ -30,7 +30,7 @@ def as_image(figure: Figure) -> Image.Image:
             path = system_font(shown)
             text.set_text(shown if path else escaped(shown))
             if path:
-                text.set_font(FontProperties(fname=path, size=text.get_fontsize()))
+                text.set_fontproperties(FontProperties(fname=path, size=text.get_fontsize()))
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
