@@ -10,6 +10,7 @@ old_names.install()  # before the modules that had other names
 from torchreid_rgbir import host, losses
 from torchreid_rgbir.data import LLCM, SYSUMM01, CrossModalDataManager, RegDB, RGBIRFolder
 from torchreid_rgbir.engine import CrossModalEngine, ImageMSOEngine
+from torchreid_rgbir.integration.torchreid_tools import check_feature_extractor
 from torchreid_rgbir.models import MODELS
 from torchreid_rgbir.synthetic import RGBIRSynthetic
 
@@ -35,9 +36,19 @@ host.publish(
     ContrastiveCenterLoss=losses.ContrastiveCenterLoss,
     WeightedTripletLoss=losses.WeightedTripletLoss,
 )
+check_feature_extractor()
 host.alias()  # `from torchreid.losses import MSOLoss` works with PyPI's package, too
 
 from torchreid_rgbir.integration.registry import register_dataset, register_loss, register_model
-from torchreid_rgbir.integration.torchreid_patch import install
+
+
+def __getattr__(name: str) -> object:
+    """Imports `install` when it is first used: not every program patches torchreid."""
+    if name == "install":
+        from torchreid_rgbir.integration.torchreid_patch import install
+
+        return install
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = ["DATASETS", "MODELS", "__version__", "install", "register_dataset", "register_loss", "register_model"]

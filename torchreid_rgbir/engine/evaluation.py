@@ -140,7 +140,7 @@ class EvaluatingEngine(ResumableEngine):
             normalize_feature=normalize_feature,
         )
         self.features[dataset_name], self.results[dataset_name] = features, results
-        logger.info("%s", report.terminal_table(results))
+        logger.info("%s\n\n%s", report.terminal_table(results), report.torchreid_line(results))
         if visrank and distributed.rank() == 0:
             path = osp.join(save_dir, f"visrank_{dataset_name}", "ranked.png")
             lists = ranked_lists(features, options.query, protocol.ignored, dist_metric, visrank_topk)

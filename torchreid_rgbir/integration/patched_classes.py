@@ -43,7 +43,9 @@ class PatchedDataManager(CrossModalDataManager):
         self.root = arguments["root"]
         ours = {name: value for section in ("data", "sampler") for name, value in settings.current[section].items()}
         options = {name: arguments[name] if name in arguments else ours.get(name) for name in DATA_OPTIONS}
-        super().__init__(**options | {"seed": torch.initial_seed() % 2**32})
+        options["transforms"] = options["transforms"] or []  # torchreid's functions accept None
+        with log_to(sys.stdout):
+            super().__init__(**options | {"seed": torch.initial_seed() % 2**32})
 
 
 class PatchedEngine(CrossModalEngine):

@@ -15,7 +15,7 @@ from torchreid_rgbir import distributed, host
 from torchreid_rgbir.data.manager import CrossModalDataManager, is_cross_modal
 from torchreid_rgbir.engine.schedule import WARMUPS, build_lr_scheduler
 from torchreid_rgbir.files import checkpoint
-from torchreid_rgbir.integration import settings
+from torchreid_rgbir.integration import settings, torchreid_tools
 from torchreid_rgbir.integration.patched_classes import PatchedDataManager, PatchedEngine, without_data_parallel
 from torchreid_rgbir.models import MODELS, DualResNet
 
@@ -67,10 +67,11 @@ def _patch_class(original: type, choose: Callable[[dict[str, Any]], type | None]
 
 
 def _choose_data_manager(arguments: dict[str, Any]) -> type | None:
-    # Tools such as torchreid's visualize_actmap.py use a batch of one, and need the test images as torchreid loads them.
-    if arguments.get("batch_size_train") == 1:
+    if not any(is_cross_modal(name) for name in _sources(arguments)):
         return None
-    return PatchedDataManager if any(is_cross_modal(name) for name in _sources(arguments)) else None
+    # torchreid's tools read the images in order, as torchreid loads them, and train nothing.
+    is_tool = arguments.get("train_sampler") == "SequentialSampler"
+    return torchreid_tools.PlainDataManager if is_tool else PatchedDataManager
 
 
 def _choose_video(arguments: dict[str, Any]) -> None:

@@ -88,9 +88,9 @@ def markdown_table(results: dict) -> str:
 def torchreid_line(results: dict) -> str:
     """The first setting, or the first with re-ranking, in the form of torchreid's log, where its tools look for numbers."""
     settings = results["settings"]
-    mean = next((setting for setting in settings if setting.get("rerank")), settings[0])["mean"]
-    ranks = " ".join(f"Rank-{rank:<3}: {mean[f'rank{rank}']:.1%}" for rank in (1, 5, 10, 20))
-    return f"mAP: {mean['mAP']:.1%} {ranks}"
+    first = next((setting for setting in settings if setting.get("rerank")), settings[0])
+    ranks = "  ".join(f"Rank-{rank:<3}: {first['mean'][f'rank{rank}']:.1%}" for rank in (1, 5, 10, 20))
+    return f"{setting_name(first)}:  mAP: {first['mean']['mAP']:.1%}  {ranks}"
 
 
 def setting_name(setting: dict) -> str:

@@ -1,0 +1,82 @@
+"""What torchreid's own tools need to work with two modalities: its `FeatureExtractor` and the scripts in its tools/ folder."""
+
+import inspect
+import logging
+import warnings
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from torchreid_rgbir import host
+from torchreid_rgbir.files import checkpoint
+from torchreid_rgbir.modality import RGB
+from torchreid_rgbir.models import DualResNet
+from torchreid_rgbir.models.loading import load_model
+
+logger = logging.getLogger(__name__)
+
+
+class PlainDataManager(host.data.ImageDataManager):
+    """torchreid's own `ImageDataManager` over RGB-IR data sets, for tools that read images in order and train nothing.
+
+    Images are normalized floats, as in torchreid. The query loader has the RGB images and the gallery loader the IR images:
+    `tools/visualize_actmap.py` passes the queries to `model(images)`, which is the RGB stream.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        for name, loaders in self.test_loader.items():
+            if loaders["query"].dataset.query[0].modality != RGB:
+                loaders["query"], loaders["gallery"] = loaders["gallery"], loaders["query"]
+                logger.warning("%s: the query loader has the RGB images, for which model(images) is correct", name)
+
+
+def check_feature_extractor() -> None:
+    """Makes torchreid's `FeatureExtractor` compare its arguments with a two-stream model's checkpoint.
+
+    It warns about a different image size or normalization, and it uses the last stride of the checkpoint. A checkpoint of a
+    different model is a ValueError. torchreid's models are not affected.
+    """
+    original = host.utils.FeatureExtractor.__init__
+    if hasattr(original, "__wrapped__"):
+        return
+    signature = inspect.signature(original)
+
+    @wraps(original)
+    def __init__(self, *args, **kwargs):
+        original(self, *args, **kwargs)
+        bound = signature.bind(self, *args, **kwargs)
+        bound.apply_defaults()
+        if isinstance(self.model, DualResNet) and Path(bound.arguments["model_path"] or ".").is_file():
+            _compare(self, bound.arguments)
+
+    host.utils.FeatureExtractor.__init__ = __init__
+
+
+def _compare(extractor: Any, arguments: dict[str, Any]) -> None:
+    path = arguments["model_path"]
+    about = checkpoint.load(path).get("about")
+    if not about:  # written without the plugin's engines
+        return
+    model, images = about["model"], about["images"]
+    if model["name"] != arguments["model_name"]:
+        raise ValueError(
+            f"{path} contains a {model['name']}, not a {arguments['model_name']}: pass model_name={model['name']!r}"
+        )
+    if model["last_stride"] != extractor.model.last_stride:  # torchreid can only build last stride 1
+        extractor.model = load_model(path)[0].to(extractor.device)
+    trained = {
+        "image_size": [images["height"], images["width"]],
+        "pixel_mean": [round(value, 6) for value in images["norm_mean"]],
+        "pixel_std": [round(value, 6) for value in images["norm_std"]],
+    }
+    for name, value in trained.items():
+        used = arguments[name]
+        used = [used, used] if isinstance(used, int) else [round(number, 6) for number in used]
+        if used != value and (arguments["pixel_norm"] or name == "image_size"):
+            shown = tuple(value)
+            warnings.warn(
+                f"{path} was trained with {name}={shown}, but FeatureExtractor uses {tuple(used)}, so the features are worse: "
+                f"pass {name}={shown}",
+                stacklevel=3,
+            )
