@@ -4,13 +4,13 @@ import argparse
 import importlib
 import logging
 import os
+import platform
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn
 
-from torchreid_rgbir import terminal
+from torchreid_rgbir import __version__, terminal
 from torchreid_rgbir.commands import COMMANDS, describe, load_package
 from torchreid_rgbir.commands.memory import keep_freed_memory
 
@@ -48,7 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         level = terminal.QUIET if args.quiet else terminal.VERBOSE if args.verbose else terminal.NORMAL
         start = time.monotonic()
         with terminal.log_level(level):
-            if not getattr(command, "LIGHT", False):
+            if getattr(command, "LIGHT", False):
+                logger.debug("torchreid_rgbir %s, Python %s", __version__, platform.python_version())
+            else:
                 load_package()
                 _log_versions()
             status = command.run(args)
@@ -81,16 +83,10 @@ def program() -> Parser:
     )
     terminal.add_flags(parser)
     parser.set_defaults(quiet=False, verbose=False, debug=False)
-    parser.add_argument("--version", action="version", version=f"torchreid-rgbir {_version()}")
+    parser.add_argument("--version", action="version", version=f"torchreid-rgbir {__version__}")
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of the commands below")
     parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="the flags of the command")
     return parser
-
-
-def _version() -> str:
-    """Reads the version from the text of the package's __init__, which takes seconds to import."""
-    lines = Path(__file__).with_name("__init__.py").read_text(encoding="utf-8").splitlines()
-    return next(line.split('"')[1] for line in lines if line.startswith("__version__"))
 
 
 def _log_versions() -> None:

@@ -13,8 +13,6 @@ import pytest
 
 from tests import tiny
 from torchreid_rgbir import cli, config, host
-from torchreid_rgbir.commands import benchmark
-from torchreid_rgbir.commands import export as commands_export
 from torchreid_rgbir.config import checks
 from torchreid_rgbir.data import SYSUMM01
 from torchreid_rgbir.metrics import TestFeatures, save_features
@@ -72,7 +70,9 @@ def test_run(there, monkeypatch, capsys):
     (there / "scripts").mkdir()
     (there / "scripts/main.py").write_text("import sys\nprint(sys.argv)\n")
     settings = []
-    monkeypatch.setattr("torchreid_rgbir.commands.run.install", settings.extend)
+    monkeypatch.setattr(
+        "torchreid_rgbir.integration.torchreid_patch.install", lambda words, file: settings.extend(words)
+    )
     monkeypatch.setattr(sys, "argv", [])
     monkeypatch.setattr(sys, "path", [*sys.path])
     assert example("run") == 0
@@ -125,9 +125,9 @@ def test_gallery_and_calibrate(there, capsys):
 def test_export(there, monkeypatch, capsys):
     """tests/export/test_folder.py exports a real model."""
     asked = []
-    monkeypatch.setattr(commands_export, "export", lambda *words: asked.append(words) or {"files": 1e-6})
+    monkeypatch.setattr("torchreid_rgbir.export.export", lambda *words: asked.append(words) or {"files": 1e-6})
     timed = {"medians": {"onnx": 0.01, "eager": 0.02}, "ratios": {"onnx_over_eager": 0.5}}
-    monkeypatch.setattr(commands_export, "onnx_over_eager", lambda *words: timed)
+    monkeypatch.setattr("torchreid_rgbir.benchmark.export.onnx_over_eager", lambda *words: timed)
     assert example("export") == 0
     assert asked == [("log/mso/model/model-best.pth.tar", Path("exported"), [])] and (there / asked[0][0]).is_file()
     assert "written to exported" in capsys.readouterr().out
@@ -223,7 +223,8 @@ def test_benchmark(there, monkeypatch, capsys):
     for part in ("loader", "step"):
         found = {"ratios": {part: 2.0}, "medians": {part: 0.1}, "spread": {part: (1.0, 3.0)}}
         monkeypatch.setattr(
-            benchmark, part, lambda part=part, found=found, **flags: asked.update({part: flags}) or found
+            f"torchreid_rgbir.benchmark.{part}.{part}",
+            lambda part=part, found=found, **flags: asked.update({part: flags}) or found,
         )
     assert example("benchmark") == 0
     assert asked == {"loader": {"rounds": 3}, "step": {"batch_size": 16, "rounds": 3}}

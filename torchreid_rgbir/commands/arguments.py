@@ -2,10 +2,13 @@
 
 import argparse
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from torchreid_rgbir.integration.registry import import_file
-from torchreid_rgbir.retrieval.extractor import Extractor
-from torchreid_rgbir.retrieval.reference_table import Filter
+from torchreid_rgbir.commands import load_package
+
+if TYPE_CHECKING:
+    from torchreid_rgbir.retrieval.extractor import Extractor
+    from torchreid_rgbir.retrieval.reference_table import Filter
 
 
 def add_import_argument(parser: argparse.ArgumentParser) -> None:
@@ -13,10 +16,17 @@ def add_import_argument(parser: argparse.ArgumentParser) -> None:
         "--import",
         dest="imported",
         action="append",
-        type=import_file,
+        type=_import_file,
         metavar="FILE.py",
         help="a Python file that registers a data set, a backbone or a loss; may be repeated",
     )
+
+
+def _import_file(file: str) -> None:
+    load_package()  # the file registers its parts with the package
+    from torchreid_rgbir.integration.registry import import_file
+
+    import_file(file)
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +36,9 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--amp", action="store_true", help="use mixed precision; it is faster on a GPU")
 
 
-def load_extractor(args: argparse.Namespace) -> Extractor:
+def load_extractor(args: argparse.Namespace) -> "Extractor":
+    from torchreid_rgbir.retrieval.extractor import Extractor
+
     return Extractor.load(args.weights, amp=args.amp)
 
 
@@ -43,7 +55,9 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def filter_of(args: argparse.Namespace) -> Filter:
+def filter_of(args: argparse.Namespace) -> "Filter":
+    from torchreid_rgbir.retrieval.reference_table import Filter
+
     return Filter(args.category, args.camera, args.since, args.until)
 
 

@@ -4,10 +4,6 @@ import argparse
 
 from torchreid_rgbir.commands.arguments import add_model_arguments, load_extractor
 from torchreid_rgbir.modality import NAMES
-from torchreid_rgbir.retrieval.calibrate import calibrate, num_allowed
-from torchreid_rgbir.retrieval.gallery import Gallery
-from torchreid_rgbir.retrieval.identify import open_references
-from torchreid_rgbir.retrieval.image_table import read_image_table
 
 EXAMPLE = "torchreid-rgbir calibrate --weights model-best.pth.tar --reference gallery --images labeled/ir --modality ir --rate 0.01"
 
@@ -34,6 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from torchreid_rgbir.retrieval.calibrate import calibrate, num_allowed
+    from torchreid_rgbir.retrieval.gallery import Gallery
+    from torchreid_rgbir.retrieval.identify import open_references
+    from torchreid_rgbir.retrieval.image_table import read_image_table
+
     labeled = read_image_table(args.images)
     num_allowed(args.rate, len(labeled))  # fails before the extraction
     extractor = load_extractor(args)

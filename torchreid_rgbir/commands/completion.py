@@ -23,7 +23,7 @@ TRANSFORMS = ["random_flip", "random_crop", "pad_crop", "channel_augment", "rand
 _SECTIONS = {
     "model": "name pretrained last_stride load_weights allow_partial resume",
     "data": "type root sources targets workers split_id height width combineall transforms transforms_rgb "
-    "transforms_ir cache cache_dir norm_mean norm_std skip_broken save_dir",
+    "transforms_ir cache cache_dir norm_mean norm_std ir_range skip_broken save_dir",
     "sampler": "num_instances batches_per_epoch",
     "train": "optim lr weight_decay max_epoch start_epoch batch_size fixbase_epoch open_layers staged_lr "
     "new_layers base_lr_mult lr_scheduler warmup_epoch stepsize gamma target_loss amp accumulate ema "

@@ -1,14 +1,17 @@
 """Checks a data set on disk before training: layout, identities, counts and images. The exit status is 1 if there is a problem."""
 
 import argparse
+from typing import TYPE_CHECKING
 
 from torchreid_rgbir import terminal
 from torchreid_rgbir.commands.arguments import add_import_argument
-from torchreid_rgbir.doctor.diagnose import LAYOUTS, Diagnosis, diagnose
-from torchreid_rgbir.files.archive import unpacked
+
+if TYPE_CHECKING:
+    from torchreid_rgbir.doctor.diagnose import Diagnosis
 
 EXAMPLE = "torchreid-rgbir doctor --dataset sysu_mm01 --root reid-data"
 
+LAYOUTS = ("sysu_mm01", "regdb", "llcm", "rgbir_folder", "rgbir_synthetic")  # written out, because they import torch
 _MAX_SHOWN = 20  # details of a finding
 
 
@@ -32,12 +35,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from torchreid_rgbir.doctor.diagnose import diagnose
+    from torchreid_rgbir.files.archive import unpacked
+
     diagnosis = diagnose(args.dataset, unpacked(args.root), progress=True, ir_range=args.ir_range)
     print(terminal.bold_title(render(diagnosis)))
     return 0 if diagnosis.healthy else 1
 
 
-def render(diagnosis: Diagnosis) -> str:
+def render(diagnosis: "Diagnosis") -> str:
     """The report: a table of the counts, then the findings with problems first."""
     synthetic = " (synthetic: published counts are not expected)" if diagnosis.synthetic else ""
     lines = [f"{diagnosis.dataset} in {diagnosis.folder}{synthetic}"]

@@ -3,29 +3,21 @@
 import argparse
 import platform
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy
-import scipy
-
-import torchreid_rgbir
-from torchreid_rgbir import terminal
-from torchreid_rgbir.metrics import distance as distance_module
-from torchreid_rgbir.metrics import report
-from torchreid_rgbir.metrics.features import load_features
-from torchreid_rgbir.metrics.rerank import Rerank
+from torchreid_rgbir import __version__, terminal
 from torchreid_rgbir.modality import NAMES
-from torchreid_rgbir.protocols import (
-    LLCMProtocol,
-    Protocol,
-    RegDBProtocol,
-    StandardProtocol,
-    SYSUMM01Protocol,
-    sysu_mm01,
-)
+
+if TYPE_CHECKING:
+    from torchreid_rgbir.metrics.rerank import Rerank
 
 EXAMPLE = "torchreid-rgbir evaluate features.npz --protocol sysu_mm01 --permutations SYSU-MM01/exp/rand_perm_cam.mat --json results.json"
 
+LIGHT = True
+
 PROTOCOLS = ("sysu_mm01", "regdb", "llcm", "standard")
+# Written out, because the modules that define them import NumPy. A test compares them.
+SAMPLINGS, DISTANCES = ("official", "agw"), ("cosine", "euclidean")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,13 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--sampling",
-        choices=tuple(sysu_mm01.SHOTS),
+        choices=SAMPLINGS,
         help="sysu_mm01: draw the trials of rand_perm_cam.mat (official, the default) or those of AGW's public code (agw, single-shot only)",
     )
     parser.add_argument(
         "--split", type=int, metavar="N", help="regdb: the split of the features, recorded in the results"
     )
-    parser.add_argument("--distance", choices=distance_module.METRICS, default="cosine", help="default: %(default)s")
+    parser.add_argument("--distance", choices=DISTANCES, default="cosine", help="default: %(default)s")
     parser.add_argument(
         "--query", choices=NAMES[::-1], default="ir", help="the modality of the queries (default: %(default)s)"
     )
@@ -64,6 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from torchreid_rgbir.metrics import report
+
     for out in filter(None, (args.json, args.markdown)):
         report.check_folder(out)
     results = evaluate(
@@ -93,7 +87,7 @@ def evaluate(
     split: int | None = None,
     query: str = "ir",
     distance: str = "cosine",
-    rerank: Rerank | None = None,
+    rerank: "Rerank | None" = None,
 ) -> dict:
     """Scores a feature file in every setting of a protocol.
 
@@ -110,6 +104,12 @@ def evaluate(
     Raises:
         ValueError, FileNotFoundError: an argument or a file is wrong.
     """
+    import numpy
+    import scipy
+
+    from torchreid_rgbir.metrics import load_features, report
+    from torchreid_rgbir.protocols import LLCMProtocol, Protocol, RegDBProtocol, StandardProtocol, SYSUMM01Protocol
+
     if protocol not in PROTOCOLS:
         raise ValueError(f"protocol {protocol!r} is unknown: choose one of {', '.join(PROTOCOLS)}")
     for flag, value, owner in (
@@ -138,7 +138,7 @@ def evaluate(
     return report.results(protocol, settings, query=query, feature="given", distance=distance) | {
         "features": str(features),
         "versions": {
-            "torchreid_rgbir": torchreid_rgbir.__version__,
+            "torchreid_rgbir": __version__,
             "python": platform.python_version(),
             "numpy": numpy.__version__,
             "scipy": scipy.__version__,
@@ -146,7 +146,9 @@ def evaluate(
     }
 
 
-def _rerank(words: list[str] | None) -> Rerank | None:
+def _rerank(words: list[str] | None) -> "Rerank | None":
+    from torchreid_rgbir.metrics.rerank import Rerank
+
     if words is None:
         return None
     try:

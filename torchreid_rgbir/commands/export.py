@@ -3,9 +3,7 @@
 import argparse
 from pathlib import Path
 
-from torchreid_rgbir.benchmark.export import onnx_over_eager
 from torchreid_rgbir.commands.arguments import add_import_argument
-from torchreid_rgbir.export import export
 
 EXAMPLE = "torchreid-rgbir export --weights log/mso/model/model-best.pth.tar --out exported"
 
@@ -26,6 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from torchreid_rgbir.benchmark.export import onnx_over_eager
+    from torchreid_rgbir.export import export
+
     out = Path(args.out).expanduser()
     differences = export(args.weights, out, args.images)
     weights = "model.safetensors, " if (out / "model.safetensors").exists() else ""

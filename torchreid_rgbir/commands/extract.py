@@ -4,9 +4,7 @@ import argparse
 import os
 
 from torchreid_rgbir.commands.arguments import add_model_arguments, load_extractor
-from torchreid_rgbir.metrics import report, save_features
 from torchreid_rgbir.modality import NAMES
-from torchreid_rgbir.retrieval.feature_file import extract
 
 EXAMPLE = "torchreid-rgbir extract --weights model-best.pth.tar --rgb photos/rgb --ir photos/ir --out features.npz"
 
@@ -26,6 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from torchreid_rgbir.metrics import report, save_features
+    from torchreid_rgbir.retrieval.feature_file import extract
+
     images = {name: getattr(args, name) for name in NAMES if getattr(args, name)}
     if not images:
         raise ValueError("no image is given: give some with --rgb, --ir or both")

@@ -5,8 +5,10 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from torchreid_rgbir import terminal
+from torchreid_rgbir.commands import load_package
 from torchreid_rgbir.commands.arguments import (
     add_filter_arguments,
     add_model_arguments,
@@ -14,16 +16,15 @@ from torchreid_rgbir.commands.arguments import (
     load_extractor,
     printable,
 )
-from torchreid_rgbir.files.paths import expand
 from torchreid_rgbir.modality import NAMES
-from torchreid_rgbir.retrieval.build_gallery import build_gallery
-from torchreid_rgbir.retrieval.gallery import Gallery
-from torchreid_rgbir.retrieval.image_table import labeled_images
-from torchreid_rgbir.retrieval.reference_table import file_keys
+
+if TYPE_CHECKING:
+    from torchreid_rgbir.retrieval.gallery import Gallery
 
 logger = logging.getLogger(__name__)
 
 EXAMPLE = "torchreid-rgbir gallery add people.gallery --weights model-best.pth.tar --images photos/rgb --modality rgb"
+LIGHT = True  # list, remove and compact; `run` loads the package for the other actions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,10 +79,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.action in ("add", "search"):
+        load_package()
     return {"add": _add, "remove": _remove, "list": _list, "search": _search, "compact": _compact}[args.action](args)
 
 
 def _add(args: argparse.Namespace) -> int:
+    from torchreid_rgbir.retrieval.build_gallery import build_gallery
+
     done = build_gallery(args.gallery, load_extractor(args), args.images, args.modality, args.batch_size)
     changed = f", updated {done.num_changed} whose files have changed" if done.num_changed else ""
     print(
@@ -91,8 +96,14 @@ def _add(args: argparse.Namespace) -> int:
     return 0
 
 
+def _open(args: argparse.Namespace) -> "Gallery":
+    from torchreid_rgbir.retrieval.gallery import Gallery
+
+    return Gallery.open(args.gallery)
+
+
 def _remove(args: argparse.Namespace) -> int:
-    gallery = Gallery.open(args.gallery)
+    gallery = _open(args)
     removed = gallery.remove(replace(filter_of(args), paths=stored_paths(gallery, args.path)))
     print(
         f"removed {removed} images: {len(gallery)} left in {args.gallery}; "
@@ -101,15 +112,18 @@ def _remove(args: argparse.Namespace) -> int:
     return 0
 
 
-def stored_paths(gallery: Gallery, paths: Sequence[str]) -> list[str]:
+def stored_paths(gallery: "Gallery", paths: Sequence[str]) -> list[str]:
     """Returns the paths under which a gallery holds the given files, and the given names themselves."""
+    from torchreid_rgbir.files.paths import expand
+    from torchreid_rgbir.retrieval.reference_table import file_keys
+
     keys = set(file_keys(str(expand(path)) for path in paths))
     stored = gallery.rows().paths.tolist() if paths else []
     return [*paths, *(path for path, key in zip(stored, file_keys(stored), strict=True) if key in keys)]
 
 
 def _list(args: argparse.Namespace) -> int:
-    gallery = Gallery.open(args.gallery)
+    gallery = _open(args)
     rows = gallery.rows(filter_of(args))
     if args.images:
         for i in range(len(rows)):
@@ -130,8 +144,10 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _search(args: argparse.Namespace) -> int:
+    from torchreid_rgbir.retrieval.image_table import labeled_images
+
     paths = [path for path, _ in labeled_images(args.image)]
-    gallery, extractor = Gallery.open(args.gallery), load_extractor(args)
+    gallery, extractor = _open(args), load_extractor(args)
     gallery.check(extractor.fingerprint)
     features = extractor(paths, args.modality, args.batch_size)
     found = gallery.search(features, args.topk, filter_of(args), exact=False if args.index else None)
@@ -143,7 +159,7 @@ def _search(args: argparse.Namespace) -> int:
 
 
 def _compact(args: argparse.Namespace) -> int:
-    gallery = Gallery.open(args.gallery)
+    gallery = _open(args)
     if args.index:
         logger.info("building the index of %d images", len(gallery))
     duplicates = gallery.compact(index=args.index, erase=args.erase)

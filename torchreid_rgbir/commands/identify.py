@@ -5,6 +5,7 @@ import math
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from torchreid_rgbir.commands.arguments import (
     add_filter_arguments,
@@ -13,13 +14,10 @@ from torchreid_rgbir.commands.arguments import (
     load_extractor,
     printable,
 )
-from torchreid_rgbir.metrics import report
 from torchreid_rgbir.modality import NAMES
-from torchreid_rgbir.retrieval.gallery import Gallery
-from torchreid_rgbir.retrieval.identify import Answer, identify, open_references
-from torchreid_rgbir.retrieval.image_table import labeled_images
-from torchreid_rgbir.visual.grid import save_picture
-from torchreid_rgbir.visual.identify_grid import draw_identify_grid
+
+if TYPE_CHECKING:
+    from torchreid_rgbir.retrieval.identify import Answer
 
 EXAMPLE = "torchreid-rgbir identify --weights model-best.pth.tar --reference photos/rgb --reference-modality rgb --image night.jpg --modality ir"
 
@@ -60,6 +58,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from torchreid_rgbir.metrics import report
+    from torchreid_rgbir.retrieval.gallery import Gallery
+    from torchreid_rgbir.retrieval.identify import identify, open_references
+    from torchreid_rgbir.retrieval.image_table import labeled_images
+    from torchreid_rgbir.visual.grid import save_picture
+    from torchreid_rgbir.visual.identify_grid import draw_identify_grid
+
     for out in filter(None, (args.json, args.save_picture)):
         report.check_folder(out)
     if args.topk < 1:
@@ -89,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def render(path: str, answer: Answer, threshold: float | None) -> str:
+def render(path: str, answer: "Answer", threshold: float | None) -> str:
     """Formats an image and its ranked categories, one per line."""
     lines = [path + (f": unknown, all scores are below {threshold:g}" if answer.unknown else "")]
     width = max(len(match.category) for match in answer.matches)
@@ -100,7 +105,7 @@ def render(path: str, answer: Answer, threshold: float | None) -> str:
     return "\n".join(lines)
 
 
-def as_json(paths: Sequence[str], answers: Sequence[Answer]) -> dict:
+def as_json(paths: Sequence[str], answers: "Sequence[Answer]") -> dict:
     """Returns the contents of the `--json` file."""
     return {
         "images": [

@@ -6,12 +6,13 @@ point. The standard deviation of a result is over the trials, so it includes onl
 """
 
 import argparse
+from typing import TYPE_CHECKING
 
-from torchreid_rgbir.metrics.report import COLUMNS, setting_name
-from torchreid_rgbir.runs.published import ROWS
-from torchreid_rgbir.runs.reproduction import Comparison, compare, read_results
+if TYPE_CHECKING:
+    from torchreid_rgbir.runs.reproduction import Comparison
 
 EXAMPLE = "torchreid-rgbir published log/agw_sysu/results.json --method AGW"
+LIGHT = True
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from torchreid_rgbir.runs.reproduction import compare, read_results
+
     if args.results is None:
         if args.method:
             raise ValueError(f"--method {args.method} needs a file: give the RESULTS.json to compare")
@@ -42,6 +45,9 @@ def run(args: argparse.Namespace) -> int:
 
 def listing() -> str:
     """The published rows as plain text; measures in %."""
+    from torchreid_rgbir.metrics.report import COLUMNS
+    from torchreid_rgbir.runs.published import ROWS
+
     lines = [f"{'data set':<10} {'setting':<24} {'method':<9}" + "".join(f"{COLUMNS[key]:>8}" for key in _MEASURES)]
     lines[0] += "  source"
     for row in ROWS:
@@ -51,8 +57,10 @@ def listing() -> str:
     return "\n".join(lines)
 
 
-def render(results: dict, found: list[Comparison], tolerance: float) -> str:
+def render(results: dict, found: "list[Comparison]", tolerance: float) -> str:
     """One block per comparison, one line per measure."""
+    from torchreid_rgbir.metrics.report import COLUMNS, setting_name
+
     lines = [f"{results['dataset']}, checkpoint {results.get('checkpoint', 'unknown')}"]
     for row, setting, differences, verdicts, notes in found:
         lines += ["", f"{setting_name(setting)}, against {row.method} ({row.source})"]

@@ -3,11 +3,11 @@
 import argparse
 import shlex
 
-from torchreid_rgbir.synthetic.layouts import LAYOUTS
-from torchreid_rgbir.synthetic.render import PRESETS
-from torchreid_rgbir.synthetic.write import synthesize
-
 EXAMPLE = "torchreid-rgbir synthesize --layout sysu_mm01 --out data/SYSU-MM01 --ids 100"
+
+# Written out, because the modules that define them take long to import. A test compares them.
+LAYOUTS = ("sysu_mm01", "regdb", "llcm", "folder")
+PRESETS = {"standard": 100, "hard": 1000}  # the default number of identities
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="standard",
         help="hard: occluded, from all sides, in low light, noisy, blurred; default %(default)s",
     )
-    defaults = ", ".join(f"{preset.num_ids} ({name})" for name, preset in PRESETS.items())
+    defaults = ", ".join(f"{num_ids} ({name})" for name, num_ids in PRESETS.items())
     parser.add_argument(
         "--ids",
         type=int,
@@ -34,7 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    num_ids = PRESETS[args.preset].num_ids if args.ids is None else args.ids
+    from torchreid_rgbir.synthetic.write import synthesize
+
+    num_ids = PRESETS[args.preset] if args.ids is None else args.ids
     made = synthesize(args.layout, args.out, num_ids, args.images, args.seed, workers=args.workers, preset=args.preset)
     dataset = "rgbir_folder" if args.layout == "folder" else args.layout
     root = shlex.quote(args.out)

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchreid_rgbir.retrieval.gallery import Gallery, is_gallery
-from torchreid_rgbir.retrieval.image_table import read_image_table
 from torchreid_rgbir.retrieval.reference_table import Filter, ReferenceMatch
 from torchreid_rgbir.retrieval.references import References, Searchable
 
@@ -92,6 +91,8 @@ def open_references(
         gallery = Gallery.open(source)
         gallery.check(extractor.fingerprint, modality)
         return gallery
+    from torchreid_rgbir.retrieval.image_table import read_image_table  # it imports torch
+
     rows = read_image_table(source)
     if modality is None:
         raise ValueError(f"the modality of {source} is not given: add --reference-modality rgb or ir")
