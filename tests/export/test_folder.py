@@ -190,7 +190,7 @@ def test_mistakes_end_in_one_line_and_leave_nothing(weights, tmp_path, capsys):
     out = tmp_path / "exported"
     for flags, message in (
         (["--weights", str(tmp_path / "none")], "is missing: give the path of a checkpoint"),
-        (["--weights", str(tmp_path / "hollow")], "is damaged or no checkpoint"),
+        (["--weights", str(tmp_path / "hollow")], "is damaged or not a checkpoint"),
         (["--weights", str(tmp_path / "stock")], "does not name its model"),
         (["--weights", str(weights), "--images", str(tmp_path / "empty")], "contains no image"),
         (["--weights", str(weights), "--images", str(tmp_path / "nowhere")], "nowhere is missing"),

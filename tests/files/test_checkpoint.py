@@ -56,7 +56,7 @@ def test_other_identities_leave_the_classifier_alone(tmp_path):
     [
         (lambda state: state.pop("body.bias"), "lacks body.bias"),
         (lambda state: state.update(extra=torch.zeros(1)), "has no extra"),
-        (lambda state: state.update({"body.weight": torch.zeros(7, 2)}), r"body.weight is \(7, 2\) there and \(4, 2\)"),
+        (lambda state: state.update({"body.weight": torch.zeros(7, 2)}), r"body.weight is \(7, 2\) in the file and \(4, 2\)"),
     ],
 )
 def test_weights_that_do_not_fit_are_an_error_that_changes_nothing(tmp_path, change, message):
@@ -89,7 +89,9 @@ class Evil:
 
 def test_nothing_in_a_file_is_executed(tmp_path, capsys):
     torch.save({"state_dict": Evil()}, tmp_path / "evil")
-    with pytest.raises(ValueError, match="it would run print, which is refused"):
+    with pytest.raises(
+        ValueError, match="not a checkpoint of weights .it would run print, which is not allowed.: give"
+    ):
         checkpoint.load(tmp_path / "evil")
     assert "executed" not in capsys.readouterr().out
 
@@ -100,10 +102,12 @@ def test_a_file_cut_short(tmp_path, cut):
     checkpoint.save({"state_dict": Net(width=500).state_dict()}, path)
     data = path.read_bytes()
     path.write_bytes(data[: cut if isinstance(cut, int) else int(len(data) * cut)])
-    with pytest.raises(ValueError, match="damaged .its checksum is not the one in SHA256SUMS"):
+    with pytest.raises(
+        ValueError, match="damaged .its checksum differs from SHA256SUMS.: use the checkpoint before it"
+    ):
         checkpoint.load(path)
     (tmp_path / "SHA256SUMS").unlink()  # as a file that was copied here
-    with pytest.raises(ValueError, match="damaged or no checkpoint|no checkpoint of weights"):
+    with pytest.raises(ValueError, match="damaged or not a checkpoint|not a checkpoint of weights"):
         checkpoint.load(path)
 
 
@@ -166,7 +170,7 @@ def test_partial_weights_are_listed_and_loaded_if_allowed(tmp_path):
     del state["body.bias"], state["classifier.weight"]
     checkpoint.save({"state_dict": state | {"extra": torch.zeros(1)}}, tmp_path / "weights")
     model = Net()
-    with pytest.raises(ValueError, match=r"it lacks body.bias; the model has no extra.*model.allow_partial"):
+    with pytest.raises(ValueError, match=r"it lacks body.bias, the model has no extra.*model.allow_partial"):
         checkpoint.load_weights(model, tmp_path / "weights")
     assert checkpoint.load_weights(model, tmp_path / "weights", True) == ["body.bias", "classifier.weight"]
     assert torch.equal(model.body.weight, weight)
@@ -181,7 +185,7 @@ def test_weights_of_which_nothing_fits_are_an_error_even_so(tmp_path):
 @pytest.mark.parametrize("state", [{"state_dict": 3}, {"state_dict": {"body.weight": 3}}, {"epoch": 1}])
 def test_a_file_without_named_weights(tmp_path, state):
     checkpoint.save(state, tmp_path / "weights")
-    with pytest.raises(ValueError, match="holds no named weights"):
+    with pytest.raises(ValueError, match="contains no weights: give the path"):
         checkpoint.load_weights(Net(), tmp_path / "weights")
 
 
@@ -192,7 +196,9 @@ def test_a_missing_file(tmp_path):
 
 def test_a_text_is_no_checkpoint(tmp_path):
     (tmp_path / "README.md").write_text("# Not weights\n")
-    with pytest.raises(ValueError, match="README.md is no checkpoint of weights: give a file such as") as error:
+    with pytest.raises(
+        ValueError, match="README.md is not a checkpoint of weights: give the path of a checkpoint"
+    ) as error:
         checkpoint.load(tmp_path / "README.md")
     assert "\n" not in str(error.value)
 
@@ -209,7 +215,7 @@ def test_an_error_of_torchs_own_stays_what_it_is(tmp_path, monkeypatch):
 
 def test_a_list_is_no_checkpoint(tmp_path):
     torch.save([1, 2], tmp_path / "a")
-    with pytest.raises(ValueError, match="a is no checkpoint: expected a dict of weights, got list"):
+    with pytest.raises(ValueError, match="a is not a checkpoint, it contains a list and no weights: give the path"):
         checkpoint.load(tmp_path / "a")
 
 
@@ -218,5 +224,5 @@ def test_a_damaged_tensor_is_noticed_without_a_checksum_beside_it(tmp_path):
     data = (tmp_path / "a").read_bytes()
     place = data.index(torch.full((100,), 0.75).numpy().tobytes())
     (tmp_path / "a").write_bytes(data[:place] + b"\x01" + data[place + 1 :])
-    with pytest.raises(ValueError, match="a is damaged or no checkpoint .the checksum of .* is wrong"):
+    with pytest.raises(ValueError, match="a is damaged or not a checkpoint .the checksum of .* is wrong"):
         checkpoint.load(tmp_path / "a")

@@ -37,5 +37,7 @@ def test_damaged_ones_are_passed_over_and_named(tmp_path, caplog):
         assert newest_good(tmp_path) == (paths[0], {"epoch": 1, "batch": 0})
     assert "model.pth.tar-2 is damaged" in caplog.text
     paths[0].write_bytes(b"junk")
-    with pytest.raises(ValueError, match="none of the 2 checkpoints in .* can be read: start anew"):
+    with pytest.raises(
+        ValueError, match="none of the 2 checkpoints in .* can be read: start the run in a different data.save_dir"
+    ):
         newest_good(tmp_path)

@@ -154,5 +154,5 @@ def test_partial_weights_need_a_setting(monkeypatch, tmp_path, caplog):
     monkeypatch.setattr(settings, "current", settings.read(["model.allow_partial", "True"]))
     with caplog.at_level(logging.WARNING, "torchreid_rgbir"):
         load(model, str(tmp_path / "w"))
-    assert "lacks weights, which stay as they were" in caplog.text
+    assert "lacks weights, which keep their initial values" in caplog.text
     assert load(torch.nn.Identity(), "w") == "torchreid's"

@@ -162,9 +162,9 @@ def test_a_checkpoint_that_does_not_say_what_it_is(tmp_path, weights):
     checkpoint.save(state, tmp_path / "d.pth.tar")
     (tmp_path / "c.pth.tar").write_text(json.dumps({}))
     for name, message in (
-        ("a", "which model it holds"),
-        ("b", "which model it holds"),
-        ("c", "no checkpoint"),
+        ("a", "does not name its model"),
+        ("b", "does not name its model"),
+        ("c", "not a checkpoint"),
         ("d", "which feature it was tested with"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -1,4 +1,4 @@
-"""One checkpoint: torchreid's keys, written atomically with a checksum, readable by `torch.load(weights_only=True)`."""
+"""Checkpoint files with torchreid's keys, written atomically with a checksum. They contain no executable code."""
 
 import hashlib
 import pickle
@@ -14,21 +14,22 @@ from torch import nn
 from torchreid_rgbir.files import atomic
 
 CLASSIFIER = "classifier."
-NUM_NAMED = 10  # weights in an error's line
-CHECKSUMS = "SHA256SUMS"  # of a folder's checkpoints, as `sha256sum --check` reads it
+ADVICE = "give the path of a checkpoint (model/model.pth.tar-EPOCH)"
+MAX_LISTED = 10  # names of weights in an error message
+CHECKSUMS = "SHA256SUMS"  # the file with the checksums of a folder, in the format of `sha256sum --check`
 
 
 def save(state: dict[str, Any], path: str | Path) -> None:
-    """Writes a checkpoint so that a file of that name is always whole, and its checksum into its folder's SHA256SUMS.
+    """Writes a checkpoint, and its checksum into SHA256SUMS in its folder. The file is complete at every moment.
 
     Raises:
-        OSError: a full disk or a read-only folder; the files that were there are as they were.
+        OSError: the disk is full or the folder is read-only. The previous files are unchanged.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     checksums = read_checksums(path.parent)
     if checksums.pop(path.name, None):
-        # Whoever is killed between these writes leaves a whole file without a checksum, never one with a wrong one.
+        # A process that is killed between these writes leaves a file without a checksum, never one with a wrong one.
         write_checksums(path.parent, checksums)
     with atomic.replacing(path) as file:
         hashing = _HashingWriter(file)
@@ -37,7 +38,7 @@ def save(state: dict[str, Any], path: str | Path) -> None:
         except RuntimeError:
             if hashing.error is None:
                 raise
-            raise hashing.error from None  # torch reports a full disk as an error of its own
+            raise hashing.error from None  # torch reports a full disk as a RuntimeError
     write_checksums(path.parent, checksums | {path.name: hashing.sha256.hexdigest()})
 
 
@@ -56,73 +57,71 @@ def copy(source: Path, path: Path) -> None:
 
 
 def load(path: str | Path) -> dict[str, Any]:
-    """Reads a checkpoint of ours or of torchreid's own engines onto the CPU; nothing in the file is executed.
+    """Reads a checkpoint of this package or of torchreid onto the CPU. Nothing in the file is executed.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: no checkpoint, a damaged one, or one that holds more than weights.
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, is not a checkpoint, or contains objects other than weights.
     """
     path = Path(path).expanduser()
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: give the path of a checkpoint (model/model.pth.tar-EPOCH)")
+        raise FileNotFoundError(f"{path} is missing: {ADVICE}")
     written = read_checksums(path.parent).get(path.name)
     if written and written != _sha256(path):
-        raise ValueError(f"{path} is damaged (its checksum is not the one in {CHECKSUMS}): use the one before it")
+        raise ValueError(f"{path} is damaged (its checksum differs from {CHECKSUMS}): use the checkpoint before it")
     try:
         if not written and zipfile.is_zipfile(path):
             _check_records(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         unsafe = re.search(r"GLOBAL ([\w.]+)", str(error))
-        reason = (
-            f"it would run {unsafe[1]}, which is refused" if unsafe else "give a file such as model/model.pth.tar-EPOCH"
-        )
-        raise ValueError(f"{path} is no checkpoint of weights: {reason}") from None
-    except Exception as error:  # a damaged file trips torch's reader in as many ways as it has lines
+        reason = f" (it would run {unsafe[1]}, which is not allowed)" if unsafe else ""
+        raise ValueError(f"{path} is not a checkpoint of weights{reason}: {ADVICE}") from None
+    except Exception as error:  # torch's reader fails in many ways on damaged files
         reason = str(error).splitlines()[0] if str(error) else repr(error)
-        raise ValueError(f"{path} is damaged or no checkpoint ({reason})") from None
+        raise ValueError(f"{path} is damaged or not a checkpoint ({reason}): {ADVICE}") from None
     if not isinstance(state, dict):
-        raise ValueError(f"{path} is no checkpoint: expected a dict of weights, got {type(state).__name__}")
+        raise ValueError(f"{path} is not a checkpoint, it contains a {type(state).__name__} and no weights: {ADVICE}")
     return state
 
 
 def load_weights(model: nn.Module, path: str | Path, allow_partial: bool = False) -> list[str]:
-    """Puts a checkpoint's weights into a model; only the classifier may differ, since other data has other identities.
+    """Loads the weights of a checkpoint into a model. Only the classifier may differ, because it depends on the data.
 
     Args:
         model: changed in place.
         path: of the checkpoint.
-        allow_partial: other weights may be missing or differ too, as long as some fit.
+        allow_partial: other weights may also be missing or differ, as long as some fit.
 
     Returns:
-        The names of the model's weights that were left as they are.
+        The names of the model's weights that were not changed.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: a damaged file, or weights that do not fit; lists them.
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, or weights do not fit. The message lists them.
     """
     state = load(path)
     found = state.get("state_dict", state)
     if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
-        raise ValueError(f"{path} holds no named weights: give a checkpoint (model/model.pth.tar-EPOCH)")
+        raise ValueError(f"{path} contains no weights: {ADVICE}")
     weights = {str(key).removeprefix("module."): value for key, value in found.items()}
     own = model.state_dict()
     fitting = {key: value for key, value in weights.items() if key in own and value.shape == own[key].shape}
     kept = sorted(own.keys() - fitting.keys())
     unfit = sorted(key for key in (own.keys() | weights.keys()) - fitting.keys() if not key.startswith(CLASSIFIER))
     if unfit and (not allow_partial or not fitting):
-        faults = "; ".join(_fault(key, own, weights) for key in unfit[:NUM_NAMED])
-        others = f", and {len(unfit) - NUM_NAMED} more" if len(unfit) > NUM_NAMED else ""
+        faults = ", ".join(_fault(key, own, weights) for key in unfit[:MAX_LISTED])
+        others = f", and {len(unfit) - MAX_LISTED} more" if len(unfit) > MAX_LISTED else ""
         raise ValueError(
-            f"{path} does not fit {type(model).__name__}: {faults}{others}; "
-            "set model.name to what it was trained as, or model.allow_partial True to load what fits"
+            f"{path} does not fit {type(model).__name__} ({faults}{others}): "
+            "set model.name to the model that was trained, or model.allow_partial True to load the weights that fit"
         )
     model.load_state_dict(fitting, strict=False)
     return kept
 
 
 def read_checksums(folder: Path) -> dict[str, str]:
-    """The checksums of a folder's files by name; empty where there are none. Lines that are none are passed over."""
+    """Returns the checksums in a folder's SHA256SUMS by file name. Other lines are ignored. The file may be missing."""
     path = folder / CHECKSUMS
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     return {name: checksum for checksum, name in re.findall(r"^([0-9a-f]{64})  (.+)$", text, re.MULTILINE)}
@@ -138,11 +137,11 @@ def _fault(key: str, own: dict[str, Any], weights: dict[str, Any]) -> str:
         return f"it lacks {key}"
     if key not in own:
         return f"the model has no {key}"
-    return f"{key} is {tuple(weights[key].shape)} there and {tuple(own[key].shape)} in the model"
+    return f"{key} is {tuple(weights[key].shape)} in the file and {tuple(own[key].shape)} in the model"
 
 
 def _check_records(path: Path) -> None:
-    with zipfile.ZipFile(path) as archive:  # torch writes a checksum for each tensor, and does not look at it
+    with zipfile.ZipFile(path) as archive:  # torch writes a checksum for each tensor but does not check it
         broken = archive.testzip()
     if broken:
         raise ValueError(f"the checksum of {broken} is wrong")
@@ -157,7 +156,7 @@ def _sha256(path: Path) -> str:
 
 
 class _HashingWriter:
-    """A file's `write` that keeps the checksum of what was meant to be written, and the error that stopped it."""
+    """Writes to a file, computes the checksum of what it is given, and keeps the error of a write that fails."""
 
     def __init__(self, file: IO[bytes]):
         self.file = file

@@ -1,4 +1,4 @@
-"""The checkpoints of a run, in `data.save_dir`/model: their names, which are kept, and which to go on from."""
+"""The checkpoints of a run in `data.save_dir`/model: their names, which ones are kept, and which one to resume."""
 
 import logging
 import re
@@ -14,11 +14,13 @@ BEST = "model-best.pth.tar"
 
 
 class CheckpointFolder:
-    """Writes `model.pth.tar-EPOCH` (torchreid's name), or `-EPOCH-BATCH` in the middle of an epoch, and keeps the newest ones.
+    """Writes checkpoints and keeps the newest ones.
+
+    They are named `model.pth.tar-EPOCH`, as torchreid does, or `model.pth.tar-EPOCH-BATCH` within an epoch.
 
     Args:
-        folder: made when the first checkpoint is written.
-        keep: how many, at least 1; the best one is kept besides.
+        folder: created with the first checkpoint.
+        keep: the number of checkpoints to keep besides the best one, at least 1.
     """
 
     def __init__(self, folder: Path, keep: int = 2):
@@ -28,41 +30,41 @@ class CheckpointFolder:
             atomic.remove_left_over(folder)
 
     def save(self, state: dict[str, Any], is_best: bool = False) -> Path:
-        """Writes a checkpoint under the name of its `epoch` and `batch`, and removes those that are too old now.
+        """Writes a checkpoint, named by its `epoch` and `batch`, and removes those that are too old.
 
         Raises:
-            OSError: it cannot be written; all that were there still are.
+            OSError: the checkpoint cannot be written. No other checkpoint was removed.
         """
         place = (state["epoch"], state["batch"])
         path = self.folder / ("model.pth.tar-" + "-".join(map(str, place if place[1] else place[:1])))
-        if is_best:  # first, so that a process that is killed in between repeats both
+        if is_best:  # the best one first, so that a process that is killed in between writes both again
             checkpoint.save(state, self.folder / BEST)
             checkpoint.copy(self.folder / BEST, path)
         else:
             checkpoint.save(state, path)
-        # Those of later epochs are of a run that was here before; this one has not come so far yet.
+        # Checkpoints of later epochs are from an earlier run in this folder.
         for old in [found for found in numbered(self.folder) if _place(found) <= place][: -self.keep]:
             old.unlink()
         checksums = checkpoint.read_checksums(self.folder)
-        there = {name: checksum for name, checksum in checksums.items() if (self.folder / name).exists()}
-        if there != checksums:
-            checkpoint.write_checksums(self.folder, there)
+        existing = {name: checksum for name, checksum in checksums.items() if (self.folder / name).exists()}
+        if existing != checksums:
+            checkpoint.write_checksums(self.folder, existing)
         return path
 
 
 def numbered(folder: Path) -> list[Path]:
-    """A folder's checkpoints but the best one, those that have come farthest last. (A file's time says nothing: clocks are set.)"""
+    """Returns a folder's checkpoints, except the best one, in the order of epoch and batch. File times do not count."""
     return sorted((path for path in folder.glob("model.pth.tar-*") if NAME.fullmatch(path.name)), key=_place)
 
 
 def newest_good(folder: Path) -> tuple[Path, dict[str, Any]] | None:
-    """The checkpoint to continue from, and what it contains. Damaged ones are reported and skipped.
+    """Finds the newest checkpoint that can be read. Damaged ones are reported and skipped.
 
     Returns:
-        None if the folder has no checkpoint.
+        Its path and its contents. None if the folder has no checkpoint.
 
     Raises:
-        ValueError: all of them are damaged.
+        ValueError: all checkpoints are damaged.
     """
     found = numbered(folder)
     for path in reversed(found):
@@ -71,7 +73,9 @@ def newest_good(folder: Path) -> tuple[Path, dict[str, Any]] | None:
         except (ValueError, OSError) as error:
             logger.warning("%s", error)
     if found:
-        raise ValueError(f"none of the {len(found)} checkpoints in {folder} can be read: start anew in another folder")
+        raise ValueError(
+            f"none of the {len(found)} checkpoints in {folder} can be read: start the run in a different data.save_dir"
+        )
     return None
 
 

@@ -168,7 +168,7 @@ def _checked_weights(original: Callable) -> Callable:
             return original(model, weight_path)
         missing = checkpoint.load_weights(model, weight_path, settings.current.model.allow_partial)
         if missing:
-            logger.warning("%s lacks weights, which stay as they were: %s", weight_path, ", ".join(missing))
+            logger.warning("%s lacks weights, which keep their initial values: %s", weight_path, ", ".join(missing))
 
     return load_pretrained_weights
 

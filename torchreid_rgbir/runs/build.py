@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 def build_engine(cfg: CfgNode) -> CrossModalEngine:
-    """Builds everything that `cfg` describes, with the weights that it names.
+    """Builds everything that a configuration describes, and loads its weights.
 
     Raises:
         ValueError, FileNotFoundError: the configuration, the data or a checkpoint has a mistake.
@@ -43,7 +43,9 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
         path = fetch(cfg.model.load_weights) if is_remote(cfg.model.load_weights) else cfg.model.load_weights
         missing = checkpoint.load_weights(model, path, cfg.model.allow_partial)
         if missing:
-            logger.warning("%s lacks weights, which stay as they were: %s", cfg.model.load_weights, ", ".join(missing))
+            logger.warning(
+                "%s lacks weights, which keep their initial values: %s", cfg.model.load_weights, ", ".join(missing)
+            )
     model = model.to(device)
     if isinstance(model, DualResNet):
         model = model.to(memory_format=torch.channels_last)
@@ -96,10 +98,10 @@ def _build_engine(
 
 
 def build_datamanager(cfg: CfgNode) -> CrossModalDataManager:
-    """The data sets of `cfg` and their loaders.
+    """Builds the data sets of `cfg` and their loaders.
 
     Raises:
-        ValueError, FileNotFoundError: of CrossModalDataManager, and a batch that is too small for several processes.
+        ValueError, FileNotFoundError: as CrossModalDataManager; also, a batch is too small for the number of processes.
     """
     with distributed.first_on_this_machine():
         root = unpacked(cfg.data.root)
@@ -130,21 +132,21 @@ def build_datamanager(cfg: CfgNode) -> CrossModalDataManager:
     )
     if datamanager.sampler.num_own_ids < 2 and not cfg.train.gather_features:
         raise ValueError(
-            f"train.batch_size {cfg.train.batch_size} gives each process one identity, and the losses compare at least 2: "
-            "raise it, start fewer processes, or set train.gather_features True"
+            f"train.batch_size {cfg.train.batch_size} gives each process one identity, and the losses compare at least "
+            "2: increase it, start fewer processes, or set train.gather_features True"
         )
     logger.info("an epoch is %d batches of %d images", len(datamanager.sampler), cfg.train.batch_size)
     return datamanager
 
 
 def build_optimizer(cfg: CfgNode, model: nn.Module, criterion: MSOLoss | None = None) -> torch.optim.Optimizer:
-    """torchreid's optimizer for the model, and for the trainable parameters of the losses.
+    """Builds torchreid's optimizer for the model and for the trainable parameters of the losses.
 
     Raises:
-        ValueError: a layer that `cfg` names does not exist in the model.
+        ValueError: a layer in `cfg` does not exist in the model.
     """
     layers = [name for name, _ in model.named_children()]
-    # torchreid would train all layers at the lower rate without a message, or fail once the run has begun.
+    # For unknown layers, torchreid would train every layer at the lower rate without a message, or fail during the run.
     for key, is_used in (("new_layers", cfg.train.staged_lr), ("open_layers", cfg.train.fixbase_epoch > 0)):
         unknown = [name for name in cfg.train[key] if name not in layers]
         if is_used and unknown:
@@ -172,21 +174,21 @@ def build_optimizer(cfg: CfgNode, model: nn.Module, criterion: MSOLoss | None = 
 
 
 def checkpoint_to_resume(cfg: CfgNode) -> tuple[str, dict[str, Any] | None] | None:
-    """The checkpoint that every process continues from, and what it contains if it was read already.
+    """Finds the checkpoint that every process continues from.
 
     Returns:
-        None if the run starts from the beginning.
+        Its path, and its contents if they were read already. None if the run starts from the beginning.
 
     Raises:
         ValueError: all checkpoints of the run are damaged.
-        FileNotFoundError: the newest one is to be tested, and there is none.
+        FileNotFoundError: the newest checkpoint is to be tested, and there is none.
     """
     if not cfg.model.resume or (cfg.test.evaluate and cfg.model.load_weights):
-        return None  # the configuration of a resumed run may name both
+        return None  # the configuration of a resumed run may have both
     if cfg.model.resume != "auto":
         return cfg.model.resume, None
     folder = Path(cfg.data.save_dir).expanduser() / "model"
-    # The first process decides: the disk of a different machine may have none, or other ones.
+    # The first process decides, because the disk of a different machine may have different checkpoints.
     found = newest_good(folder) if distributed.rank() == 0 else None
     path = distributed.broadcast_from_rank0(lambda: str(found[0]) if found else "")
     if cfg.test.evaluate and not path:
@@ -195,14 +197,14 @@ def checkpoint_to_resume(cfg: CfgNode) -> tuple[str, dict[str, Any] | None] | No
 
 
 def build_model(cfg: CfgNode, num_classes: int, pretrained: bool = True) -> nn.Module:
-    """The model of `cfg`, one of ours or one of torchreid's.
+    """Builds the model of `cfg`: a two-stream network or one of torchreid's models.
 
     Args:
         num_classes: the number of training identities.
         pretrained: False if the weights will be replaced, so that nothing is downloaded.
 
     Raises:
-        FileNotFoundError: there are no pretrained weights, and no network.
+        FileNotFoundError: the pretrained weights are not in torch's cache, and there is no network.
     """
     pretrained = cfg.model.pretrained and pretrained
     if cfg.model.name in MODELS:
@@ -213,13 +215,13 @@ def build_model(cfg: CfgNode, num_classes: int, pretrained: bool = True) -> nn.M
         return host.models.build_model(cfg.model.name, num_classes, loss=cfg.loss.name, pretrained=pretrained)
     except OSError as error:  # urllib and requests both raise subclasses
         raise FileNotFoundError(
-            f"the pretrained weights of {cfg.model.name} are not in {torch.hub.get_dir()}/checkpoints and cannot be downloaded "
-            f"({type(error).__name__}): put the file there, or set model.pretrained False"
+            f"the pretrained weights of {cfg.model.name} are not in {torch.hub.get_dir()}/checkpoints and cannot be "
+            f"downloaded ({type(error).__name__}): put the file there, or set model.pretrained False"
         ) from error
 
 
 def build_criterion(cfg: CfgNode, model: DualResNet) -> MSOLoss:
-    """The weighted sum of losses of `cfg`, for a model with its classifier."""
+    """Builds the weighted sum of the losses of `cfg`, for a model with its classifier."""
     settings = {f"weight_{name}": cfg.loss.mso[f"weight_{name}"] for name in LOSSES}
     for name in LOSSES:
         for key in loss_options(name):
@@ -229,7 +231,7 @@ def build_criterion(cfg: CfgNode, model: DualResNet) -> MSOLoss:
 
 
 def eval_options(cfg: CfgNode) -> EvalOptions:
-    """How `cfg` scores the model."""
+    """Returns how `cfg` scores the model."""
     k1, k2, weight = cfg.test.rerank_settings
     return EvalOptions(
         query=cfg.test.query,
@@ -241,7 +243,7 @@ def eval_options(cfg: CfgNode) -> EvalOptions:
 
 
 def run_options(cfg: CfgNode) -> dict:
-    """The arguments of ResumableEngine: how the run is saved and guarded."""
+    """Returns the arguments of ResumableEngine: how the run is saved and guarded."""
     return {
         "target_loss": cfg.train.target_loss,
         "checkpoint_freq": cfg.train.checkpoint_freq,
@@ -251,7 +253,7 @@ def run_options(cfg: CfgNode) -> dict:
 
 
 def step_options(cfg: CfgNode) -> dict:
-    """The arguments of CrossModalEngine: how a training step is made."""
+    """Returns the arguments of CrossModalEngine: the options of a training step."""
     return {
         "amp": cfg.train.amp,
         "accumulate": cfg.train.accumulate,
@@ -261,7 +263,7 @@ def step_options(cfg: CfgNode) -> dict:
 
 
 def metadata(name: str, model: nn.Module, datamanager: CrossModalDataManager) -> dict:
-    """What a checkpoint says about itself: enough to use the model with nothing but the file."""
+    """Returns what a checkpoint contains besides weights, so that the file alone is enough to use the model."""
     facts = {"name": name, "num_classes": datamanager.num_train_pids}
     return {
         "model": facts | ({"last_stride": model.last_stride} if isinstance(model, DualResNet) else {}),

@@ -30,7 +30,7 @@ def train(cfg: CfgNode) -> CrossModalEngine:
         The engine. Its `results` are the contents of results.json, and its `features` are those of the last test.
 
     Raises:
-        ValueError, FileNotFoundError: the user made a mistake. Nothing was written.
+        ValueError, FileNotFoundError: the configuration, the data or a checkpoint has a mistake. Nothing was written.
     """
     checks.check(cfg)
     checks.check_model(cfg)
