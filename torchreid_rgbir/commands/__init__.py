@@ -56,7 +56,7 @@ def load_package() -> None:
         MissingExtra: torch cannot be imported.
     """
     package = sys.modules["torchreid_rgbir"]
-    if "install" in vars(package):
+    if "register_loss" in vars(package):
         return
     try:
         import torch  # noqa: F401
