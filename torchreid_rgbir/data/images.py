@@ -1,4 +1,4 @@
-"""Image files: which files are images, and how they are read. Training, cache, extraction and all checks read images here."""
+"""Reads image files. Training, cache, extraction, galleries, reports and all checks read images here."""
 
 import contextlib
 import os
@@ -7,14 +7,24 @@ import stat
 import struct
 import warnings
 from functools import lru_cache
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+from torchreid_rgbir.data.image_files import IMAGE_SUFFIXES, find_files, find_images, is_image_name, list_images
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "find_files",
+    "find_images",
+    "is_image_name",
+    "list_images",
+    "parse_ir_range",
+    "read_image",
+]
+
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "PPM")  # by content; some of Pillow's others start programs
 MAX_PIXELS = 2**26  # far more than a crop of a person has; a small damaged file may claim to have more
 ADVICE = "replace the file, or set data.skip_broken True to train without it"
@@ -177,95 +187,3 @@ def _scaled(values: NDArray, limits: IRRange) -> NDArray[np.uint8]:
     if low == high:  # an image of one value becomes black, and what is above that value white
         return np.where(values > low, 255, 0).astype(np.uint8)
     return np.rint(((values.astype(np.float64) - low) * (255 / (high - low))).clip(0, 255)).astype(np.uint8)
-
-
-class FoundFiles(NamedTuple):
-    """What `find_files` found below a folder."""
-
-    images: list[str]  # sorted by path; each file once
-    duplicates: dict[str, str]  # links to an image or a folder that is listed already, and where it is listed
-    others: list[str]  # files without an image's name, hidden files and folders, pipes and devices
-
-
-def find_images(folder: str | Path) -> list[str]:
-    """The image files below a folder, at any depth, sorted by path; an empty list if there is no such folder.
-
-    Hidden files and folders are skipped. A link is followed, unless the image or folder it leads to is listed already.
-    A link to nothing is listed, so that reading it fails with its name.
-
-    Raises:
-        ValueError: a link leads to a folder that contains it, or to itself.
-    """
-    return find_files(folder).images
-
-
-def find_files(folder: str | Path) -> FoundFiles:
-    """Lists everything below a folder; `find_images` says by which rule.
-
-    Raises:
-        ValueError: a link leads to a folder that contains it, or to itself.
-    """
-    found = FoundFiles([], {}, [])
-    listed: dict[str, str] = {}  # resolved path -> the path under which it is listed
-    links: list[tuple[str, tuple[str, ...]]] = []  # and the resolved folders that lead to it
-    if os.path.isdir(folder):
-        _walk(os.fspath(folder), (os.path.realpath(folder),), listed, links, found)
-    while links:  # after everything else: a file that is there itself is listed in its own place
-        path, parents = links.pop(0)
-        target = os.path.realpath(path)
-        if os.path.islink(target) or any(Path(parent).is_relative_to(target) for parent in parents):
-            raise ValueError(f"{path} is a link that leads back to itself: remove it")
-        if target in listed:
-            found.duplicates[path] = listed[target]
-        elif os.path.isdir(target):
-            _walk(path, (*parents, target), listed, links, found)
-        elif is_image_name(os.path.basename(path)) and (os.path.isfile(target) or not os.path.exists(target)):
-            listed[target] = path
-            found.images.append(path)
-        else:
-            found.others.append(path)
-    return FoundFiles(sorted(found.images), found.duplicates, sorted(found.others))
-
-
-def _walk(
-    folder: str,
-    parents: tuple[str, ...],
-    listed: dict[str, str],
-    links: list[tuple[str, tuple[str, ...]]],
-    found: FoundFiles,
-) -> None:
-    listed[parents[-1]] = folder
-    with os.scandir(folder) as scanned:
-        entries = sorted(scanned, key=lambda entry: entry.name)
-    for entry in entries:
-        real = os.path.join(parents[-1], entry.name)
-        if entry.name.startswith("."):
-            found.others.append(entry.path)
-        elif entry.is_symlink():
-            links.append((entry.path, parents))
-        elif real in listed:  # a folder that was reached by a link from elsewhere
-            found.duplicates[entry.path] = listed[real]
-        elif entry.is_dir():
-            _walk(entry.path, (*parents, real), listed, links, found)
-        elif entry.is_file() and is_image_name(entry.name):
-            listed[real] = entry.path
-            found.images.append(entry.path)
-        else:
-            found.others.append(entry.path)
-
-
-def list_images(folder: Path) -> list[str]:
-    """The image files directly in a folder, sorted by name, without hidden ones; empty if there is no such folder."""
-    if not folder.is_dir():
-        return []
-    # A link to nothing is listed, so that reading it fails with its name; a folder or a pipe is not.
-    return sorted(
-        entry.path
-        for entry in os.scandir(folder)
-        if is_image_name(entry.name) and (entry.is_file() or not os.path.exists(entry.path))
-    )
-
-
-def is_image_name(name: str) -> bool:
-    """Whether a file has the name of an image. Hidden files do not: a Mac leaves files such as ._0001.jpg."""
-    return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")

@@ -9,7 +9,8 @@ from typing import Any
 
 from torchreid_rgbir import host
 from torchreid_rgbir.data.cross_modal import CrossModalImageDataset
-from torchreid_rgbir.data.images import FoundFiles, find_files, parse_ir_range
+from torchreid_rgbir.data.image_files import FoundFiles, find_files
+from torchreid_rgbir.data.images import parse_ir_range
 from torchreid_rgbir.data.regdb import RegDB, list_splits
 from torchreid_rgbir.data.sysu_mm01 import SYSUMM01
 from torchreid_rgbir.doctor.findings import Finding, check_permutations, check_test, check_training, listed
@@ -79,7 +80,7 @@ def diagnose(dataset: str, root: str | os.PathLike[str], progress: bool = False,
     folder = top / name if name and (top / name).is_dir() else top
 
     splits, findings = _load(layout.adapter, folder)
-    loaded = not findings or not any(finding.problem for finding in findings)
+    loaded = not any(finding.problem for finding in findings)
     used = {
         item.impath for split in splits.values() for item in (*split.train, *split.junk, *split.query, *split.gallery)
     }
@@ -172,7 +173,8 @@ def _check_cameras(folder: Path, cameras: Sequence[str], images: Iterable[str]) 
 
 def _check_unused(folder: Path, depths: Mapping[str, int | None], unused: set[str]) -> list[Finding]:
     """Readable images that are not used: at a place where none are read, or not listed by the data set."""
-    misplaced, unlisted = [], []
+    misplaced: list[str] = []
+    unlisted: list[str] = []
     for name, depth in depths.items():
         for path in unused:
             if not Path(path).is_relative_to(folder / name):
