@@ -122,6 +122,19 @@ def test_combine_all_adds_the_test_images_with_labels_of_their_own():
     assert combined.query == plain.query and combined.gallery == plain.gallery
 
 
+def test_junk_images_are_not_trained_on(capsys):
+    junk = [item._replace(pid=-1) for item in items(1, [1, 3])]
+    test = [item._replace(pid=pid) for pid in (40, -1) for item in items(1, [3, 1])]
+    query, gallery = ([item for item in test if item.modality == modality] for modality in (IR, RGB))
+    dataset = CrossModalImageDataset([*junk, *items(2, [1, 3])], query, gallery, verbose=False)
+    dataset.show_summary()
+    assert "2 training images have negative labels" in capsys.readouterr().out
+    assert dataset.junk == junk and dataset.train == items(2, [1, 3]) and dataset.num_train_pids == 2
+    assert dataset.query == query and dataset.gallery == gallery  # the protocol excludes and counts them
+    combined = CrossModalImageDataset(items(2, [1, 3]), query, gallery, combineall=True, verbose=False)
+    assert [item.pid for item in combined.train] == [0, 0, 1, 1, 2, 2]
+
+
 def test_a_sum_of_combined_sets_has_no_gap():
     total = make(2, combineall=True) + make(3, combineall=True)
     assert {item.pid for item in total.train} == set(range(2 + 2 + 3 + 2))

@@ -11,6 +11,7 @@ from torch.utils.data import default_collate
 from torchreid_rgbir import host
 from torchreid_rgbir.data.cache import DecodedImages
 from torchreid_rgbir.data.images import read_image
+from torchreid_rgbir.files.paths import expand
 from torchreid_rgbir.metrics.features import TestFeatures
 from torchreid_rgbir.modality import IR, RGB
 from torchreid_rgbir.protocols import Protocol, StandardProtocol
@@ -139,6 +140,8 @@ class CrossModalImageDataset(host.data.ImageDataset):
             print(
                 f"  {name:<8} | {self.get_num_pids(items):>4} | {num_rgb:>10} | {num_ir:>9} | {self.get_num_cams(items):>7}"
             )
+        if self.junk:
+            print(f"  {len(self.junk)} training images have negative labels, which mark junk, and are not used")
 
 
 def find_folder(root: str, name: str, needed: Sequence[str]) -> Path:
@@ -152,7 +155,7 @@ def find_folder(root: str, name: str, needed: Sequence[str]) -> Path:
     Raises:
         FileNotFoundError: a needed file or folder is missing. The message names the first.
     """
-    top = Path(root).expanduser().absolute()
+    top = expand(root)
     if not top.is_dir():
         raise FileNotFoundError(f"{top} is not a folder: set data.root (--root) to the folder that contains {name}/")
     folder = top / name if (top / name).is_dir() else top

@@ -2,13 +2,13 @@
 
 import os
 import re
-import unicodedata
 from collections import defaultdict
 from pathlib import Path
 
 from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, Item
 from torchreid_rgbir.data.image_list import parse_number
 from torchreid_rgbir.data.images import find_images
+from torchreid_rgbir.files.paths import expand, normalize_name
 from torchreid_rgbir.modality import IR, NAMES, RGB
 
 _CAMERA = re.compile(r"c(\d+)_")
@@ -35,7 +35,7 @@ class RGBIRFolder(CrossModalImageDataset):
     """
 
     def __init__(self, root: str = "", **kwargs):
-        self.dataset_dir = Path(root).expanduser().absolute()
+        self.dataset_dir = expand(root)
         for subset in ("train", "test"):
             for name in NAMES:
                 if not (self.dataset_dir / subset / name).is_dir():
@@ -58,11 +58,11 @@ class RGBIRFolder(CrossModalImageDataset):
             for path in find_images(folder):
                 name, *rest = Path(path).relative_to(folder).parts
                 if rest:  # an image directly in the folder has no identity
-                    images[unicodedata.normalize("NFC", name), modality].append(path)
+                    images[normalize_name(name), modality].append(path)
         junk = {name for name, _ in images if _JUNK.fullmatch(name)}
         names = sorted({name for name, _ in images} - junk)
         items = [
-            Item(path, pid, parse_camera(os.path.basename(path)), 0, modality, number)
+            Item(path, pid, parse_camera(path), 0, modality, number)
             for pid, name in [*enumerate(names), *((-1, name) for name in sorted(junk))]
             for modality in (RGB, IR)
             for number, path in enumerate(images.get((name, modality), []), start=1)
@@ -70,7 +70,7 @@ class RGBIRFolder(CrossModalImageDataset):
         return items, names
 
 
-def parse_camera(name: str) -> int:
+def parse_camera(path: str) -> int:
     """The camera in a file name such as `c3_0001.jpg`; 0 if there is no such prefix."""
-    found = _CAMERA.match(name)
-    return parse_number(found[1], f"{name}, camera") if found else 0
+    found = _CAMERA.match(os.path.basename(path))
+    return parse_number(found[1], f"{path}, camera") if found else 0

@@ -74,7 +74,7 @@ def parse_number(digits: str, where: str) -> int:
         ValueError: it does not fit 64 bits. The message begins with `where`.
     """
     if len(digits.lstrip("-0")) > 19 or not -(2**63) <= int(digits) < 2**63:
-        raise ValueError(f"{where}: the number {digits[:30]} does not fit 64 bits: choose a smaller one")
+        raise ValueError(f"{where}: the number {digits[:30]} does not fit 64 bits: use a smaller one")
     return int(digits)
 
 

@@ -92,7 +92,7 @@ class Protocol(ABC):
         features = _without_junk(every)
         num_junk = len(every) - len(features)
         plain, reranked = [], []
-        settings = self.settings(features.labels, query, sampling)
+        settings = self._checked_settings(features.labels, query, sampling)
         for modality, direction in itertools.groupby(settings, key=lambda setting: setting.modality):
             rows = list(direction)
             queries, gallery = features.of(modality), features.of(1 - modality)
@@ -100,7 +100,6 @@ class Protocol(ABC):
             dist = DistanceRows(queries.features, gallery.features, distance).rows
             scores = iter(ranking.score(queries, gallery, trials, dist, self.ignored, self.cmc_over_identities))
             for setting in rows:
-                self._check_matches(setting, features.labels)
                 plain.append(_result(setting, [next(scores) for _ in setting.trials], num_junk))
                 if rerank is not None:
                     scored = self._reranked(setting, queries, gallery, distance, rerank)
@@ -129,9 +128,13 @@ class Protocol(ABC):
         Raises:
             FileNotFoundError, ValueError: as `score`.
         """
-        labels = _without_junk(check_labels(labels))
-        for setting in self.settings(labels, query, sampling):
+        self._checked_settings(_without_junk(check_labels(labels)), query, sampling)
+
+    def _checked_settings(self, labels: TestFeatures, query: str, sampling: str) -> list[Setting]:
+        settings = self.settings(labels, query, sampling)
+        for setting in settings:
             self._check_matches(setting, labels)
+        return settings
 
     def _check_matches(self, setting: Setting, labels: TestFeatures) -> None:
         """Checks that every trial has a query with a match; without one there is nothing to measure."""
