@@ -15,7 +15,7 @@ class RankedImage(NamedTuple):
     """A gallery image at its place in a ranked list."""
 
     impath: str
-    is_right: bool
+    is_correct: bool
     distance: float  # to the query
 
 

@@ -63,8 +63,8 @@ def render(
         checkpoint: path of the checkpoint.
         about: the metadata of the checkpoint.
     """
-    correct = [ranked for ranked in lists if ranked[1][0].is_right]
-    incorrect = [ranked for ranked in lists if not ranked[1][0].is_right]
+    correct = [ranked for ranked in lists if ranked[1][0].is_correct]
+    incorrect = [ranked for ranked in lists if not ranked[1][0].is_correct]
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         title=title,

@@ -33,6 +33,6 @@ def draw_ranked(
 def _cells(query: str, matches: Sequence[RankedImage]) -> list[Cell]:
     cells = [Cell(query, QUERY, ["query"])]
     for rank, match in enumerate(matches, start=1):
-        color = CORRECT if match.is_right else INCORRECT
+        color = CORRECT if match.is_correct else INCORRECT
         cells.append(Cell(match.impath, color, [f"{rank}: {match.distance:.2f}"], color))
     return cells
