@@ -10,6 +10,7 @@ from yacs.config import CfgNode
 
 from torchreid_rgbir import config, distributed, host
 from torchreid_rgbir.config.schema import loss_options
+from torchreid_rgbir.data.images import parse_ir_range
 from torchreid_rgbir.data.manager import CrossModalDataManager
 from torchreid_rgbir.engine import BaselineEngine, CrossModalEngine, EvalOptions, build_lr_scheduler
 from torchreid_rgbir.files import checkpoint
@@ -42,6 +43,8 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
     if cfg.model.load_weights:
         path = fetch(cfg.model.load_weights) if is_remote(cfg.model.load_weights) else cfg.model.load_weights
         missing = checkpoint.load_weights(model, path, cfg.model.allow_partial)
+        if cfg.test.evaluate:
+            _check_ir_range(cfg, checkpoint.load(path))
         if missing:
             logger.warning(
                 "%s lacks weights, which keep their initial values: %s", cfg.model.load_weights, ", ".join(missing)
@@ -54,10 +57,25 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
     optimizer = build_optimizer(cfg, model, criterion)
     engine = _build_engine(cfg, datamanager, model, criterion, optimizer)
     if resumed:
+        _check_ir_range(cfg, resumed[1])
         engine.resume(*resumed)
     elif cfg.model.resume and not cfg.test.evaluate:
         logger.info("there is no checkpoint in %s yet: the run starts from the beginning", cfg.data.save_dir)
     return engine
+
+
+def _check_ir_range(cfg: CfgNode, state: dict[str, Any]) -> None:
+    """Warns if `data.ir_range` is not the rule of the checkpoint's training; checkpoints of version 0.1 used `dtype`."""
+    images = state.get("about", {}).get("images")
+    trained = images.get("ir_range", "dtype") if images else cfg.data.ir_range
+    if parse_ir_range(trained) != parse_ir_range(cfg.data.ir_range):
+        logger.warning(
+            "the checkpoint was trained with data.ir_range %s, and the configuration has %s: if there are images of more "
+            "than 8 bits, set data.ir_range %s",
+            trained,
+            cfg.data.ir_range,
+            trained,
+        )
 
 
 def _build_engine(
