@@ -65,7 +65,7 @@ def test_a_mistake_is_one_line_and_debug_shows_where(capsys):
     words = ["train", "--config-file", "nosuch"]
     assert cli.main(words) == 2
     assert capsys.readouterr().err.startswith(
-        "torchreid-rgbir train: error: no configuration nosuch: give a .yaml file or one of "
+        "torchreid-rgbir train: error: there is no configuration nosuch: give a .yaml file or one of "
     )
     with pytest.raises(FileNotFoundError):
         cli.main(["--debug", *words])
@@ -85,7 +85,8 @@ def test_the_module_runs_as_a_program():
     )
     assert run.returncode == 2
     assert (
-        run.stderr == "torchreid-rgbir train: error: configuration overrides come in pairs KEY VALUE, got data.root\n"
+        run.stderr
+        == "torchreid-rgbir train: error: configuration overrides come in pairs KEY VALUE, got data.root: give every key a value\n"
     )
 
 

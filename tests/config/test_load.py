@@ -84,7 +84,7 @@ def test_overrides_win_and_are_typed():
         (["train.learning_rate", "1"], "unknown configuration key train.learning_rate"),
         (["train.max_epochs", "1"], "did you mean train.max_epoch?"),
         (["train", "1"], "unknown configuration key train"),
-        (["train.lr"], "pairs"),
+        (["train.lr"], "pairs KEY VALUE, got train.lr: give every key a value"),
         (["train.lr", "fast"], "train.lr is 'fast': expected a number"),
         (["train.max_epoch", "1.5"], "expected a whole number"),
         (["model.pretrained", "1"], "expected True or False"),
@@ -193,7 +193,7 @@ def test_off_is_a_word_though_yaml_reads_it_as_false(tmp_path):
         (["train.gamma", "-1"], "train.gamma is -1"),
         (["train.weight_decay", "-1"], "train.weight_decay is -1.0: it must be 0 or more"),
         (["train.seed", "99999999999"], "train.seed is 99999999999: it must be 0 to 4294967295"),
-        (["train.start_epoch", "200"], "there is nothing to train: raise train.max_epoch"),
+        (["train.start_epoch", "200"], "there is nothing to train: increase train.max_epoch"),
         (["adam.beta1", "2"], "adam.beta1 is 2.0"),
         (["loss.mso.weight_pef", ".nan"], "loss.mso.weight_pef is nan"),
         (["data.height", "16"], "data.height and data.width are 16 and 144, too small for VGG"),
@@ -205,7 +205,7 @@ def test_off_is_a_word_though_yaml_reads_it_as_false(tmp_path):
         (["test.rerank_settings", "[0, 0, 5]"], "give k1, k2 and lambda"),
         (["test.visrank", "True"], "test.evaluate True"),
         (["test.evaluate", "True"], "untrained network"),
-        (["model.load_weights", "a", "model.resume", "b"], "both set"),
+        (["model.load_weights", "a", "model.resume", "b"], "both set: keep resume to continue a run"),
     ],
 )
 def test_settings_that_cannot_work(words, message):
@@ -227,8 +227,8 @@ def test_a_run_can_be_repeated_from_the_file_it_wrote(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("a.py", "cfg = 1", "not a .yaml file"),
-        ("a.yaml", "train: [", "not yaml"),
+        ("a.py", "cfg = 1", "not a .yaml file: give a yaml file"),
+        ("a.yaml", "train: [", "a.yaml is not yaml .*: correct the file"),
         ("a.yaml", "- train", "expected sections"),
         ("a.yaml", "train: {lr: fast}", "train.lr is 'fast'"),
         ("a.yaml", "train: 3", "unknown configuration key train"),
@@ -243,7 +243,7 @@ def test_files_that_cannot_be(tmp_path, name, text, message):
 
 
 def test_an_unknown_name_lists_the_shipped_ones():
-    with pytest.raises(FileNotFoundError, match="mso_sysu, quickstart"):
+    with pytest.raises(FileNotFoundError, match="there is no configuration mso: give .* one of .*mso_sysu, quickstart"):
         config.load("mso")
 
 

@@ -206,9 +206,9 @@ def test_a_file_that_cannot_be_used_is_one_line_with_status_2(tmp_path, name, te
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["doctor", "--dataset", "mine", "--root", "."], "unknown data set 'mine': choose from .* or name your own with --import FILE.py"),
+        (["doctor", "--dataset", "mine", "--root", "."], "unknown data set 'mine': choose from .* or register a custom one with --import FILE.py"),
         (["train", "-s", "mine", "--root", "."], "data.sources: mine is unknown: .* or register a custom one with --import FILE.py"),
-        (["train", "--root", ".", "model.name", "mine18"], "model.name mine18 is unknown: .* or give --import FILE.py, which registers your own"),
+        (["train", "--root", ".", "model.name", "mine18"], "model.name mine18 is unknown: .* or register a custom one with --import FILE.py"),
     ],
 )  # fmt: skip
 def test_a_name_that_no_file_registered_names_the_flag(words, message, capsys, tmp_path, monkeypatch):
@@ -223,7 +223,9 @@ def test_a_picture_of_a_run_with_a_loss_that_no_file_registered_names_the_flag()
 
     cfg = config.defaults()
     cfg.loss.mso["weight_length"] = 0.5
-    with pytest.raises(ValueError, match="key: loss.mso.weight_length: if a custom loss has this key, add --import FILE.py"):
+    with pytest.raises(
+        ValueError, match="key: loss.mso.weight_length: if a custom loss has this key, add --import FILE.py"
+    ):
         configuration({"config": cfg.dump()}, "model-best.pth.tar", "")
     register_loss("length", lambda outputs, batch: outputs.features.sum())
     assert configuration({"config": cfg.dump()}, "model-best.pth.tar", "").loss.mso.weight_length == 0.5

@@ -67,7 +67,7 @@ def test_a_method_with_settings_of_its_own():
         ("resnet51:softmax", "model.name resnet51 is unknown: choose .* such as resnet50"),
         ("resnet50:mso", "resnet50 has one stream"),
         ("resnet50:center", "loss.name is 'center'"),
-        ("dual_resnet18:softmax", "dual_resnet18 is trained with loss.name mso"),
+        ("dual_resnet18:softmax", "set loss.name mso for dual_resnet18"),
     ],
 )
 def test_unknown_methods_are_found_before_any_run(tmp_path, method, message):

@@ -1,4 +1,4 @@
-"""The configuration: torchreid's keys under torchreid's names, ours beside them; the defaults are the patent's setting."""
+"""The configuration: torchreid's keys with torchreid's names, and the keys of this package."""
 
 from torchreid_rgbir.config.load import differences, find, get, keys, load, override, shipped
 from torchreid_rgbir.config.schema import defaults

@@ -1,4 +1,4 @@
-"""Checks of a configuration, before anything is built."""
+"""Checks a configuration before anything is built."""
 
 import difflib
 import math
@@ -13,15 +13,16 @@ from torchreid_rgbir.files.download import is_remote
 from torchreid_rgbir.losses.vgg import MIN_SIZE
 from torchreid_rgbir.models import MODELS
 
-# Under `train`: keys of the method's own training step, which torchreid's models do not use.
+# Keys under `train` that belong to the method's training step. torchreid's models do not use them.
 STEP_KEYS = ("amp", "accumulate", "ema", "compile", "gather_features", "sync_batchnorm", "on_nonfinite")
 
 
 def check(cfg: CfgNode) -> None:
-    """Refuses values that cannot work.
+    """Checks the values that do not depend on the data.
 
     Raises:
-        ValueError: names the key, its value and the values that it takes.
+        FileNotFoundError: a checkpoint is missing.
+        ValueError: a value is not allowed. The message contains the key, its value and the allowed values.
     """
     for key, values in choices().items():
         if config.get(cfg, key) not in values:
@@ -37,8 +38,8 @@ def check(cfg: CfgNode) -> None:
     small = min(cfg.data.height, cfg.data.width)
     if small < MIN_SIZE and cfg.loss.name == "mso" and cfg.loss.mso.weight_pef:
         raise ValueError(
-            f"data.height and data.width are {cfg.data.height} and {cfg.data.width}, too small for VGG in the perceptual edge "
-            f"loss: set both to {MIN_SIZE} or more, or loss.mso.weight_pef 0"
+            f"data.height and data.width are {cfg.data.height} and {cfg.data.width}, too small for VGG in the "
+            f"perceptual edge loss: set both to {MIN_SIZE} or more, or loss.mso.weight_pef to 0"
         )
     for key in ("data.norm_mean", "data.norm_std"):
         values = config.get(cfg, key)
@@ -48,8 +49,8 @@ def check(cfg: CfgNode) -> None:
             )
     if cfg.train.start_epoch >= cfg.train.max_epoch:
         raise ValueError(
-            f"train.start_epoch is {cfg.train.start_epoch} of {cfg.train.max_epoch} epochs, so there is nothing to train: "
-            "raise train.max_epoch"
+            f"train.start_epoch is {cfg.train.start_epoch} of {cfg.train.max_epoch} epochs, so there is nothing to "
+            "train: increase train.max_epoch"
         )
     if not cfg.data.save_dir:
         raise ValueError("data.save_dir is empty: set it to the folder of the run, such as log/mso")
@@ -63,8 +64,8 @@ def check(cfg: CfgNode) -> None:
     k1, k2, weight = cfg.test.rerank_settings if len(cfg.test.rerank_settings) == 3 else (0, 0, 0)
     if k1 < 1 or k2 < 1 or k1 % 1 or k2 % 1 or not 0 <= weight <= 1:
         raise ValueError(
-            f"test.rerank_settings is {cfg.test.rerank_settings}: give k1, k2 and lambda, two whole numbers and a fraction, "
-            "such as [20, 6, 0.3]"
+            f"test.rerank_settings is {cfg.test.rerank_settings}: give k1, k2 and lambda, two whole numbers and a "
+            "fraction, such as [20, 6, 0.3]"
         )
     if cfg.test.visrank and not cfg.test.evaluate:
         raise ValueError(
@@ -72,7 +73,7 @@ def check(cfg: CfgNode) -> None:
         )
     if cfg.model.load_weights and cfg.model.resume not in ("", "auto"):
         raise ValueError(
-            "model.load_weights and model.resume are both set: resume continues a run, load_weights starts one"
+            "model.load_weights and model.resume are both set: keep resume to continue a run, or load_weights to start it"
         )
     if cfg.test.evaluate and not (cfg.model.load_weights or cfg.model.resume):
         raise ValueError(
@@ -87,11 +88,12 @@ def check(cfg: CfgNode) -> None:
 
 
 def _check_open_layers(cfg: CfgNode) -> None:
-    # The classifier gets its gradient from the identity loss alone.
+    # Only the identity loss has a gradient for the classifier.
     if not cfg.loss.mso.weight_id and set(cfg.train.open_layers) <= {"classifier"}:
         raise ValueError(
-            f"train.fixbase_epoch {cfg.train.fixbase_epoch} trains only {', '.join(cfg.train.open_layers) or 'no layer'} at first, "
-            "and no loss reaches it: set loss.mso.weight_id above 0, add layers to train.open_layers, or set train.fixbase_epoch 0"
+            f"train.fixbase_epoch {cfg.train.fixbase_epoch} first trains only "
+            f"{', '.join(cfg.train.open_layers) or 'no layer'}, and no loss reaches it: set loss.mso.weight_id above "
+            "0, add layers to train.open_layers, or set train.fixbase_epoch 0"
         )
 
 
@@ -105,18 +107,19 @@ def check_model(cfg: CfgNode) -> None:
     if name not in host.model_names():
         near = difflib.get_close_matches(name, host.model_names(), n=3) or ["resnet50", "osnet_x1_0"]
         raise ValueError(
-            f"model.name {name} is unknown: choose {', '.join(MODELS)}, or a model of torchreid's such as {', '.join(near)}, "
-            "or give --import FILE.py, which registers your own"
+            f"model.name {name} is unknown: choose {', '.join(MODELS)}, or a model of torchreid such as "
+            f"{', '.join(near)}, or register a custom one with --import FILE.py"
         )
     if name in MODELS and loss != "mso":
-        raise ValueError(f"loss.name is {loss}: {name} needs loss.name mso, whose weights are under loss.mso")
+        raise ValueError(f"loss.name is {loss}: set loss.name mso for {name}, and the weights under loss.mso")
     if name not in MODELS and loss == "mso":
         raise ValueError(
-            f"loss.name is mso, and {name} has one stream: set model.name dual_resnet50, or loss.name softmax or triplet"
+            f"loss.name is mso, but {name} has one stream: set model.name dual_resnet50, or loss.name softmax or "
+            "triplet"
         )
     ours = [key for key in STEP_KEYS if cfg.train[key] != config.defaults().train[key]]
     if name not in MODELS and (ours or distributed.asked_for()):
         what = f"train.{ours[0]}" if ours else "torchrun"
-        raise ValueError(f"{what} is not available for {name}, which torchreid's own engine trains: leave it out")
+        raise ValueError(f"{what} is not available for {name}, because torchreid's engine trains it: remove {what}")
     if name not in MODELS and cfg.test.feature != "bn":
-        raise ValueError(f"test.feature is {cfg.test.feature}, and {name} has only one feature: leave test.feature out")
+        raise ValueError(f"test.feature is {cfg.test.feature}, but {name} has only one feature: remove test.feature")

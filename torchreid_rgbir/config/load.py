@@ -1,4 +1,4 @@
-"""The configuration: torchreid's keys under torchreid's names, ours beside them; the defaults are the patent's setting."""
+"""Reads a configuration from a yaml file and from `KEY VALUE` pairs, and checks the keys and the types of values."""
 
 import contextlib
 import difflib
@@ -12,19 +12,20 @@ from yacs.config import CfgNode as CN
 from torchreid_rgbir.config.schema import defaults
 
 PACKAGE = Path(__file__).parents[1]
-# What PyYAML raises for text that it cannot make a value of; besides its own errors: a date of month 13, an empty !!int, a thousand brackets.
+# The errors of PyYAML for text that it cannot read. Some are not its own, as for a date in month 13, an empty !!int, or
+# a thousand brackets.
 NOT_YAML = (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, RecursionError)
 
 
 def load(file: str = "") -> CN:
-    """The defaults, changed by a yaml file.
+    """Returns the defaults with the changes of a yaml file.
 
     Args:
-        file: a path, or the name of a shipped configuration, such as "mso_sysu"; "" for none.
+        file: a path, or the name of a shipped configuration, such as "mso_sysu". Without a file, only the defaults.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: a file that is no yaml, an unknown key, a value of the wrong type; names the key and the nearest one that exists.
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not yaml, a key is unknown, or a value has the wrong type. The message suggests a key.
     """
     cfg = defaults()
     if file:
@@ -33,7 +34,7 @@ def load(file: str = "") -> CN:
             text = path.read_text(encoding="utf-8-sig")  # Windows writes a byte order mark
             changes, words = yaml.safe_load(text) or {}, yaml.load(text, yaml.BaseLoader) or {}
         except NOT_YAML as error:
-            raise ValueError(f"{path} is not yaml: {' '.join(str(error).split())}") from None
+            raise ValueError(f"{path} is not yaml ({' '.join(str(error).split())}): correct the file") from None
         if not isinstance(changes, dict):
             raise ValueError(
                 f"{path} is not a configuration: expected sections such as `train:`, got {type(changes).__name__}"
@@ -64,40 +65,42 @@ def override(cfg: CN, overrides: Sequence[str]) -> CN:
         ValueError: unknown configuration key train.lrate, did you mean train.lr?
     """
     if len(overrides) % 2:
-        raise ValueError(f"configuration overrides come in pairs KEY VALUE, got {' '.join(overrides)}")
+        raise ValueError(
+            f"configuration overrides come in pairs KEY VALUE, got {' '.join(overrides)}: give every key a value"
+        )
     for key, text in zip(overrides[::2], overrides[1::2], strict=True):
         _set(cfg, key, _parse(text, yaml.SafeLoader), text, where="")
     return cfg
 
 
 def find(file: str) -> Path:
-    """The path of a configuration file, or of a shipped one by its name.
+    """Returns the path of a configuration file, or of a shipped configuration by its name.
 
     Raises:
-        FileNotFoundError: there is none; lists the shipped ones.
-        ValueError: not a yaml file (a Python one would be executed).
+        FileNotFoundError: there is no such file. The message lists the shipped configurations.
+        ValueError: the file is not a yaml file.
     """
     path = Path(file).expanduser()
     if path.suffix in (".yaml", ".yml"):
         if path.is_file():
             return path
     elif path.suffix:
-        raise ValueError(f"{file} is not a .yaml file: a configuration is yaml")
+        raise ValueError(f"{file} is not a .yaml file: give a yaml file as the configuration")
     for path in shipped():
         if path.stem == file:
             return path
-    raise FileNotFoundError(
-        f"no configuration {file}: give a .yaml file or one of {', '.join(sorted(p.stem for p in shipped()))}"
-    )
+    names = ", ".join(sorted(path.stem for path in shipped()))
+    raise FileNotFoundError(f"there is no configuration {file}: give a .yaml file or one of {names}")
 
 
 def differences(one: CN, other: CN) -> list[str]:
-    """The keys whose values differ."""
+    """Returns the keys whose values differ."""
     return [key for key in keys(one) if get(one, key) != get(other, key)]
 
 
 def shipped() -> list[Path]:
-    # Beside the modules in an installed package, beside the package in a checkout.
+    """Returns the paths of the configurations that the package contains."""
+    # They are in the package if it is installed, and next to it in a checkout.
     return [*(PACKAGE / "configs").glob("*.yaml"), *(PACKAGE.parent / "configs").glob("*.yaml")]
 
 
@@ -117,23 +120,23 @@ def _flat(tree: Any, prefix: str = ""):
 
 
 def keys(cfg: CN) -> list[str]:
-    """The names of all values, as `train.lr`."""
+    """Returns the names of all values, such as `train.lr`."""
     return [key for key, _ in _flat(cfg)]
 
 
 def get(cfg: CN, key: str) -> Any:
-    """The value of a key such as `train.lr`."""
+    """Returns the value of a key such as `train.lr`."""
     for part in key.split("."):
         cfg = cfg[part]
     return cfg
 
 
 def _set(cfg: CN, key: str, value: Any, words: Any, where: str) -> None:
-    """Sets a key to a value as yaml reads it, or for text and lists of text to `words`, the same value without types."""
+    """Sets a key to `value`, as yaml reads it. Text and lists of text are set to `words`, the unconverted value."""
     known = keys(cfg)
     if key not in known:
         close = difflib.get_close_matches(key, known, n=1, cutoff=0.7)
-        hint = f", did you mean {close[0]}?" if close else f": the keys are in {PACKAGE / 'config/schema.py'}"
+        hint = f", did you mean {close[0]}?" if close else f": all keys are in {PACKAGE / 'config/schema.py'}"
         raise ValueError(f"{where}unknown configuration key {' '.join(key.split())}{hint}")
     section, _, name = key.rpartition(".")
     node, old = get(cfg, section), get(cfg, key)
@@ -142,10 +145,9 @@ def _set(cfg: CN, key: str, value: Any, words: Any, where: str) -> None:
             value = _parse(words, yaml.BaseLoader) if isinstance(words, str) and words[:1] == "[" else words
         value = _list(key, value if isinstance(value, list) else [value], old, where)  # one word is a list of one
     elif isinstance(old, str):
-        if key == "train.amp" and value is False:
-            value = "off"  # yaml reads this word as False
-        else:
-            value = "" if value is None and where else words  # an empty value in a file
+        if value is None and where:
+            words = ""  # an empty value in a file
+        value = "off" if key == "train.amp" and value is False else words  # yaml reads off as False
     elif isinstance(value, str):
         value = _parse(value, yaml.SafeLoader)  # a quoted number
     if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
@@ -159,7 +161,7 @@ def _set(cfg: CN, key: str, value: Any, words: Any, where: str) -> None:
 
 
 def _list(key: str, values: list, old: list, where: str) -> list:
-    """`values`, whole numbers where the default has them, numbers, or text (data.targets is empty by default)."""
+    """Checks the types of a list's values. They are those of the default, and text if the default is empty."""
     kinds = {type(value) for value in old} or {str}
     accepted: dict[type, type | tuple] = {str: str, int: int, float: (int, float)}
     kind = max(kinds, key=lambda k: k is float)

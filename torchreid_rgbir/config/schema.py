@@ -1,4 +1,4 @@
-"""Every configuration key with its default value (the patent's setting) and the values that it takes."""
+"""Every configuration key with its default value, which is the patent's setting, and the values that it takes."""
 
 import math
 
@@ -8,22 +8,21 @@ from torchreid_rgbir.losses import LOSSES, Option
 
 
 def defaults() -> CN:
-    """All keys with their default values; a yaml file or `KEY VALUE` pairs change them."""
+    """Returns all keys with their default values. A yaml file or `KEY VALUE` pairs change them."""
     cfg = CN()
 
     cfg.model = CN()
-    cfg.model.name = "dual_resnet50"  # dual_resnet18, 34, 50, 101, dual_resnet50_ibn_a, or any model of torchreid's
+    cfg.model.name = "dual_resnet50"  # dual_resnet18, 34, 50, 101, dual_resnet50_ibn_a, or any model of torchreid
     cfg.model.pretrained = True  # ImageNet weights, downloaded once
     cfg.model.last_stride = 1  # stride of Layer4
-    cfg.model.load_weights = (
-        ""  # checkpoint whose weights to start from, or to test: path, URL or Google Drive id (#sha256=...)
-    )
-    cfg.model.allow_partial = False  # load_weights may lack more than the classifier
-    cfg.model.resume = ""  # checkpoint to continue from; auto: the newest good one in data.save_dir, if there is one
+    # the checkpoint to start from or to test: a path, URL or Google Drive id (#sha256=...)
+    cfg.model.load_weights = ""
+    cfg.model.allow_partial = False  # allow load_weights to lack more than the classifier
+    cfg.model.resume = ""  # the checkpoint to continue from; auto: the newest good one in data.save_dir, if any
 
     cfg.data = CN()
-    cfg.data.type = "image"  # torchreid's; video has no cross-modal data
-    cfg.data.root = "reid-data"  # a folder, or an archive, which is unpacked beside itself
+    cfg.data.type = "image"  # the only value; torchreid also has video
+    cfg.data.root = "reid-data"  # a folder, or an archive, which is unpacked next to itself
     cfg.data.sources = ["sysu_mm01"]
     cfg.data.targets = []  # empty: the sources
     cfg.data.workers = 4
@@ -32,19 +31,20 @@ def defaults() -> CN:
     cfg.data.width = 144
     cfg.data.combineall = False  # train on the test images too
     cfg.data.transforms = ["pad_crop", "random_flip"]
-    cfg.data.transforms_rgb = []  # further ones, of RGB images only
-    cfg.data.transforms_ir = []  # further ones, of IR images only
-    cfg.data.cache = "none"  # where images are kept once they are decoded, while training: none, ram, disk
+    cfg.data.transforms_rgb = []  # more transforms, for RGB images only
+    cfg.data.transforms_ir = []  # more transforms, for IR images only
+    cfg.data.cache = "none"  # where training keeps decoded images: none, ram, disk
     cfg.data.cache_dir = ""  # the folder for disk; empty: .decoded in data.root
     cfg.data.norm_mean = [0.485, 0.456, 0.406]
     cfg.data.norm_std = [0.229, 0.224, 0.225]
-    cfg.data.ir_range = "auto"  # gray values that become black and white in files of more than 8 bits: auto, dtype, LOW,HIGH
-    cfg.data.skip_broken = False  # leave out images that cannot be read, instead of ending with an error
+    # the gray values that become black and white in files of more than 8 bits: auto, dtype or LOW,HIGH
+    cfg.data.ir_range = "auto"
+    cfg.data.skip_broken = False  # skip images that cannot be read, instead of stopping with an error
     cfg.data.save_dir = "log"
 
     cfg.sampler = CN()
-    cfg.sampler.num_instances = 4  # K, images of an identity and modality; P = train.batch_size / 2K
-    cfg.sampler.batches_per_epoch = 0  # 0: as many as draw each image of the larger modality once on average
+    cfg.sampler.num_instances = 4  # K, images per identity and modality; P = train.batch_size / 2K identities
+    cfg.sampler.batches_per_epoch = 0  # 0: one pass, on average, over the larger modality
 
     cfg.train = CN()
     cfg.train.optim = "adam"
@@ -58,22 +58,22 @@ def defaults() -> CN:
     cfg.train.staged_lr = False
     cfg.train.new_layers = ["classifier"]
     cfg.train.base_lr_mult = 0.1
-    cfg.train.lr_scheduler = "warmup_multi_step"  # warmup_multi_step, warmup_cosine, and torchreid's
-    cfg.train.warmup_epoch = 10  # epochs from a tenth of the learning rate up to it
+    cfg.train.lr_scheduler = "warmup_multi_step"  # warmup_multi_step, warmup_cosine, or one of torchreid
+    cfg.train.warmup_epoch = 10  # the number of epochs in which the learning rate rises from a tenth to train.lr
     cfg.train.stepsize = [20, 25, 30]
     cfg.train.gamma = 0.1
-    cfg.train.target_loss = 0.0  # training ends once an epoch's mean loss is at or under it; 0: never
+    cfg.train.target_loss = 0.0  # training ends after an epoch whose mean loss is not above this value; 0: never
     cfg.train.amp = "off"  # mixed precision: bf16, fp16 (with a gradient scaler), off
-    cfg.train.accumulate = 1  # batches whose gradients are averaged for one step
-    cfg.train.ema = 0.0  # decay of averaged weights, which are then tested and saved, such as 0.999; 0: none
-    cfg.train.compile = False  # the backbone through torch.compile
-    cfg.train.gather_features = False  # torchrun: WRT and CMCC see the batch of all processes
-    cfg.train.sync_batchnorm = False  # torchrun: batch normalization over all processes
+    cfg.train.accumulate = 1  # the number of batches whose gradients are averaged for one step
+    cfg.train.ema = 0.0  # the decay of averaged weights, such as 0.999, which are then tested and saved; 0: none
+    cfg.train.compile = False  # compile the backbone with torch.compile
+    cfg.train.gather_features = False  # with torchrun: losses that compare images use the batch of all processes
+    cfg.train.sync_batchnorm = False  # with torchrun: batch normalization over all processes
     cfg.train.print_freq = 20
-    cfg.train.checkpoint_freq = 1  # epochs from one checkpoint to the next; each test leaves one too
-    cfg.train.keep_checkpoints = 2  # so many of the newest, besides the best
-    cfg.train.on_nonfinite = "stop"  # at a loss or gradient that is not finite: stop, or skip the batch
-    cfg.train.max_skipped = 10  # batches, in a run; one more stops it
+    cfg.train.checkpoint_freq = 1  # the number of epochs between two checkpoints; each test writes one, too
+    cfg.train.keep_checkpoints = 2  # the number of newest checkpoints to keep, besides the best one
+    cfg.train.on_nonfinite = "stop"  # when a loss or gradient is not finite: stop the run, or skip the batch
+    cfg.train.max_skipped = 10  # the number of batches that a run may skip
     cfg.train.seed = 1
 
     cfg.sgd = CN()
@@ -87,11 +87,11 @@ def defaults() -> CN:
     cfg.adam.beta2 = 0.999
 
     cfg.loss = CN()
-    cfg.loss.name = "mso"  # mso for dual_resnet, softmax or triplet for torchreid's own models
+    cfg.loss.name = "mso"  # mso for dual_resnet, softmax or triplet for torchreid's models
     cfg.loss.softmax = CN()
-    cfg.loss.softmax.label_smooth = False  # also of loss.mso.weight_id
-    cfg.loss.triplet = CN()  # torchreid's: softmax + batch-hard triplet
-    cfg.loss.triplet.margin = 0.3  # also of loss.mso.weight_tri and weight_hctri
+    cfg.loss.softmax.label_smooth = False  # also for loss.mso.weight_id
+    cfg.loss.triplet = CN()  # torchreid's sum of softmax and batch-hard triplet loss
+    cfg.loss.triplet.margin = 0.3  # also for loss.mso.weight_tri and weight_hctri
     cfg.loss.triplet.weight_t = 1.0
     cfg.loss.triplet.weight_x = 1.0
     cfg.loss.mso = CN()
@@ -109,22 +109,22 @@ def defaults() -> CN:
     cfg.test.batch_size = 64
     cfg.test.dist_metric = "cosine"  # cosine, euclidean
     cfg.test.normalize_feature = False
-    cfg.test.query = "ir"  # the modality that asks: ir, rgb
-    cfg.test.sampling = "official"  # how SYSU-MM01's galleries are drawn: official, agw
-    cfg.test.feature = "bn"  # after batch normalization: bn, before it: pooled
-    cfg.test.flip = False  # add the mirrored image's feature
-    cfg.test.rerank = False  # score once more with k-reciprocal re-ranking, after the last epoch or when only testing
+    cfg.test.query = "ir"  # the modality of the queries: ir, rgb
+    cfg.test.sampling = "official"  # how SYSU-MM01's galleries are sampled: official, agw
+    cfg.test.feature = "bn"  # bn: after batch normalization; pooled: before it
+    cfg.test.flip = False  # add the feature of the mirrored image
+    cfg.test.rerank = False  # score again with k-reciprocal re-ranking, after the last epoch or when only testing
     cfg.test.rerank_settings = [20, 6, 0.3]  # k1, k2, lambda
     cfg.test.evaluate = False  # test only
-    cfg.test.eval_freq = -1  # test every so many epochs; -1: after the last
+    cfg.test.eval_freq = -1  # the number of epochs between two tests; -1: test only after the last epoch
     cfg.test.start_eval = 0
-    cfg.test.visrank = False  # pictures of ranked results, with test.evaluate True
+    cfg.test.visrank = False  # draw ranked results, with test.evaluate True
     cfg.test.visrank_topk = 10
     return cfg
 
 
 def loss_options(name: str) -> dict[str, Option]:
-    """The options of a registered loss, by configuration key."""
+    """Returns the options of a registered loss by configuration key."""
     return {option.key or f"loss.{name}.{short}": option for short, option in LOSSES[name].options.items()}
 
 
@@ -172,13 +172,13 @@ RANGES = {
 
 
 def choices() -> dict[str, tuple]:
-    """The values of every key that takes one of a few texts, those of registered losses among them."""
+    """Returns the values of every key that takes one of a few texts, including the options of registered losses."""
     options = {key: option for name in LOSSES for key, option in loss_options(name).items()}
     return CHOICES | {key: option.values for key, option in options.items() if isinstance(option.default, str)}
 
 
 def ranges() -> dict[str, tuple[float, float]]:
-    """The smallest and the largest value of every key that takes a number in a range, those of registered losses among them."""
+    """Returns the smallest and the largest value of every key with a range, including those of registered losses."""
     options = {key: option for name in LOSSES for key, option in loss_options(name).items()}
     found = {f"loss.mso.weight_{name}": (0, math.inf) for name in LOSSES}
     return RANGES | found | {key: option.values for key, option in options.items() if isinstance(option.default, float)}
