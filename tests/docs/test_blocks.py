@@ -39,7 +39,7 @@ GIVEN = {
     "docs/extending.md": ["photos", "mycam"],
 }
 # Shortens commands: words of the page -> words that are run.
-INSTEAD = {"--seeds 1 2 3": "--seeds 1", "--ids 30": "--ids 10", "splits": "splits --splits 2", "my_data": "photos"}
+INSTEAD = {"--seeds 1 2 3": "--seeds 1", "--ids 30": "--ids 15", "splits": "splits --splits 2", "my_data": "photos"}
 # The same for Python: text of the page -> text that is run.
 INSTEAD_IN_PYTHON = {
     "docs/torchreid.md": {
