@@ -5,7 +5,17 @@ __version__ = "0.1.0"
 
 from torchreid_rgbir.integration import old_names
 
-old_names.install()  # before the modules that had other names
+
+def __getattr__(name: str) -> object:
+    """Imports `install` when it is first used: not every program patches torchreid."""
+    if name == "install":
+        from torchreid_rgbir.integration.torchreid_patch import install
+
+        return install
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+old_names.install()  # after `__getattr__`, which it extends, and before the modules that had other names
 
 from torchreid_rgbir import host, losses
 from torchreid_rgbir.data import LLCM, SYSUMM01, CrossModalDataManager, RegDB, RGBIRFolder
@@ -40,15 +50,5 @@ check_feature_extractor()
 host.alias()  # `from torchreid.losses import MSOLoss` works with PyPI's package, too
 
 from torchreid_rgbir.integration.registry import register_dataset, register_loss, register_model
-
-
-def __getattr__(name: str) -> object:
-    """Imports `install` when it is first used: not every program patches torchreid."""
-    if name == "install":
-        from torchreid_rgbir.integration.torchreid_patch import install
-
-        return install
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
 
 __all__ = ["DATASETS", "MODELS", "__version__", "install", "register_dataset", "register_loss", "register_model"]

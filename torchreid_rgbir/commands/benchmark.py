@@ -21,7 +21,7 @@ PARTS = {
     "loader": ("loader.loader", ("rounds",)),
     "step": ("step.step", ("batch_size", "rounds")),
     "endurance": ("stability.stability", ()),
-    "growth": ("growth.growth", ("rounds",)),
+    "growth": ("scaling.scaling", ("rounds",)),
     "evaluation": ("evaluation.evaluation", ("rounds",)),
     "search": ("search.search", ("rounds",)),
 }

@@ -68,8 +68,10 @@ MODULES = {
 
 # Old name, with its old module: new name.
 NAMES = {
-    "build.about": "runs.build.metadata",
-    "build.testing": "runs.build.eval_options",
+    "build.about": "runs.options.metadata",
+    "build.run_options": "runs.options.run_options",
+    "build.step_options": "runs.options.step_options",
+    "build.testing": "runs.options.eval_options",
     "config.NOT_YAML": "config.load.NOT_YAML",
     "config.PACKAGE": "config.load.PACKAGE",
     "data.RGBIRSynthetic": "synthetic.benchmark.RGBIRSynthetic",
@@ -88,6 +90,8 @@ NAMES = {
     "data.transforms.Draws": "data.transforms.RandomNumbers",
     "data.transforms.ERASE_DRAWS": "data.transforms.NUM_ERASE_NUMBERS",
     "engine.Testing": "engine.evaluation.EvalOptions",
+    "engine.baseline.LOSSES": "engine.baseline.TORCHREID_ENGINES",
+    "engine.checkpoint.NUM_NAMED": "files.checkpoint.MAX_LISTED",
     "engine.resumable.NEEDED": "engine.resumable.REQUIRED_KEYS",
     "engine.resumable.OF_THE_OPTIMIZER": "engine.resumable.OPTIMIZER_KEYS",
     "engine.testing.Testing": "engine.evaluation.EvalOptions",
@@ -102,6 +106,7 @@ NAMES = {
     "losses.own.OwnLoss": "losses.registry.Loss",
     "losses.vgg.SMALLEST": "losses.vgg.MIN_SIZE",
     "losses.vgg.as_picture": "losses.vgg.as_vgg_input",
+    "metrics.ranking.Skip": "metrics.ranking.Ignored",
     "models.dual_resnet.LOSSES": "models.dual_resnet.LOSS_NAMES",
     "retrieval.Match": "retrieval.reference_table.ReferenceMatch",
     "retrieval.Rows": "retrieval.reference_table.ReferenceTable",

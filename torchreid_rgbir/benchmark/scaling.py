@@ -20,7 +20,7 @@ GALLERIES = (5_000, 20_000, 40_000)
 NUM_QUERIES, DIM = 1_000, 2048
 
 
-def growth(rounds: int = 3, model: str = "dual_resnet50", threads: int = 2) -> dict[str, dict]:
+def scaling(rounds: int = 3, model: str = "dual_resnet50", threads: int = 2) -> dict[str, dict]:
     """Times the step of all four losses at several image and batch sizes, and 1,000 queries against several galleries.
 
     Args:
