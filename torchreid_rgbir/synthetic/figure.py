@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -27,6 +28,17 @@ BACK = View(1.0, 0.4, 0.005)  # no face, no logo, a complete backpack
 SIDE = View(0.62, 1.25, 0.05)
 
 
+class Canvas(NamedTuple):
+    """An image with the person to draw into it: height of the person, width of the image, shape, colors and visible side."""
+
+    draw: ImageDraw.ImageDraw
+    tall: float
+    width: int
+    shape: Shape
+    paint: dict[str, Color]
+    view: View
+
+
 def draw_person(
     image: Image.Image, shape: Shape, paint: dict[str, Color], rng: np.random.Generator, view: View = WALKING
 ) -> None:
@@ -49,6 +61,7 @@ def draw_person(
     lean = rng.uniform(-0.01, 0.01) * width  # shift of head and shoulders relative to the hips
     chest = x + lean
     draw = ImageDraw.Draw(image)
+    canvas = Canvas(draw, tall, width, shape, paint, view)
 
     def down(fraction: float) -> float:
         return top + tall * fraction
@@ -61,19 +74,19 @@ def draw_person(
         back = chest - shoulders * 0.5 - width * 0.12
         draw.rounded_rectangle((back, down(0.19), chest, down(0.46)), radius=width * 0.04, fill=paint["bag"])
     arm_swing = stride * math.sin(phase)
-    _draw_arm(draw, (chest - shoulders * 0.5, down(0.205)), 0.2 - arm_swing, tall, width, shape, paint)
+    _draw_arm(canvas, (chest - shoulders * 0.5, down(0.205)), 0.2 - arm_swing)
     for side in (-1, 1):
         swing = side * stride * math.sin(phase)
         bend = rng.uniform(0.5, 1.0) * stride * max(0.0, side * math.cos(phase)) + 0.04
-        _draw_leg(draw, (x + side * hips * 0.27, down(0.53)), (swing, bend), tall, width, shape, paint, view)
+        _draw_leg(canvas, (x + side * hips * 0.27, down(0.53)), swing, bend)
     if shape.bottom == "skirt":
         hem = hips * 0.85
         sway = stride * 0.2 * width * math.sin(phase)
         corners = [(x - hips * 0.5, down(0.51)), (x + hips * 0.5, down(0.51))]
         draw.polygon([*corners, (x + hem + sway, down(0.77)), (x - hem + sway, down(0.78))], fill=paint["bottom"])
-    _draw_top(image, (x, chest), (hips, shoulders), (down(0.165), down(0.55)), shape, paint, view)
-    hand = _draw_arm(draw, (chest + shoulders * 0.5, down(0.205)), arm_swing - 0.2, tall, width, shape, paint)
-    _draw_head(draw, (chest + lean * 0.3, down(0.085)), tall * 0.053, shape, paint, view)
+    _draw_top(canvas, image, (x, chest), (hips, shoulders), (down(0.165), down(0.55)))
+    hand = _draw_arm(canvas, (chest + shoulders * 0.5, down(0.205)), arm_swing - 0.2)
+    _draw_head(canvas, (chest + lean * 0.3, down(0.085)), tall * 0.053)
     if shape.bag == "sling":
         end = (x + hips * 0.5, down(0.5))
         draw.line([(chest - shoulders * 0.36, down(0.17)), end], fill=paint["bag"], width=round(width * 0.045))
@@ -91,18 +104,9 @@ def draw_person(
         draw.rounded_rectangle(box, radius=width * 0.02, fill=paint["bag"])
 
 
-def _draw_leg(
-    draw: ImageDraw.ImageDraw,
-    hip: Point,
-    angles: tuple[float, float],
-    tall: float,
-    width: float,
-    shape: Shape,
-    paint: dict[str, Color],
-    view: View,
-) -> None:
-    # angles: of the thigh to the vertical (positive: forwards) and of the bent knee, in radians.
-    swing, bend = angles
+def _draw_leg(canvas: Canvas, hip: Point, swing: float, bend: float) -> None:
+    # swing: angle of the thigh to the vertical (positive: forwards); bend: angle of the bent knee; both in radians.
+    draw, tall, width, shape, paint, view = canvas
     knee = _reach(hip, swing, tall * 0.22)
     ankle = _reach(knee, swing - bend, tall * 0.21)
     thick = shape.leg_width * width
@@ -117,16 +121,9 @@ def _draw_leg(
         draw.line([hip, _between(hip, knee, 1.05)], fill=paint["bottom"], width=round(thick * 1.6))
 
 
-def _draw_arm(
-    draw: ImageDraw.ImageDraw,
-    shoulder: Point,
-    swing: float,
-    tall: float,
-    width: float,
-    shape: Shape,
-    paint: dict[str, Color],
-) -> Point:
+def _draw_arm(canvas: Canvas, shoulder: Point, swing: float) -> Point:
     # Returns the place of the hand. Sleeves are a little darker than the chest, so that an arm in front of it is visible.
+    draw, tall, width, shape, paint, _ = canvas
     elbow = _reach(shoulder, -swing, tall * 0.16)
     hand = _reach(elbow, -swing + 0.12, tall * 0.16)
     _limb(draw, [shoulder, elbow, hand], width * 0.06, paint["skin"])
@@ -141,16 +138,9 @@ def _draw_arm(
     return hand
 
 
-def _draw_top(
-    image: Image.Image,
-    centers: tuple[float, float],
-    widths: tuple[float, float],
-    ends: tuple[float, float],
-    shape: Shape,
-    paint: dict[str, Color],
-    view: View,
-) -> None:
+def _draw_top(canvas: Canvas, image: Image.Image, centers: Point, widths: Point, ends: Point) -> None:
     # centers, widths: of hips and shoulders; ends: y of collar and hem.
+    _, _, _, shape, paint, view = canvas
     (x, chest), (hips, shoulders), (collar, hem) = centers, widths, ends
     slope = (hem - collar) * 0.06  # from the neck to the shoulder's tip
     outline = [
@@ -188,9 +178,8 @@ def _draw_top(
     image.paste(cloth, (0, 0), mask)
 
 
-def _draw_head(
-    draw: ImageDraw.ImageDraw, center: Point, radius: float, shape: Shape, paint: dict[str, Color], view: View
-) -> None:
+def _draw_head(canvas: Canvas, center: Point, radius: float) -> None:
+    draw, _, _, shape, paint, view = canvas
     x, y = center
     if shape.hair == "long":
         box = (x - radius * 1.25, y - radius * 1.35, x + radius * 1.1, y + radius * 1.9)
