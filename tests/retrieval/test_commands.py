@@ -1,7 +1,9 @@
 """extract, identify, gallery and calibrate as a user calls them."""
 
 import json
+import os
 import re
+import shutil
 import sys
 
 import numpy as np
@@ -252,3 +254,47 @@ def test_a_gallery_of_another_model(tmp_path, gallery, words, weights, photos, c
         ],
     ):
         assert "holds features of a different model" in error_of(capsys, *argv)
+
+
+def test_degenerate_images(tmp_path, words, capsys):
+    """One image of each of two identities, and constant images: results or one line, never a traceback."""
+    for name in ("a", "b"):
+        for modality in ("rgb", "ir"):
+            (tmp_path / modality / name).mkdir(parents=True)
+            Image.new("RGB", (32, 64), (90, 90, 90)).save(tmp_path / modality / name / "c1_1.png")
+    reference = ["--reference", str(tmp_path / "rgb"), "--reference-modality", "rgb"]
+    picture = tmp_path / "answers.png"
+    image = ["--image", str(tmp_path / "ir"), "--modality", "ir", "--labeled", "--save-picture", str(picture)]
+    assert main(["identify", *words["model"], *reference, *image]) == 0
+    assert "best category correct: 1 of 2 images" in capsys.readouterr().out and picture.exists()
+    flags = ["--images", str(tmp_path / "ir"), "--modality", "ir", "--rate", "0.5"]
+    assert main(["calibrate", *words["model"], *reference, *flags]) == 0
+    assert "identified (falsely)  0.00 %" in capsys.readouterr().out  # equal scores are rejected together
+    for name in ("a", "b"):
+        (tmp_path / "ir" / name).rename(tmp_path / "ir" / f"other {name}")
+    assert main(["calibrate", *words["model"], *reference, *flags]) == 0
+    assert "no image has a category among the references" in capsys.readouterr().out
+    flags = ["--rgb", str(tmp_path / "rgb/a/c1_1.png"), "--out", str(tmp_path / "one.npz")]
+    assert main(["extract", *words["model"], *flags]) == 0
+    assert "1 images (1 RGB, 0 IR) of 1 identities" in capsys.readouterr().out
+
+
+def test_extract_takes_the_first_folder_as_identity_and_each_file_once(tmp_path, words, photos, capsys, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    first = sorted((photos / "rgb").iterdir())[0]
+    for name in ("x/2026/may", "y"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        shutil.copy(list_images(first)[0], tmp_path / "set" / name / "c1_1.jpg")
+    (tmp_path / "set/z").symlink_to(tmp_path / "set/y")
+    argv = ["extract", *words["model"], "--rgb", "~/set", str(tmp_path / "set/x"), "--out", "~/features.npz"]
+    assert main(argv) == 0
+    assert "2 images (2 RGB, 0 IR) of 2 identities" in capsys.readouterr().out
+    data = load_features(tmp_path / "features.npz")
+    assert data.pids.tolist() == [0, 1]
+
+
+def test_identify_prints_a_name_that_is_not_utf_8(tmp_path, words, photos, capsys):
+    image = os.fsdecode(os.fsencode(tmp_path) + b"/\xe9.jpg")
+    shutil.copy(list_images(sorted((photos / "ir").iterdir())[0])[0], image)
+    assert main(["identify", *words["model"], *words["reference"], "--image", image, "--modality", "ir"]) == 0
+    assert r"/\xe9.jpg" in capsys.readouterr().out

@@ -60,11 +60,38 @@ def test_every_kind_of_image_gives_the_same(extractor, photos, paths):
 
 
 def test_a_thermal_cameras_16_bits_are_scaled_not_clipped(extractor, tmp_path):
+    """The checkpoint has no data.ir_range, so the rule of earlier versions applies."""
     deep = np.linspace(0, 65535, 64 * 32).reshape(64, 32).astype(np.uint16)
     Image.fromarray(deep).save(tmp_path / "deep.png")
     gray = extractor((deep // 257).astype(np.uint8), "ir")
     np.testing.assert_array_equal(extractor(Image.open(tmp_path / "deep.png"), "ir"), gray)
     np.testing.assert_array_equal(extractor(tmp_path / "deep.png", "ir"), gray)
+
+
+@pytest.mark.parametrize("ir_range", ["auto", "7000,9000", "dtype"])
+def test_the_intensity_rule_of_the_checkpoint_applies(weights, extractor, tmp_path, ir_range):
+    state = checkpoint.load(weights)
+    state["about"]["images"]["ir_range"] = ir_range
+    checkpoint.save(state, tmp_path / "model.pth.tar")
+    other = Extractor.load(tmp_path / "model.pth.tar")
+    # Features of 16-bit images differ between rules, and galleries of earlier versions have no rule.
+    assert (other.fingerprint == extractor.fingerprint) == (ir_range == "dtype")
+    deep = (7000 + np.random.default_rng(0).integers(0, 2000, (64, 32))).astype(np.uint16)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    expected = other(read_image(str(tmp_path / "deep.png"), ir_range), "ir")
+    np.testing.assert_array_equal(other(tmp_path / "deep.png", "ir"), expected)
+    np.testing.assert_array_equal(other(Image.open(tmp_path / "deep.png"), "ir"), expected)
+    assert np.array_equal(extractor(tmp_path / "deep.png", "ir"), expected) == (ir_range == "dtype")
+
+
+def test_a_turned_photo_is_upright(extractor, tmp_path):
+    upright = np.random.default_rng(0).integers(0, 256, (64, 32, 3)).astype(np.uint8)
+    turned = Image.Exif()
+    turned[0x0112] = 6  # the camera was turned to the left
+    Image.fromarray(np.rot90(upright)).save(tmp_path / "turned.png", exif=turned)
+    expected = extractor(upright, "rgb")
+    np.testing.assert_array_equal(extractor(tmp_path / "turned.png", "rgb"), expected)
+    np.testing.assert_array_equal(extractor(Image.open(tmp_path / "turned.png"), "rgb"), expected)
 
 
 def test_hidden_folders_hold_no_images(extractor, photos, tmp_path):

@@ -197,6 +197,29 @@ def test_mistakes(gallery, where, clustered):
     assert len(gallery) == 200
 
 
+@EVERY_STORE
+def test_the_state_of_a_file_is_kept(gallery, where):
+    gallery.add(np.ones((1, 32)), ReferenceTable.of(["new"], ["new"], states=["12 34 ab"]))
+    states = dict(zip(*((rows := Gallery.open(where).rows()).paths, rows.states), strict=True))
+    assert states.pop("new") == "12 34 ab"
+    assert set(states.values()) == {""}
+
+
+@EVERY_STORE
+def test_names_that_a_store_cannot_hold(gallery, store):
+    """Milvus counts bytes: 2,000 letters of three bytes are too many."""
+    with pytest.raises(ValueError, match=r"a.udce9' has a path that is not UTF-8: rename the file"):
+        gallery.add(np.ones((1, 32)), ReferenceTable.of(["a\udce9"], ["x"]))
+    long = ReferenceTable.of(["a.jpg"], ["\u5f20" * 2000])
+    if store == "milvus":
+        with pytest.raises(ValueError, match="a.jpg has a category of 6000 bytes, but .* at most 4096: shorten it"):
+            gallery.add(np.ones((1, 32)), long)
+        assert len(gallery) == 200
+    else:
+        gallery.add(np.ones((1, 32)), long)
+        assert len(gallery) == 201
+
+
 @pytest.mark.parametrize("store", ["lance"])
 @pytest.mark.parametrize("rows_of_a_graph", [1000, 60])
 def test_the_index_finds_what_exact_search_finds(gallery, where, clustered, rows_of_a_graph, monkeypatch):

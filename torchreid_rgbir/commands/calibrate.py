@@ -1,6 +1,7 @@
 """Find the score below which an image is "unknown" for a given false-match rate, and store it in the gallery."""
 
 import argparse
+from math import isnan
 
 from torchreid_rgbir.commands.arguments import add_model_arguments, load_extractor
 from torchreid_rgbir.modality import NAMES
@@ -43,7 +44,10 @@ def run(args: argparse.Namespace) -> int:
     found = calibrate(features, labeled.categories, references, args.rate)
     print(f"threshold {found.threshold:.9g}, from {found.num_images} images against {len(references)} references:")
     print(f"  unknown people identified (falsely)  {100 * found.false_match_rate:.2f} %")
-    print(f"  known people identified correctly    {100 * found.identified:.2f} %")
+    known = (
+        "no image has a category among the references" if isnan(found.identified) else f"{100 * found.identified:.2f} %"
+    )
+    print(f"  known people identified correctly    {known}")
     if isinstance(references, Gallery):
         references.set_threshold(found.threshold)
         print(f"stored in {args.reference}; identify uses it unless --threshold is given")

@@ -16,6 +16,7 @@ from torchreid_rgbir.extras import require
 from torchreid_rgbir.retrieval.lance_access import (
     LIBRARY_ERRORS,
     LOCK,
+    NEXT,
     NUM_RETRIES,
     ForeignTable,
     one_line_errors,
@@ -218,10 +219,10 @@ def _is_unfinished(folder: Path) -> bool:
 
 
 def _is_free(folder: Path) -> bool:
-    """Whether a gallery can be made in a folder: it is missing or empty, except for an unfinished table and the lock."""
+    """Whether a gallery can be made in a folder: it is missing or empty, except for an unfinished table and locks."""
     if not folder.exists():
         return True
-    unfinished = {LOCK} | ({f"{LANCE_TABLE}.lance"} if _is_unfinished(folder / f"{LANCE_TABLE}.lance") else set())
+    unfinished = {LOCK, NEXT} | ({f"{LANCE_TABLE}.lance"} if _is_unfinished(folder / f"{LANCE_TABLE}.lance") else set())
     return folder.is_dir() and all(entry.name in unfinished for entry in folder.iterdir())
 
 

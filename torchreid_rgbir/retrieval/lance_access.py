@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from filelock import FileLock, Timeout
 
-LOCK = ".lock"  # in the gallery's folder
+LOCK, NEXT = ".lock", ".lock.next"  # in the gallery's folder: held by the writer, and by the one that comes next
 MAX_WAIT = 60  # seconds that a writer waits for a different one
 NUM_RETRIES, RETRY_SECONDS = 5, 0.2  # of a read, while `compact --erase` replaces the files
 LIBRARY_ERRORS = (RuntimeError, OSError, ValueError, KeyError)
@@ -44,9 +44,11 @@ def only_writer(location: str) -> Iterator[None]:
     if "://" in location:
         yield
         return
-    lock = FileLock(Path(location) / LOCK)
+    lock, deadline = FileLock(Path(location) / LOCK), time.monotonic() + MAX_WAIT
     try:
-        lock.acquire(timeout=MAX_WAIT)
+        # Otherwise a writer with many small commits would take the lock again before one that waits for it.
+        with FileLock(Path(location) / NEXT, timeout=MAX_WAIT):
+            lock.acquire(timeout=max(0, deadline - time.monotonic()), poll_interval=0.01)
     except Timeout:
         raise OSError(
             f"{location} has been written by a different process for {MAX_WAIT} s: "
