@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from tests.data import ir_range_figure
 from torchreid_rgbir.data.images import parse_ir_range, read_image
 
 MODES = {
@@ -280,3 +281,13 @@ def test_a_damaged_file_is_read_or_refused_in_one_line(tmp_path_factory, kind, c
         assert str(path) in str(error) and "\n" not in str(error)
     finally:
         shutil.rmtree(path.parent)
+
+
+def test_the_rules_differ_as_the_figure_in_the_docs_shows(tmp_path):
+    levels = {
+        rule: {name: len(np.unique(image)) for name, image in images.items()}
+        for rule, images in ir_range_figure.compare(tmp_path).items()
+    }
+    assert levels["auto"]["usual"] > 150 and levels["auto"]["lamp"] < 50  # the lamp takes most of the range
+    assert min(levels["7000,8600"].values()) > 100 and max(levels["dtype"].values()) < 8
+    assert ir_range_figure.draw(ir_range_figure.compare(tmp_path)).size == Image.open(ir_range_figure.FIGURE).size

@@ -1,4 +1,4 @@
-"""Writes a synthetic RGB-IR data set in an official layout, to try everything without the licensed data."""
+"""Writes a synthetic RGB-IR data set in an official layout, so that everything can be tried without licensed data."""
 
 import argparse
 import shlex
@@ -11,26 +11,33 @@ PRESETS = {"standard": 100, "hard": 1000}  # the default number of identities
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--layout", required=True, choices=LAYOUTS, help="whose folders and lists to write")
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder to make; must be new or empty")
+    parser.add_argument("--layout", required=True, choices=LAYOUTS, help="official layout of folders and lists")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder to create; it must be new or empty")
     parser.add_argument(
         "--preset",
         choices=PRESETS,
         default="standard",
-        help="hard: occluded, from all sides, in low light, noisy, blurred; default %(default)s",
+        help="hard: people are occluded, seen from all sides, in low light, noisy and blurred; default %(default)s",
     )
     defaults = ", ".join(f"{num_ids} ({name})" for name, num_ids in PRESETS.items())
     parser.add_argument(
         "--ids",
         type=int,
         metavar="N",
-        help=f"identities in all, the last fifth for testing (regdb: half of them, ten splits); default {defaults}",
+        help=f"number of identities, of which the last fifth is for testing (regdb: half, in ten splits); default {defaults}",
     )
     parser.add_argument(
         "--images", type=int, default=4, metavar="K", help="images per identity and camera; default %(default)s"
     )
-    parser.add_argument("--seed", type=int, default=0, help="another one gives other people; default %(default)s")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes that draw; default: chosen by the work")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="a different seed gives different people; default %(default)s"
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="number of processes that render; default: chosen by the number of images",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
