@@ -85,13 +85,16 @@ def load(path: str | Path) -> dict[str, Any]:
     return state
 
 
-def load_weights(model: nn.Module, path: str | Path, allow_partial: bool = False) -> list[str]:
+def load_weights(
+    model: nn.Module, path: str | Path, allow_partial: bool = False, state: dict[str, Any] | None = None
+) -> list[str]:
     """Loads the weights of a checkpoint into a model. Only the classifier may differ, because it depends on the data.
 
     Args:
         model: changed in place.
         path: of the checkpoint.
         allow_partial: other weights may also be missing or differ, as long as some fit.
+        state: what the file contains, if it was read already.
 
     Returns:
         The names of the model's weights that were not changed.
@@ -100,7 +103,7 @@ def load_weights(model: nn.Module, path: str | Path, allow_partial: bool = False
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, or weights do not fit. The message lists them.
     """
-    state = load(path)
+    state = load(path) if state is None else state
     found = state.get("state_dict", state)
     if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
         raise ValueError(f"{path} contains no weights: {ADVICE}")

@@ -18,7 +18,8 @@ from torchreid_rgbir.integration import settings
 from torchreid_rgbir.models import DualResNet
 from torchreid_rgbir.models.loading import bare_model
 from torchreid_rgbir.models.sync_batchnorm import synchronize
-from torchreid_rgbir.runs.build import build_criterion, eval_options, metadata, run_options, step_options
+from torchreid_rgbir.runs.build import build_criterion
+from torchreid_rgbir.runs.options import eval_options, metadata, run_options, step_options
 from torchreid_rgbir.runs.train import write_results
 from torchreid_rgbir.terminal import log_to
 
@@ -42,7 +43,9 @@ class PatchedDataManager(CrossModalDataManager):
             raise ValueError("data.k_tfm above 1 and data.load_train_targets are for data of one modality: remove them")
         self.root = arguments["root"]
         ours = {name: value for section in ("data", "sampler") for name, value in settings.current[section].items()}
-        options = {name: arguments[name] if name in arguments else ours.get(name) for name in DATA_OPTIONS}
+        options: dict[str, Any] = {
+            name: arguments[name] if name in arguments else ours.get(name) for name in DATA_OPTIONS
+        }
         options["transforms"] = options["transforms"] or []  # torchreid's functions accept None
         with log_to(sys.stdout):
             super().__init__(**options | {"seed": torch.initial_seed() % 2**32})

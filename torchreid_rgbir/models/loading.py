@@ -22,7 +22,8 @@ def load_model(path: str | Path) -> tuple[DualResNet, dict]:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, does not name its model, or contains a model that is not a two-stream network.
     """
-    about = checkpoint.load(path).get("about") or {}
+    state = checkpoint.load(path)
+    about = state.get("about") or {}
     described = about.get("model", {})
     if described.get("name", "") not in (*MODELS, ""):
         raise ValueError(
@@ -32,7 +33,7 @@ def load_model(path: str | Path) -> tuple[DualResNet, dict]:
     if "name" not in described or "images" not in about:
         raise ValueError(f"{path} does not name its model: give a checkpoint that `torchreid-rgbir train` wrote")
     model = MODELS[described["name"]](described["num_classes"], pretrained=False, last_stride=described["last_stride"])
-    checkpoint.load_weights(model, path)
+    checkpoint.load_weights(model, path, state=state)
     return model.eval(), about
 
 

@@ -10,19 +10,17 @@ from yacs.config import CfgNode
 
 from torchreid_rgbir import config, distributed, host
 from torchreid_rgbir.config.schema import loss_options
-from torchreid_rgbir.data.images import parse_ir_range
 from torchreid_rgbir.data.manager import CrossModalDataManager
-from torchreid_rgbir.engine import BaselineEngine, CrossModalEngine, EvalOptions, build_lr_scheduler
+from torchreid_rgbir.engine import BaselineEngine, CrossModalEngine, build_lr_scheduler
 from torchreid_rgbir.files import checkpoint
 from torchreid_rgbir.files.archive import unpacked
 from torchreid_rgbir.files.checkpoint_folder import newest_good
 from torchreid_rgbir.files.download import fetch, is_remote
 from torchreid_rgbir.losses import LOSSES, MSOLoss
 from torchreid_rgbir.losses.mso import argument
-from torchreid_rgbir.metrics import Rerank
 from torchreid_rgbir.models import MODELS, DualResNet
 from torchreid_rgbir.models.sync_batchnorm import synchronize
-from torchreid_rgbir.runs.provenance import versions
+from torchreid_rgbir.runs.options import eval_options, metadata, run_options, step_options, warn_of_ir_range
 
 logger = logging.getLogger(__name__)
 
@@ -42,9 +40,10 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
         criterion = build_criterion(cfg, model) if cfg.loss.name == "mso" and not cfg.test.evaluate else None
     if cfg.model.load_weights:
         path = fetch(cfg.model.load_weights) if is_remote(cfg.model.load_weights) else cfg.model.load_weights
-        missing = checkpoint.load_weights(model, path, cfg.model.allow_partial)
+        state = checkpoint.load(path)
+        missing = checkpoint.load_weights(model, path, cfg.model.allow_partial, state)
         if cfg.test.evaluate:
-            _check_ir_range(cfg, checkpoint.load(path))
+            warn_of_ir_range(cfg, state)
         if missing:
             logger.warning(
                 "%s lacks weights, which keep their initial values: %s", cfg.model.load_weights, ", ".join(missing)
@@ -57,25 +56,13 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
     optimizer = build_optimizer(cfg, model, criterion)
     engine = _build_engine(cfg, datamanager, model, criterion, optimizer)
     if resumed:
-        _check_ir_range(cfg, resumed[1])
-        engine.resume(*resumed)
+        path, state = resumed
+        state = state or checkpoint.load(path)
+        warn_of_ir_range(cfg, state)
+        engine.resume(path, state)
     elif cfg.model.resume and not cfg.test.evaluate:
         logger.info("there is no checkpoint in %s yet: the run starts from the beginning", cfg.data.save_dir)
     return engine
-
-
-def _check_ir_range(cfg: CfgNode, state: dict[str, Any]) -> None:
-    """Warns if `data.ir_range` is not the rule of the checkpoint's training; checkpoints of version 0.1 used `dtype`."""
-    images = state.get("about", {}).get("images")
-    trained = images.get("ir_range", "dtype") if images else cfg.data.ir_range
-    if parse_ir_range(trained) != parse_ir_range(cfg.data.ir_range):
-        logger.warning(
-            "the checkpoint was trained with data.ir_range %s, and the configuration has %s: if there are images of more "
-            "than 8 bits, set data.ir_range %s",
-            trained,
-            cfg.data.ir_range,
-            trained,
-        )
 
 
 def _build_engine(
@@ -246,51 +233,3 @@ def build_criterion(cfg: CfgNode, model: DualResNet) -> MSOLoss:
             settings[argument(name, key.rpartition(".")[2])] = config.get(cfg, key)
     num_classes = model.classifier.out_features
     return MSOLoss(num_classes, model.feature_dim, cfg.train.gather_features, **settings)
-
-
-def eval_options(cfg: CfgNode) -> EvalOptions:
-    """Returns how `cfg` scores the model."""
-    k1, k2, weight = cfg.test.rerank_settings
-    return EvalOptions(
-        query=cfg.test.query,
-        sampling=cfg.test.sampling,
-        feature=cfg.test.feature,
-        flip=cfg.test.flip,
-        rerank=Rerank(int(k1), int(k2), weight) if cfg.test.rerank else None,
-    )
-
-
-def run_options(cfg: CfgNode) -> dict:
-    """Returns the arguments of ResumableEngine: how the run is saved and guarded."""
-    return {
-        "target_loss": cfg.train.target_loss,
-        "checkpoint_freq": cfg.train.checkpoint_freq,
-        "keep_checkpoints": cfg.train.keep_checkpoints,
-        "max_skipped": cfg.train.max_skipped if cfg.train.on_nonfinite == "skip" else 0,
-    }
-
-
-def step_options(cfg: CfgNode) -> dict:
-    """Returns the arguments of CrossModalEngine: the options of a training step."""
-    return {
-        "amp": cfg.train.amp,
-        "accumulate": cfg.train.accumulate,
-        "ema": cfg.train.ema,
-        "compiled": cfg.train.compile,
-    }
-
-
-def metadata(name: str, model: nn.Module, datamanager: CrossModalDataManager) -> dict:
-    """Returns what a checkpoint contains besides weights, so that the file alone is enough to use the model."""
-    facts = {"name": name, "num_classes": datamanager.num_train_pids}
-    return {
-        "model": facts | ({"last_stride": model.last_stride} if isinstance(model, DualResNet) else {}),
-        "images": {
-            "height": datamanager.height,
-            "width": datamanager.width,
-            "norm_mean": datamanager.transforms.mean.flatten().tolist(),
-            "norm_std": datamanager.transforms.std.flatten().tolist(),
-            "ir_range": datamanager.ir_range,
-        },
-        "versions": versions(),
-    }

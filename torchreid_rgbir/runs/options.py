@@ -1,0 +1,76 @@
+"""From configuration keys to the arguments of engines, and what a checkpoint says about itself."""
+
+import logging
+from typing import Any
+
+from torch import nn
+from yacs.config import CfgNode
+
+from torchreid_rgbir.data.images import parse_ir_range
+from torchreid_rgbir.data.manager import CrossModalDataManager
+from torchreid_rgbir.engine import EvalOptions
+from torchreid_rgbir.metrics import Rerank
+from torchreid_rgbir.models import DualResNet
+from torchreid_rgbir.runs.provenance import versions
+
+logger = logging.getLogger(__name__)
+
+
+def eval_options(cfg: CfgNode) -> EvalOptions:
+    """Returns how `cfg` scores the model."""
+    k1, k2, weight = cfg.test.rerank_settings
+    return EvalOptions(
+        query=cfg.test.query,
+        sampling=cfg.test.sampling,
+        feature=cfg.test.feature,
+        flip=cfg.test.flip,
+        rerank=Rerank(int(k1), int(k2), weight) if cfg.test.rerank else None,
+    )
+
+
+def run_options(cfg: CfgNode) -> dict:
+    """Returns the arguments of ResumableEngine: how the run is saved and guarded."""
+    return {
+        "target_loss": cfg.train.target_loss,
+        "checkpoint_freq": cfg.train.checkpoint_freq,
+        "keep_checkpoints": cfg.train.keep_checkpoints,
+        "max_skipped": cfg.train.max_skipped if cfg.train.on_nonfinite == "skip" else 0,
+    }
+
+
+def step_options(cfg: CfgNode) -> dict:
+    """Returns the arguments of CrossModalEngine: the options of a training step."""
+    return {
+        "amp": cfg.train.amp,
+        "accumulate": cfg.train.accumulate,
+        "ema": cfg.train.ema,
+        "compiled": cfg.train.compile,
+    }
+
+
+def metadata(name: str, model: nn.Module, datamanager: CrossModalDataManager) -> dict:
+    """Returns what a checkpoint contains besides weights, so that the file alone is enough to use the model."""
+    facts = {"name": name, "num_classes": datamanager.num_train_pids}
+    return {
+        "model": facts | ({"last_stride": model.last_stride} if isinstance(model, DualResNet) else {}),
+        "images": {
+            "height": datamanager.height,
+            "width": datamanager.width,
+            "norm_mean": datamanager.transforms.mean.flatten().tolist(),
+            "norm_std": datamanager.transforms.std.flatten().tolist(),
+            "ir_range": datamanager.ir_range,
+        },
+        "versions": versions(),
+    }
+
+
+def warn_of_ir_range(cfg: CfgNode, state: dict[str, Any]) -> None:
+    """Warns if `data.ir_range` is not the rule of the checkpoint's training. Checkpoints of version 0.1 used `dtype`."""
+    images = state.get("about", {}).get("images")
+    trained = images.get("ir_range", "dtype") if images else cfg.data.ir_range
+    if parse_ir_range(trained) != parse_ir_range(cfg.data.ir_range):
+        logger.warning(
+            "the checkpoint was trained with data.ir_range %s, and the configuration has %s: if there are images of more "
+            "than 8 bits, set data.ir_range %s",
+            *(trained, cfg.data.ir_range, trained),
+        )
