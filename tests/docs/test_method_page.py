@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+import torchreid_rgbir
 from torchreid_rgbir import config
 from torchreid_rgbir.commands import visualize
 
 REPOSITORY = Path(__file__).parents[2]
-PACKAGE = REPOSITORY / "torchreid_rgbir"
+PACKAGE = Path(torchreid_rgbir.__file__).parent
 PAGE = (REPOSITORY / "docs" / "method.md").read_text(encoding="utf-8")
 CLAIMS = [
     line.strip("| ").split(" | ")
