@@ -25,6 +25,7 @@ VISUAL = ("activation", "curves", "embedding", "figure", "page", "samples", "sep
 NEEDING = {
     "retrieval.lance": "gallery",
     "retrieval.lance_index": "gallery",
+    "retrieval.lance_schema": "gallery",
     "retrieval.milvus": "cluster",
     "runs.visualize": "visual",
     **{f"visual.{name}": "visual" for name in VISUAL},
