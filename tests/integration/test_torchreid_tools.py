@@ -13,6 +13,7 @@ from tests.layouts import make_checkout, python
 from torchreid_rgbir import host
 from torchreid_rgbir.metrics import report
 from torchreid_rgbir.models import MODELS
+from torchreid_rgbir.models.loading import load_model
 
 
 @pytest.fixture(scope="module")
@@ -159,3 +160,20 @@ def test_layers_are_opened_and_frozen(capsys):
     host.models.show_avai_models()
     shown = capsys.readouterr().out
     assert all(f"'{name}'" in shown for name in MODELS)
+
+
+def test_a_checkpoint_of_image_mso_engine_says_how_to_use_its_model(sysu_root, tmp_path):
+    torch.manual_seed(0)
+    datamanager = host.data.CrossModalDataManager(
+        str(sysu_root), "sysu_mm01", height=64, width=32, batch_size_train=16, num_instances=2, workers=0
+    )
+    model = MODELS["dual_resnet18"](datamanager.num_train_pids, loss="mso", pretrained=False, last_stride=2)
+    optimizer = host.optim.build_optimizer(model)
+    engine = host.engine.ImageMSOEngine(datamanager, model, optimizer, criterion=torch.nn.Identity(), use_gpu=False)
+    engine.save_model(0, np.float64(0.5), str(tmp_path))
+    path = tmp_path / "model" / "model.pth.tar-1"
+    loaded, about = load_model(path)
+    assert (loaded.last_stride, about["images"]["height"], about["images"]["width"]) == (2, 64, 32)
+    images = torch.rand(2, 3, 64, 32)
+    assert torch.equal(loaded(images), model.eval()(images))
+    assert host.utils.resume_from_checkpoint(str(path), model, optimizer, engine.scheduler) == 1

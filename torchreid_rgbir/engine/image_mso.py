@@ -5,6 +5,7 @@ the same weights faster, resumes exactly, runs on several GPUs and scores by the
 """
 
 import math
+import os.path as osp
 from typing import Any
 
 import torch
@@ -92,7 +93,9 @@ class ImageMSOEngine(host.SoftmaxTripletEngine):
         for name, value in reversed(summary.items()):  # the sum comes first, and is not finite if a part is not
             if not math.isfinite(value):
                 place = f"epoch {self.epoch + 1}, batch {self.batch_idx + 1}"
-                raise NonFiniteError(f"{name} is {value} in {place}. The weights were not updated. Lower the learning rate")
+                raise NonFiniteError(
+                    f"{name} is {value} in {place}. The weights were not updated. Lower the learning rate"
+                )
         self.optimizer.zero_grad()
         losses["loss"].backward()
         self.optimizer.step()
@@ -113,5 +116,17 @@ class ImageMSOEngine(host.SoftmaxTripletEngine):
         return super().test(*args, **kwargs)
 
     def save_model(self, epoch: int, rank1: float, save_dir: str, is_best: bool = False) -> None:
-        """torchreid's checkpoint, which torch can read again: its Rank-1 is a NumPy scalar otherwise."""
-        super().save_model(epoch, float(rank1), save_dir, is_best)
+        """Writes torchreid's checkpoint and adds what the plugin's commands need to rebuild the model from the file."""
+        model, images = self.model, self.datamanager
+        facts = {"name": model.name, "num_classes": images.num_train_pids, "last_stride": model.last_stride}
+        size = {"height": images.height, "width": images.width, "ir_range": images.ir_range}
+        mean, std = (values.flatten().tolist() for values in (images.transforms.mean, images.transforms.std))
+        state = {
+            "state_dict": model.state_dict(),
+            "epoch": epoch + 1,
+            "rank1": float(rank1),  # torch cannot read torchreid's NumPy scalar
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "about": {"model": facts, "images": size | {"norm_mean": mean, "norm_std": std}},
+        }
+        host.utils.save_checkpoint(state, osp.join(save_dir, "model"), is_best=is_best)
