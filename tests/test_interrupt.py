@@ -13,7 +13,8 @@ import pytest
 from tests import tiny
 from tests.faults import processes
 from torchreid_rgbir import config
-from torchreid_rgbir.data import broken_images, cache
+from torchreid_rgbir.data import cache
+from torchreid_rgbir.doctor import image_checks
 from torchreid_rgbir.files import checkpoint
 from torchreid_rgbir.retrieval.extractor import Extractor
 
@@ -32,7 +33,8 @@ def run(words, output):
     """Runs a command in its own process group, as a shell does, with slow reading of images."""
     os.setpgid(0, 0)
     multiprocessing.set_start_method("fork", force=True)  # as in a process that a shell starts
-    for owner, name in ((broken_images, "read_image"), (cache, "read_image"), (Extractor, "_read")):
+    places = (image_checks, "read_with_bits"), (cache, "read_image"), (Extractor, "_read")
+    for owner, name in places:
         setattr(owner, name, slow(getattr(owner, name)))
     processes._run(words, output, None)
 
