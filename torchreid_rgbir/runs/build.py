@@ -36,7 +36,7 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
     device = torch.device("cuda" if datamanager.use_gpu else "cpu")
     with distributed.first_on_this_machine():  # one process downloads pretrained weights
         has_weights = bool(cfg.model.load_weights or resumed)
-        model = build_model(cfg, datamanager.num_train_pids, pretrained=not has_weights)
+        model: Any = build_model(cfg, datamanager.num_train_pids, pretrained=not has_weights)
         criterion = build_criterion(cfg, model) if cfg.loss.name == "mso" and not cfg.test.evaluate else None
     if cfg.model.load_weights:
         path = fetch(cfg.model.load_weights) if is_remote(cfg.model.load_weights) else cfg.model.load_weights
@@ -56,10 +56,10 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
     optimizer = build_optimizer(cfg, model, criterion)
     engine = _build_engine(cfg, datamanager, model, criterion, optimizer)
     if resumed:
-        path, state = resumed
-        state = state or checkpoint.load(path)
-        warn_of_ir_range(cfg, state)
-        engine.resume(path, state)
+        path, saved = resumed
+        saved = saved or checkpoint.load(path)
+        warn_of_ir_range(cfg, saved)
+        engine.resume(path, saved)
     elif cfg.model.resume and not cfg.test.evaluate:
         logger.info("there is no checkpoint in %s yet: the run starts from the beginning", cfg.data.save_dir)
     return engine
