@@ -20,7 +20,7 @@ old_names.install()  # after `__getattr__`, which it extends, and before the mod
 from torchreid_rgbir import host, losses
 from torchreid_rgbir.data import LLCM, SYSUMM01, CrossModalDataManager, RegDB, RGBIRFolder
 from torchreid_rgbir.engine import CrossModalEngine, ImageMSOEngine
-from torchreid_rgbir.integration.torchreid_tools import check_feature_extractor
+from torchreid_rgbir.integration.torchreid_tools import check_engines, check_feature_extractor
 from torchreid_rgbir.models import MODELS
 from torchreid_rgbir.synthetic import RGBIRSynthetic
 
@@ -47,6 +47,7 @@ host.publish(
     WeightedTripletLoss=losses.WeightedTripletLoss,
 )
 check_feature_extractor()
+check_engines()
 host.alias()  # `from torchreid.losses import MSOLoss` works with PyPI's package, too
 
 from torchreid_rgbir.integration.registry import register_dataset, register_loss, register_model

@@ -275,7 +275,7 @@ def test_plain_torchreid_reads_our_checkpoint_and_its_tools_take_our_models(sysu
 
 
 def test_two_gpus_are_an_error_that_names_torchrun(monkeypatch):
-    model = torch.nn.DataParallel(torch.nn.Identity())
+    model = torch.nn.DataParallel(host.models.build_model("dual_resnet18", 3, pretrained=False))
     assert without_data_parallel(model) is model.module
     model.device_ids = [0, 1]
     with pytest.raises(ValueError, match="torchrun"):

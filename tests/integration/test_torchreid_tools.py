@@ -177,3 +177,60 @@ def test_a_checkpoint_of_image_mso_engine_says_how_to_use_its_model(sysu_root, t
     images = torch.rand(2, 3, 64, 32)
     assert torch.equal(loaded(images), model.eval()(images))
     assert host.utils.resume_from_checkpoint(str(path), model, optimizer, engine.scheduler) == 1
+
+
+ADVICE = r"use torchreid.engine.ImageMSOEngine, or call torchreid_rgbir.install\(\) first"
+
+
+# In a process of its own, since other tests install the plugin's patches.
+MISTAKES = """
+import sys
+import torch
+import torchreid
+import torchreid_rgbir
+
+datamanager = torchreid.data.CrossModalDataManager(
+    sys.argv[1], "sysu_mm01", height=64, width=32, batch_size_train=16, num_instances=2, workers=0
+)
+stock = torchreid.data.ImageDataManager(sys.argv[1], "sysu_mm01", height=64, width=32, workers=0)
+
+
+def attempt(engine, datamanager, name, loss, num_gpus=1):
+    model = torchreid.models.build_model(name, 16, loss=loss, pretrained=False)
+    optimizer = torchreid.optim.build_optimizer(model)
+    if num_gpus > 1:
+        model = torch.nn.DataParallel(model)
+        model.device_ids = list(range(num_gpus))
+    try:
+        getattr(torchreid.engine, engine)(datamanager, model, optimizer, use_gpu=False)
+        print("found: accepted")
+    except ValueError as error:
+        print("found:", error)
+
+
+attempt("ImageTripletEngine", datamanager, "osnet_x0_25", "triplet")
+attempt("ImageSoftmaxEngine", datamanager, "osnet_x0_25", "softmax")
+attempt("ImageTripletEngine", stock, "dual_resnet18", "mso")
+attempt("CrossModalEngine", datamanager, "dual_resnet18", "mso", 2)
+attempt("ImageTripletEngine", stock, "osnet_x0_25", "triplet", 2)
+torchreid_rgbir.install()
+attempt("ImageTripletEngine", stock, "osnet_x0_25", "triplet", 2)
+attempt("ImageTripletEngine", datamanager, "dual_resnet18", "mso")
+"""
+
+
+def test_wrong_combinations_end_in_one_line(sysu_root, tmp_path, layout):
+    run = python(["-c", MISTAKES, sysu_root], tmp_path, layout)
+    assert run.returncode == 0, run.stderr
+    expected = [
+        f"ImageTripletEngine trains on images of one modality, and CrossModalDataManager has RGB and IR images: {ADVICE}",
+        f"ImageSoftmaxEngine trains on images of one modality, and CrossModalDataManager has RGB and IR images: {ADVICE}",
+        f"ImageTripletEngine cannot train dual_resnet18 with loss='mso': {ADVICE}",
+        "DataParallel over 2 GPUs would cut a batch between its modalities",
+        "accepted",  # torchreid's own models may use several GPUs
+        "accepted",
+        "accepted",
+    ]
+    found = re.findall("^found: (.*)$", run.stdout, re.MULTILINE)
+    assert len(found) == len(expected)
+    assert all(re.match(text, line) for text, line in zip(expected, found, strict=True)), found

@@ -17,6 +17,7 @@ from torchreid_rgbir.engine.device import compile_works
 from torchreid_rgbir.engine.evaluation import EvaluatingEngine
 from torchreid_rgbir.engine.step import TrainingStep, prepare
 from torchreid_rgbir.losses import MSOLoss
+from torchreid_rgbir.models.loading import bare_model
 from torchreid_rgbir.terminal import progress
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class CrossModalEngine(EvaluatingEngine):
         compiled: bool = False,
         **options: Any,
     ):
+        model = bare_model(model)
         super().__init__(datamanager, model, optimizer, scheduler, use_gpu, **options)
         self.step = TrainingStep(model, criterion, self.guard, self.device, amp, accumulate, ema)
         if compiled and compile_works(self.device):

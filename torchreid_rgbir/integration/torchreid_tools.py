@@ -1,17 +1,19 @@
-"""What torchreid's own tools need to work with two modalities: its `FeatureExtractor` and the scripts in its tools/ folder."""
+"""torchreid's own tools and engines with two modalities: what its tools/ scripts need, and checks of wrong combinations."""
 
 import inspect
 import logging
 import warnings
+from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
 from torchreid_rgbir import host
+from torchreid_rgbir.data.manager import CrossModalDataManager
 from torchreid_rgbir.files import checkpoint
 from torchreid_rgbir.modality import RGB
 from torchreid_rgbir.models import DualResNet
-from torchreid_rgbir.models.loading import load_model
+from torchreid_rgbir.models.loading import bare_model, load_model
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +53,36 @@ def check_feature_extractor() -> None:
             _compare(self, bound.arguments)
 
     host.utils.FeatureExtractor.__init__ = __init__
+
+
+def check_engines() -> None:
+    """Makes torchreid's image engines refuse RGB-IR batches and models with loss='mso', which they cannot train.
+
+    Subclasses with a `forward_backward` of their own, such as `ImageMSOEngine`, are not affected.
+    """
+    for engine in (host.engine.ImageSoftmaxEngine, host.engine.ImageTripletEngine):
+        if not hasattr(engine.__init__, "__wrapped__"):
+            engine.__init__ = _checked_init(engine)
+
+
+def _checked_init(engine: type) -> Callable[..., None]:
+    original, step = engine.__init__, engine.forward_backward  # type: ignore[misc,attr-defined]
+
+    @wraps(original)
+    def __init__(self, datamanager, model, *args, **kwargs):
+        if type(self).forward_backward is step:
+            found = bare_model(model)
+            advice = "use torchreid.engine.ImageMSOEngine, or call torchreid_rgbir.install() first"
+            if isinstance(found, DualResNet) and found.loss == "mso":
+                raise ValueError(f"{engine.__name__} cannot train {found.name} with loss='mso': {advice}")
+            if isinstance(datamanager, CrossModalDataManager):
+                raise ValueError(
+                    f"{engine.__name__} trains on images of one modality, and {type(datamanager).__name__} has RGB and IR "
+                    f"images: {advice}"
+                )
+        original(self, datamanager, model, *args, **kwargs)
+
+    return __init__
 
 
 def _compare(extractor: Any, arguments: dict[str, Any]) -> None:

@@ -41,11 +41,11 @@ def bare_model(model: Any) -> Any:
     """The model inside torchreid's DataParallel, or the model itself.
 
     Raises:
-        ValueError: the model is spread over several GPUs, which would cut a batch between its modalities.
+        ValueError: a two-stream model is spread over several GPUs, which would cut a batch between its modalities.
     """
     if not isinstance(model, nn.DataParallel):
         return model
-    if len(model.device_ids) > 1:
+    if len(model.device_ids) > 1 and isinstance(model.module, DualResNet):
         raise ValueError(
             f"DataParallel over {len(model.device_ids)} GPUs would cut a batch between its modalities: set "
             "CUDA_VISIBLE_DEVICES=0, or train on several GPUs with `torchrun --nproc_per_node=N tools/main.py`"
