@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from torchreid_rgbir import DATASETS, cli, config
+from torchreid_rgbir import cli, config
 from torchreid_rgbir.commands import completion
 from torchreid_rgbir.data.transforms import AUGMENTATIONS
 
@@ -64,5 +64,4 @@ def test_each_shell_has_a_script_with_every_command(shell, capsys):
 
 def test_the_names_that_are_written_out_are_those_of_the_package():
     assert set(completion.KEYS) == set(config.keys(config.defaults()))
-    assert set(completion.DATASETS) == set(DATASETS)
     assert set(completion.TRANSFORMS) == set(AUGMENTATIONS)

@@ -15,11 +15,12 @@ from torchreid_rgbir.data.manager import CrossModalDataManager
 from torchreid_rgbir.engine import CrossModalEngine
 from torchreid_rgbir.files import checkpoint
 from torchreid_rgbir.integration import patched_classes, settings, torchreid_patch
+from torchreid_rgbir.integration.torchreid_keys import SHARED_KEYS, TORCHREID_KEYS
 from torchreid_rgbir.models import MODELS
 from torchreid_rgbir.runs import build
 
 KEYS = config.keys(config.defaults())
-OURS = [key for key in KEYS if key not in settings.TORCHREID_KEYS]
+OURS = [key for key in KEYS if key not in TORCHREID_KEYS]
 ELSEWHERE = {
     "model.last_stride",
     "model.allow_partial",
@@ -49,13 +50,14 @@ def changed(key):
 
 def test_torchreids_keys_are_those_of_its_script():
     upstream = runpy.run_path(str(REPOSITORY / "tests/upstream/default_config.py"))["get_default_config"]()
-    assert {*config.keys(upstream), "use_gpu"} == settings.TORCHREID_KEYS
+    assert {*config.keys(upstream), "use_gpu"} == TORCHREID_KEYS
+    assert set(SHARED_KEYS) == TORCHREID_KEYS & set(KEYS)
 
 
 @pytest.mark.parametrize("key", KEYS)
 def test_every_key_is_a_setting_of_the_plugin_or_torchreids(key, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")  # as torchrun sets it
-    if key in settings.TORCHREID_KEYS:
+    if key in TORCHREID_KEYS:
         with pytest.raises(ValueError, match=f"{key} is torchreid's own key: pass it after the script's name"):
             settings.read([key, text_of(config.get(config.defaults(), key))])
     else:

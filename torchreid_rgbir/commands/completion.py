@@ -13,36 +13,28 @@ import shtab
 
 from torchreid_rgbir import terminal
 from torchreid_rgbir.commands import COMMANDS, describe
+from torchreid_rgbir.commands.doctor import LAYOUTS
+from torchreid_rgbir.integration.torchreid_keys import SHARED_KEYS, keys_of
 
 EXAMPLE = "torchreid-rgbir completion bash"
 LIGHT = True
 
 # Written out, because the modules that define these names import torch. A test compares them.
-DATASETS = ["sysu_mm01", "regdb", "llcm", "rgbir_folder", "rgbir_synthetic"]
 TRANSFORMS = ["random_flip", "random_crop", "pad_crop", "channel_augment", "random_erase", "channel_erase"]
-_SECTIONS = {
-    "model": "name pretrained last_stride load_weights allow_partial resume",
-    "data": "type root sources targets workers split_id height width combineall transforms transforms_rgb "
-    "transforms_ir cache cache_dir norm_mean norm_std ir_range skip_broken save_dir",
-    "sampler": "num_instances batches_per_epoch",
-    "train": "optim lr weight_decay max_epoch start_epoch batch_size fixbase_epoch open_layers staged_lr "
-    "new_layers base_lr_mult lr_scheduler warmup_epoch stepsize gamma target_loss amp accumulate ema "
-    "compile gather_features sync_batchnorm print_freq checkpoint_freq keep_checkpoints on_nonfinite "
-    "max_skipped seed",
-    "sgd": "momentum dampening nesterov",
-    "rmsprop": "alpha",
-    "adam": "beta1 beta2",
-    "loss": "name",
-    "loss.softmax": "label_smooth",
-    "loss.triplet": "margin weight_t weight_x",
-    "loss.mso": "weight_id weight_wrt weight_pef weight_cmcc weight_wrt_sq weight_tri weight_hctri",
-    "loss.pef": "entry weights normalize",
-    "loss.cmcc": "form normalize",
-    "test": "batch_size dist_metric normalize_feature query sampling feature flip rerank rerank_settings "
-    "evaluate eval_freq start_eval visrank visrank_topk",
-}
-KEYS = [f"{section}.{name}" for section, names in _SECTIONS.items() for name in names.split()]
-NAMES = {"sources": DATASETS, "targets": DATASETS, "dataset": DATASETS, "transforms": TRANSFORMS, "opts": KEYS}
+KEYS = SHARED_KEYS + keys_of(
+    {
+        "model": "last_stride allow_partial",
+        "data": "transforms_rgb transforms_ir cache cache_dir ir_range skip_broken",
+        "sampler": "batches_per_epoch",
+        "train": "warmup_epoch target_loss amp accumulate ema compile gather_features sync_batchnorm "
+        "checkpoint_freq keep_checkpoints on_nonfinite max_skipped",
+        "loss.mso": "weight_cmcc weight_tri weight_hctri weight_pef weight_wrt weight_wrt_sq weight_id",
+        "loss.cmcc": "form normalize",
+        "loss.pef": "entry weights normalize",
+        "test": "query sampling feature flip rerank_settings",
+    }
+)
+NAMES = {"sources": LAYOUTS, "targets": LAYOUTS, "dataset": LAYOUTS, "transforms": TRANSFORMS, "opts": KEYS}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,29 +7,10 @@ from yacs.config import CfgNode
 
 from torchreid_rgbir import config, distributed
 from torchreid_rgbir.config import checks
+from torchreid_rgbir.integration.torchreid_keys import TORCHREID_KEYS
 
 logger = logging.getLogger(__name__)
 
-# The keys of torchreid's scripts/default_config.py.
-_SECTIONS = {
-    "model": "name pretrained load_weights resume",
-    "data": "type root sources targets workers split_id height width combineall transforms k_tfm norm_mean norm_std "
-    "save_dir load_train_targets",
-    "market1501": "use_500k_distractors",
-    "cuhk03": "labeled_images classic_split use_metric_cuhk03",
-    "sampler": "train_sampler train_sampler_t num_instances num_cams num_datasets",
-    "video": "seq_len sample_method pooling_method",
-    "train": "optim lr weight_decay max_epoch start_epoch batch_size fixbase_epoch open_layers staged_lr new_layers "
-    "base_lr_mult lr_scheduler stepsize gamma print_freq seed",
-    "sgd": "momentum dampening nesterov",
-    "rmsprop": "alpha",
-    "adam": "beta1 beta2",
-    "loss": "name",
-    "loss.softmax": "label_smooth",
-    "loss.triplet": "margin weight_t weight_x",
-    "test": "batch_size dist_metric normalize_feature ranks evaluate eval_freq start_eval rerank visrank visrank_topk",
-}
-TORCHREID_KEYS = {"use_gpu", *(f"{section}.{name}" for section, names in _SECTIONS.items() for name in names.split())}
 SEVERAL_PROCESSES = ("train.gather_features", "train.sync_batchnorm")
 
 
