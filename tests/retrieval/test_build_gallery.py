@@ -196,7 +196,7 @@ def test_several_commands_make_and_fill_one_gallery(photos, tmp_path):
     for process in processes:
         process.start()
     for process in processes:
-        process.join(120)
+        process.join(300)
     assert [process.exitcode for process in processes] == [0] * 4
     gallery = Gallery.open(where)
     assert len(gallery) == len(set(gallery.rows().paths)) == 6
@@ -255,7 +255,7 @@ def test_many_writers_and_readers(photos, tmp_path):
     stop.set()
     reports = [queue.get(timeout=120) for _ in range(6)]
     for process in (*writers, *readers):
-        process.join(60)
+        process.join(300)
         assert process.exitcode == 0
     acknowledged = {path for kind, paths in reports if kind == "written" for path in paths}
     stored = Gallery.open(where).rows().paths.tolist()
