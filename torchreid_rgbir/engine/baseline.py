@@ -47,7 +47,9 @@ class BaselineEngine(CrossModalEngine):
         self.loss = loss
         self.weight_t, self.weight_x = weight_t, weight_x
         self.criterion_t = host.losses.TripletLoss(margin=margin)
-        self.criterion_x = host.losses.CrossEntropyLoss(datamanager.num_train_pids, self.use_gpu, label_smooth)
+        self.criterion_x = host.losses.CrossEntropyLoss(
+            datamanager.num_train_pids, use_gpu=self.use_gpu, label_smooth=label_smooth
+        )
         self.criterion = self.criterion_x  # the softmax engine uses this name
 
     def forward_backward(self, data: dict) -> tuple[dict[str, Tensor], Tensor]:
