@@ -114,6 +114,6 @@ def _state(path: str, known: str | None) -> str:
         content = hashlib.blake2b(Path(path).read_bytes(), digest_size=16).hexdigest()
     except OSError:
         return known or ""  # the extractor reports why the file cannot be read
-    if known is not None and known.split()[2] == content:
+    if known is not None and known.split()[-1] == content:
         return known
     return f"{status.st_size} {status.st_mtime_ns} {content}"

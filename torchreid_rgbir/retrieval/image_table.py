@@ -11,7 +11,7 @@ from typing import Any
 
 from torchreid_rgbir.data.folder import parse_camera
 from torchreid_rgbir.data.images import IMAGE_SUFFIXES, find_files
-from torchreid_rgbir.files.paths import normalize_name, without_duplicates
+from torchreid_rgbir.files.paths import expand, normalize_name, without_duplicates
 from torchreid_rgbir.retrieval.reference_table import ReferenceTable, to_utc
 
 logger = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ def labeled_images(sources: Sequence[str | Path]) -> list[tuple[str, str]]:
         if not images:
             raise ValueError(f"{path} contains no image: give a folder with {', '.join(IMAGE_SUFFIXES)} files")
         for image, identity in images:
-            identity_of.setdefault(image, identity or normalize_name(Path(image).absolute().parent.name))
+            identity_of.setdefault(image, identity or normalize_name(expand(image).parent.name))
     paths, duplicates = without_duplicates(identity_of)
     if duplicates:
         again, first = next(iter(duplicates.items()))

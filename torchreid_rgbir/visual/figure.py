@@ -8,10 +8,10 @@ from torchreid_rgbir.extras import require
 require("visual", "matplotlib")
 from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
-from matplotlib.font_manager import FontProperties  # noqa: E402
+from matplotlib.font_manager import FontProperties, findfont  # noqa: E402
 from matplotlib.text import Text  # noqa: E402
 
-from torchreid_rgbir.visual.fonts import escaped, system_font  # noqa: E402
+from torchreid_rgbir.visual.fonts import escaped, has_characters, system_font  # noqa: E402
 
 DPI = 200
 WIDTH = 1000  # pixels, of every figure: 5 inches, so 10 pt are still 10 pixels on a 360-pixel screen
@@ -26,7 +26,7 @@ def as_image(figure: Figure) -> Image.Image:
     """Draws a figure. Text in any script gets a system font, or escapes if there is none."""
     for text in figure.findobj(Text):
         shown = text.get_text()
-        if not shown.isascii():
+        if not shown.isascii() and not has_characters(findfont(text.get_fontproperties()), shown):
             path = system_font(shown)
             text.set_text(shown if path else escaped(shown))
             if path:

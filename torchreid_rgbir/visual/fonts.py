@@ -33,22 +33,26 @@ def escaped(text: str) -> str:
 
 def shortened(text: str, num: int) -> str:
     """Shortens a text to `num` characters. Different texts stay different, because a checksum replaces the rest."""
-    return (
-        text
-        if len(text) <= num
-        else f"{text[: num - 5]}~{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:4]}"
-    )
+    if len(text) <= num:
+        return text
+    checksum = hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()[:4]
+    return f"{text[: num - 5]}~{checksum}"
 
 
 def system_font(text: str) -> str | None:
     """Returns the file of a system font that has all characters of a text, or None."""
     for path in _system_fonts(text):
         try:
-            if _has_characters(ImageFont.truetype(path, 12), text):
+            if has_characters(path, text):
                 return path
         except OSError:  # a format that FreeType does not read
             continue
     return None
+
+
+def has_characters(path: str, text: str) -> bool:
+    """Whether a font file has all characters of a text."""
+    return _has_characters(ImageFont.truetype(path, 12), text)
 
 
 def _has_characters(font: FreeTypeFont | ImageFont.ImageFont, text: str) -> bool:
