@@ -47,8 +47,8 @@ for data in datamanager.test_loader["sysu_mm01"]["query"]:
     maps = model(data["img"], return_featuremaps=True)
     assert maps.shape == (len(data["img"]), 512, 4, 2), maps.shape
     assert set(data["modality"].tolist()) == {0}
-    names += data["impath"]
-print("names", len(names))
+    names += [path.split("/")[-1] for path in data["impath"]]
+print("names", len(set(names)))  # visualize_actmap.py names its files so
 """
 
 
@@ -177,6 +177,12 @@ def test_a_checkpoint_of_image_mso_engine_says_how_to_use_its_model(sysu_root, t
     images = torch.rand(2, 3, 64, 32)
     assert torch.equal(loaded(images), model.eval()(images))
     assert host.utils.resume_from_checkpoint(str(path), model, optimizer, engine.scheduler) == 1
+
+    # Test images in different folders have the same names, and every query has a file of its own.
+    queries = datamanager.test_dataset["sysu_mm01"]["query"]
+    engine.test(dist_metric="cosine", visrank=True, visrank_topk=2, save_dir=str(tmp_path))
+    assert len(list((tmp_path / "visrank_sysu_mm01").glob("*.jpg"))) == len(queries) == 16
+    assert datamanager.test_dataset["sysu_mm01"]["query"] is queries
 
 
 ADVICE = r"use torchreid.engine.ImageMSOEngine, or call torchreid_rgbir.install\(\) first"

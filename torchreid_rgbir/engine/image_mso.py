@@ -6,6 +6,7 @@ the same weights faster, resumes exactly, runs on several GPUs and scores by the
 
 import math
 import os.path as osp
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from torchreid_rgbir import host
 from torchreid_rgbir.data.manager import CrossModalDataManager
+from torchreid_rgbir.data.unique_names import with_unique_names
 from torchreid_rgbir.engine.guard import NonFiniteError
 from torchreid_rgbir.engine.step import prepare
 from torchreid_rgbir.losses import MSOLoss
@@ -114,6 +116,17 @@ class ImageMSOEngine(host.SoftmaxTripletEngine):
         """torchreid's test: all images of one modality against all of the other.  Returns Rank-1, a fraction."""
         print("torchreid ranking, not the data set's protocol (CrossModalEngine scores by the protocol)")
         return super().test(*args, **kwargs)
+
+    def _evaluate(self, dataset_name: str = "", *args: Any, **kwargs: Any) -> tuple[float, float]:
+        """torchreid's, with one file of ranked results per query although images in different folders have the same name."""
+        tests = self.datamanager.test_dataset[dataset_name]
+        queries = tests["query"]
+        with TemporaryDirectory() as folder:
+            tests["query"] = with_unique_names(queries, folder)
+            try:
+                return super()._evaluate(dataset_name, *args, **kwargs)
+            finally:
+                tests["query"] = queries
 
     def save_model(self, epoch: int, rank1: float, save_dir: str, is_best: bool = False) -> None:
         """Writes torchreid's checkpoint and adds what the plugin's commands need to rebuild the model from the file."""

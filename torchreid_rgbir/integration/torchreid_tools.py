@@ -6,10 +6,13 @@ import warnings
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from torchreid_rgbir import host
+from torchreid_rgbir.data.cross_modal import Item
 from torchreid_rgbir.data.manager import CrossModalDataManager
+from torchreid_rgbir.data.unique_names import with_unique_names
 from torchreid_rgbir.files import checkpoint
 from torchreid_rgbir.modality import RGB
 from torchreid_rgbir.models import DualResNet
@@ -27,10 +30,15 @@ class PlainDataManager(host.data.ImageDataManager):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        for name, loaders in self.test_loader.items():
+        self.links = TemporaryDirectory()
+        for number, (name, loaders) in enumerate(self.test_loader.items()):
             if loaders["query"].dataset.query[0].modality != RGB:
                 loaders["query"], loaders["gallery"] = loaders["gallery"], loaders["query"]
                 logger.warning("%s: the query loader has the RGB images, for which model(images) is correct", name)
+            folder = Path(self.links.name) / str(number)
+            folder.mkdir()
+            queries = loaders["query"].dataset
+            queries.data = with_unique_names([Item(*item) for item in queries.data], folder)
 
 
 def check_feature_extractor() -> None:

@@ -1,0 +1,29 @@
+"""Links with distinct names for images of the same file name."""
+
+import os
+
+from torchreid_rgbir.data.cross_modal import Item
+from torchreid_rgbir.data.unique_names import with_unique_names
+
+
+def _items(root, *names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(name)
+    return [Item(str(root / name), 1, 1, 0, 0, 1) for name in names]
+
+
+def test_images_of_the_same_name_get_links_with_distinct_names(tmp_path):
+    items = _items(tmp_path / "data", "cam1/0001/1.jpg", "cam1/0002/1.jpg", "cam2/0001/1.jpg")
+    links = tmp_path / "links"
+    links.mkdir()
+    linked = with_unique_names(items, links)
+    names = ["cam1_0001_1.jpg", "cam1_0002_1.jpg", "cam2_0001_1.jpg"]
+    assert [os.path.basename(item.impath) for item in linked] == names
+    for old, new in zip(items, linked, strict=True):
+        assert os.path.samefile(old.impath, new.impath) and new[1:] == old[1:]
+
+
+def test_distinct_names_stay(tmp_path):
+    items = _items(tmp_path / "data", "a/1.jpg", "b/2.jpg")
+    assert with_unique_names(items, tmp_path / "nosuch") == items
