@@ -68,10 +68,10 @@ MODULES = {
 
 # Old name, with its old module: new name.
 NAMES = {
-    "build.about": "runs.build.metadata",
+    "build.about": "runs.options.metadata",
     "build.run_options": "runs.options.run_options",
     "build.step_options": "runs.options.step_options",
-    "build.testing": "runs.build.eval_options",
+    "build.testing": "runs.options.eval_options",
     "config.NOT_YAML": "config.load.NOT_YAML",
     "config.PACKAGE": "config.load.PACKAGE",
     "data.RGBIRSynthetic": "synthetic.benchmark.RGBIRSynthetic",
