@@ -45,9 +45,9 @@ class ImageMSOEngine(host.SoftmaxTripletEngine):
     def __init__(
         self,
         datamanager: CrossModalDataManager,
-        model: nn.Module,
+        model: Any,
         optimizer: Optimizer,
-        criterion: nn.Module | None = None,
+        criterion: Any = None,
         scheduler: LRScheduler | None = None,
         use_gpu: bool = True,
     ):
@@ -65,7 +65,7 @@ class ImageMSOEngine(host.SoftmaxTripletEngine):
         scheduler = scheduler or LambdaLR(optimizer, lambda epoch: 1.0)  # torchreid saves its state
         super().__init__(datamanager, model, optimizer, weight_x=1, scheduler=scheduler, use_gpu=use_gpu)
         self.device = torch.device("cuda" if self.use_gpu else "cpu")
-        self.criterion: Any = criterion or MSOLoss(datamanager.num_train_pids, model.feature_dim)
+        self.criterion = criterion or MSOLoss(datamanager.num_train_pids, model.feature_dim)
         if isinstance(self.criterion, nn.Module):
             self.criterion.to(self.device)
         self.modality = RGB  # of the test images that are being extracted

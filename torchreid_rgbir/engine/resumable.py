@@ -82,7 +82,7 @@ class ResumableEngine(host.SoftmaxTripletEngine):
         self.seconds = 0.0
 
     @property
-    def eval_model(self) -> nn.Module:
+    def eval_model(self) -> Any:
         """The model whose weights are tested and saved."""
         return self.model
 
@@ -228,9 +228,8 @@ class ResumableEngine(host.SoftmaxTripletEngine):
                     part.load_state_dict(state[name])
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
             reason = str(error).splitlines()[-1].strip()
-            raise ValueError(
-                f"{path} belongs to a different run ({reason}): resume with the config.yaml of that run"
-            ) from None
+            advice = "resume with the config.yaml of that run"
+            raise ValueError(f"{path} belongs to a different run ({reason}): {advice}") from None
         self.optimizer._opt_called = True  # otherwise torch warns that the schedule runs ahead of the optimizer
         if "random" in state:
             random_state.load_state_dict(state["random"])

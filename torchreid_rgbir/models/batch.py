@@ -67,4 +67,5 @@ class Outputs(_Fields):
 
     def full_precision(self) -> "Outputs":
         """The same outputs with logits, features and pooled features in single precision. Maps keep their type."""
-        return self._replace(**{name: widen(getattr(self, name)) for name in ("logits", "features", "pooled")})
+        logits, features, pooled = (widen(rows) for rows in (self.logits, self.features, self.pooled))
+        return self._replace(logits=logits, features=features, pooled=pooled)

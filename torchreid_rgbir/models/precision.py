@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
 import torch
 import torch.nn.functional as F
@@ -26,7 +26,7 @@ def full_precision(function: Callable[P, Tensor]) -> Callable[P, Tensor]:
     return in_full_precision
 
 
-def widen(value: object) -> object:
+def widen(value: Any) -> Any:
     """A float16 or bfloat16 tensor as float32. Everything else is returned unchanged."""
     return value.float() if isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16) else value
 
