@@ -210,7 +210,9 @@ def test_processes_draw_the_batch_of_one_and_share_it(case, world_size):
     counts, p, k, num_batches, seed = case
     whole = list(sampler(counts, p, k, batches_per_epoch=num_batches, seed=seed))
     if p % world_size:
-        with pytest.raises(ValueError, match=f"{p} identities, which cannot be divided evenly among {world_size} processes"):
+        with pytest.raises(
+            ValueError, match=f"{p} identities, which cannot be divided evenly among {world_size} processes"
+        ):
             sampler(counts, p, k, world_size=world_size)
         return
     made = [
