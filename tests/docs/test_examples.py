@@ -139,8 +139,8 @@ def test_visualize(there, monkeypatch, capsys):
     asked = []
     monkeypatch.setattr(run, "visualize", lambda *words: asked.append(words) or [Path(words[1], "report.html")])
     assert example("visualize") == 0
-    assert asked == [("log/mso/model/model-best.pth.tar", "pictures", "", [], {}, True, False)]
-    assert capsys.readouterr().out == "written: pictures/report.html\n"
+    assert asked == [("log/mso/model/model-best.pth.tar", "figures", "", [], {}, True, False)]
+    assert capsys.readouterr().out == "written: figures/report.html\n"
 
 
 def test_doctor(there, capsys):
