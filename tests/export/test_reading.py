@@ -19,6 +19,7 @@ def loader(tmp_path_factory):
     """reid_features.py as it is exported."""
     path = tmp_path_factory.mktemp("exported") / "reid_features.py"
     path.write_text(loader_source(), encoding="utf-8")
+    assert "from torchreid_rgbir" not in loader_source()
     spec = importlib.util.spec_from_file_location("reid_features", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -111,12 +112,11 @@ def find_images(paths: Sequence[str | Path]) -> list[str]:
 
 def loader_source() -> str:
     """Returns the standalone loader as one file: the source of the image reader replaces its import."""
-    source = Path(standalone.__file__).read_text(encoding="utf-8")
     reader = Path(image_reader.__file__).read_text(encoding="utf-8")
-    [line] = [
-        line for line in source.splitlines(keepends=True) if line.startswith(f"from {image_reader.__name__} import")
-    ]
-    return source.replace(line, reader)
+    # Reading needs nothing from the package; the reader only passes on names of its neighbor.
+    reader = re.sub(r"^(from torchreid_rgbir.*|__all__ = \[[^]]*\])\n", "", reader, flags=re.M)
+    source = Path(standalone.__file__).read_text(encoding="utf-8")
+    return re.sub(rf"^from {image_reader.__name__} import .*\n", lambda _: reader, source, flags=re.M)
 
 
 def _training_images(about: dict) -> list[str]:
