@@ -14,6 +14,7 @@ from PIL import Image
 from scipy.io import loadmat
 
 from torchreid_rgbir.cli import main
+from torchreid_rgbir.commands import synthesize as synthesize_command
 from torchreid_rgbir.synthetic import write
 from torchreid_rgbir.synthetic.write import describe, is_written, synthesize
 
@@ -342,7 +343,7 @@ def test_command_writes_and_says_what_is_next(layout, dataset, tmp_path, capsys)
 
 
 def test_command_draws_hard_pictures_of_more_people(tmp_path, monkeypatch):
-    monkeypatch.setitem(write.PRESETS, "hard", write.PRESETS["hard"]._replace(num_ids=7))
+    monkeypatch.setitem(synthesize_command.PRESETS, "hard", 7)
     flags = ["synthesize", "--preset", "hard", "--layout", "folder", "--images", "1"]
     assert main([*flags, "--out", str(tmp_path / "default")]) == 0
     assert main([*flags, "--out", str(tmp_path / "five"), "--ids", "5"]) == 0
