@@ -51,18 +51,17 @@ def there(tmp_path_factory):
         (folder / "labeled").symlink_to("photos-set/train")
         shutil.copy(next((folder / "photos" / "ir").rglob("*.jpg")), "night.jpg")
         assert example("train", *SHORT) == 0
-        shutil.copytree("log/mso_sysu", "log/mso")
         shutil.copy("log/mso/model/model-best.pth.tar", "model-best.pth.tar")
         yield folder
 
 
 def test_train_writes_results(there):
-    assert (there / "log/mso_sysu/results.json").is_file()
+    assert (there / "log/mso/results.json").is_file()
 
 
 def test_test(there):
     assert example("test") == 0
-    assert (there / "log/mso_sysu/test-results.json").is_file()
+    assert (there / "log/mso/test-results.json").is_file()
 
 
 def test_run(there, monkeypatch, capsys):

@@ -30,7 +30,12 @@ def _import_file(file: str) -> None:
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--weights", required=True, metavar="CKPT", help="a checkpoint; it contains all settings")
+    parser.add_argument(
+        "--weights",
+        required=True,
+        metavar="CKPT",
+        help="a checkpoint; it also contains the architecture, image size and normalization",
+    )
     add_import_argument(parser)
     parser.add_argument("--batch-size", type=int, default=64, help="images per forward pass (default: %(default)s)")
     parser.add_argument("--amp", action="store_true", help="use mixed precision; it is faster on a GPU")
@@ -43,11 +48,13 @@ def load_extractor(args: argparse.Namespace) -> "Extractor":
 
 
 def add_filter_arguments(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("use only references of")
-    group.add_argument("--category", nargs="+", default=[], metavar="NAME", help="these categories")
-    group.add_argument("--camera", nargs="+", type=int, default=[], metavar="N", help="these cameras")
-    group.add_argument("--since", type=moment, metavar="TIME", help="this time or later, e.g. 2026-05-31T08:00+02:00")
-    group.add_argument("--until", type=moment, metavar="TIME", help="this time or earlier")
+    group = parser.add_argument_group("select references")
+    group.add_argument("--category", nargs="+", default=[], metavar="NAME", help="only these categories")
+    group.add_argument("--camera", nargs="+", type=int, default=[], metavar="N", help="only these cameras")
+    group.add_argument(
+        "--since", type=moment, metavar="TIME", help="only at or after TIME, for example 2026-05-31T08:00+02:00"
+    )
+    group.add_argument("--until", type=moment, metavar="TIME", help="only at or before TIME")
 
 
 def printable(text: str) -> str:

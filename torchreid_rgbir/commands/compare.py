@@ -1,4 +1,7 @@
-"""Train and score several methods, torchreid's own models among them, under one protocol. Finished runs are kept."""
+"""Train several methods and score them under one protocol. The methods may include torchreid's own models.
+
+If the command is repeated, it skips finished runs.
+"""
 
 import argparse
 from pathlib import Path
@@ -9,7 +12,7 @@ from torchreid_rgbir.runs.methods import METHODS
 
 EXAMPLE = (
     "torchreid-rgbir compare --methods mso id+wrt resnet50:triplet osnet_x1_0:softmax --seeds 1 2 3 --out log/compare "
-    "--config-file mso_sysu --root reid-data"
+    "--config-file mso_plus_sysu --root reid-data train.amp off train.ema 0"
 )
 
 
@@ -19,11 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=list(METHODS),
         metavar="METHOD",
-        help="mso, parts of it (id, id+wrt, id+wrt+pef, id+wrt+cmcc), "
-        "and MODEL:softmax or MODEL:triplet with any model of torchreid; "
-        f"default: {' '.join(METHODS)}",
+        help="mso; mso with fewer losses: id, id+wrt, id+wrt+pef or id+wrt+cmcc (id: identity, wrt: weighted triplet, "
+        "pef: perceptual edge, cmcc: contrastive center); or MODEL:softmax or MODEL:triplet, with any model of torchreid "
+        f"and its loss (default: {' '.join(METHODS)})",
     )
-    parser.add_argument("--seeds", nargs="+", type=int, default=[1], metavar="N", help="seeds of the runs; default: 1")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1], metavar="N", help="seeds of the runs (default: 1)")
     parser.add_argument(
         "--out", default="log/compare", metavar="DIR", help="folder for all runs (default: %(default)s)"
     )

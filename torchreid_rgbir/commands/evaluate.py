@@ -1,4 +1,4 @@
-"""Scores the features of any model under a data set's protocol."""
+"""Score the features of any model under a data set's protocol."""
 
 import argparse
 import platform
@@ -28,20 +28,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "image_numbers (1-based in each cam/id folder)",
     )
     parser.add_argument(
-        "--protocol", required=True, choices=PROTOCOLS, help="rules for drawing galleries and computing measures"
+        "--protocol",
+        required=True,
+        choices=PROTOCOLS,
+        help="rules for choosing galleries and computing metrics; standard: all test images of the other modality",
     )
     parser.add_argument(
-        "--permutations", metavar="FILE", help="sysu_mm01: exp/rand_perm_cam.mat, which defines the official trials"
+        "--permutations",
+        metavar="FILE",
+        help="sysu_mm01: the path of the data set's exp/rand_perm_cam.mat; required for the official trials",
     )
     parser.add_argument(
         "--sampling",
         choices=SAMPLINGS,
-        help="sysu_mm01: draw the trials of rand_perm_cam.mat (official, the default) or those of AGW's public code (agw, single-shot only)",
+        help="sysu_mm01: how galleries are sampled. official (default): as in rand_perm_cam.mat. "
+        "agw: as in AGW's public code, single-shot only",
     )
     parser.add_argument(
-        "--split", type=int, metavar="N", help="regdb: the split of the features, recorded in the results"
+        "--split",
+        type=int,
+        metavar="N",
+        help="regdb: the number of the split that the features are from; it is only recorded in the results",
     )
-    parser.add_argument("--distance", choices=DISTANCES, default="cosine", help="default: %(default)s")
+    parser.add_argument(
+        "--distance", choices=DISTANCES, default="cosine", help="distance between features (default: %(default)s)"
+    )
     parser.add_argument(
         "--query", choices=NAMES[::-1], default="ir", help="the modality of the queries (default: %(default)s)"
     )
@@ -49,7 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--rerank",
         nargs=3,
         metavar=("K1", "K2", "LAMBDA"),
-        help="also score with k-reciprocal re-ranking, for example 20 6 0.3; its rows are not comparable with the others",
+        help="also report results with k-reciprocal re-ranking, for example 20 6 0.3; "
+        "do not compare these results with results without re-ranking",
     )
     parser.add_argument("--json", metavar="OUT", help="write the results as JSON")
     parser.add_argument("--markdown", metavar="OUT", help="write the table in Markdown")

@@ -1,4 +1,7 @@
-"""Keep references in a gallery: add, remove, list, search, compact. Needs the extra `gallery`, or `cluster` for Milvus."""
+"""Store the features of reference images on disk. Each action has its own --help.
+
+Install what it needs with pip install 'torchreid-rgbir[gallery]', or [cluster] for a Milvus server.
+"""
 
 import argparse
 import logging
@@ -38,12 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
         return chosen
 
-    add = action(
-        "add", "add images; the gallery is made if it does not exist, and images that it already holds are skipped"
-    )
+    add = action("add", "add images; creates the gallery if needed, and skips images that are already in it")
     add_model_arguments(add)
     add.add_argument(
-        "--images", required=True, metavar="X", help="a folder CATEGORY/*.jpg, or a .csv file (see the guide)"
+        "--images",
+        required=True,
+        metavar="X",
+        help="a folder with one subfolder per category, or a CSV file (docs/guide.md)",
     )
     add.add_argument("--modality", required=True, choices=NAMES, help="modality of the images")
 
@@ -53,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_filter_arguments(remove)
 
-    listing = action("list", "list the categories and their numbers of images")
+    listing = action("list", "list the categories and the number of images in each")
     listing.add_argument(
         "--images", action="store_true", help="print one line per image instead: path, category, camera, time, extra"
     )
@@ -67,7 +71,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     search.add_argument("--index", action="store_true", help="use the index even if the gallery is small")
     add_filter_arguments(search)
 
-    compact = action("compact", "merge the files of many additions and removals")
+    compact = action(
+        "compact", "make a gallery faster after many additions and removals; --erase deletes removed features now"
+    )
     compact.add_argument(
         "--index", action="store_true", help="build the search index, for galleries of more than a million images"
     )

@@ -1,4 +1,7 @@
-"""Identify images: rank the categories of references of one modality for images of the other."""
+"""Find out who or what each image shows.
+
+The answer is a ranked list of the people or objects (categories) in the references.
+"""
 
 import argparse
 import math
@@ -28,9 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--reference",
         required=True,
         metavar="X",
-        help="a folder CATEGORY/*.jpg, a .csv file (see the guide), or a gallery",
+        help="references: a folder with one subfolder per category, a CSV file (docs/guide.md) or a gallery",
     )
-    parser.add_argument("--reference-modality", choices=NAMES, help="modality of the references; a gallery stores it")
+    parser.add_argument(
+        "--reference-modality", choices=NAMES, help="modality of the references; needed unless --reference is a gallery"
+    )
     parser.add_argument(
         "--image", required=True, nargs="+", metavar="X", help="images to identify, or folders of images"
     )
@@ -40,12 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--threshold",
         type=float,
         metavar="SCORE",
-        help='an image whose best score is below it is "unknown" (default: the threshold in the gallery)',
+        help='report "unknown" if the best cosine score is below SCORE (default: the threshold stored in the gallery, or none)',
     )
     parser.add_argument(
         "--labeled",
         action="store_true",
-        help="the images are in folders named by their category: count the correct ones",
+        help="count the correct answers; each image must be in a folder with the name of its category",
     )
     parser.add_argument("--json", type=os.path.expanduser, metavar="OUT", help="write the results as JSON")
     parser.add_argument(

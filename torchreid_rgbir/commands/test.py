@@ -7,8 +7,8 @@ from torchreid_rgbir.commands.train import add_arguments, configuration, train_a
 __all__ = ["EXAMPLE", "add_arguments", "run"]
 
 EXAMPLE = (
-    "torchreid-rgbir test --config-file log/mso_sysu/config.yaml --root reid-data "
-    "model.load_weights log/mso_sysu/model/model-best.pth.tar"
+    "torchreid-rgbir test --config-file log/mso/config.yaml --root reid-data "
+    "model.load_weights log/mso/model/model-best.pth.tar"
 )
 
 

@@ -1,4 +1,4 @@
-"""Train a model on RGB-IR images, then test it. The flags are those of torchreid's scripts/main.py."""
+"""Train a model on RGB-IR images, then test it. All flags of torchreid's scripts/main.py are accepted."""
 
 import argparse
 import logging
@@ -10,7 +10,7 @@ from torchreid_rgbir.commands.arguments import add_import_argument
 
 logger = logging.getLogger(__name__)
 
-EXAMPLE = "torchreid-rgbir train --config-file mso_sysu --root reid-data data.save_dir log/mso_sysu train.seed 1"
+EXAMPLE = "torchreid-rgbir train --config-file mso_plus_sysu --root reid-data data.save_dir log/mso"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,14 +18,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--config-file",
         default="",
         metavar="FILE",
-        help="a .yaml file, or the name of a shipped one, such as mso_sysu; docs/recipes.md lists them",
+        help="a YAML file, or the name of a built-in configuration, such as mso_plus_sysu (all names: docs/recipes.md)",
     )
-    parser.add_argument("-s", "--sources", nargs="+", metavar="NAME", help="training data sets")
+    parser.add_argument(
+        "-s",
+        "--sources",
+        nargs="+",
+        metavar="NAME",
+        help="training data sets: sysu_mm01, regdb, llcm, rgbir_synthetic, rgbir_folder, or one that --import registers",
+    )
     parser.add_argument(
         "-t", "--targets", nargs="+", metavar="NAME", help="test data sets (default: the training data sets)"
     )
     parser.add_argument(
-        "--transforms", nargs="+", metavar="NAME", help="augmentations, such as pad_crop random_flip channel_augment"
+        "--transforms",
+        nargs="+",
+        metavar="NAME",
+        help="augmentations, such as pad_crop random_flip channel_augment; they replace those of the configuration",
     )
     parser.add_argument(
         "--root", default="", metavar="DIR", help="the data set's folder, or the folder that contains it"
@@ -35,7 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "opts",
         nargs=argparse.REMAINDER,
         metavar="KEY VALUE",
-        help="changes of the configuration; put them after a flag with one value, such as --root",
+        help="settings that override the configuration; put them last, but not directly after -s, -t or --transforms, "
+        "which would read them as names",
     )
 
 
