@@ -128,6 +128,25 @@ def test_text_stays_as_it_was_typed(tmp_path, text):
     assert (cfg.data.save_dir, cfg.data.sources, cfg.train.lr, cfg.train.max_epoch) == (text, [text], 0.5, 3)
 
 
+@pytest.mark.parametrize("text", ["", "null", "~", "[]"])
+def test_an_empty_value_is_an_empty_list(tmp_path, text):
+    (tmp_path / "a.yaml").write_text(f"data:\n  targets: {text}\n  transforms: {text}\ntrain:\n  stepsize: {text}\n")
+    for cfg in (
+        config.load(str(tmp_path / "a.yaml")),
+        config.override(config.defaults(), ["data.targets", text, "data.transforms", text, "train.stepsize", text]),
+    ):
+        assert (cfg.data.targets, cfg.data.transforms, cfg.train.stepsize) == ([], [], [])
+
+
+def test_merged_text_stays_as_it_was_typed(tmp_path):
+    (tmp_path / "a.yaml").write_text(
+        "data: {<<: [{save_dir: 2026_11_28}, {sources: [007]}], root: 1.10}\nmodel: {resume: '<<'}\n"
+    )
+    cfg = config.load(str(tmp_path / "a.yaml"))
+    assert (cfg.data.save_dir, cfg.data.sources, cfg.data.root) == ("2026_11_28", ["007"], "1.10")
+    assert cfg.model.resume == "<<"
+
+
 def test_text_without_quotes_in_a_file_stays_too(tmp_path):
     (tmp_path / "a.yaml").write_text(
         "data: {save_dir: 2026_11_28, root: 2026-11-28, sources: [007]}\nmodel: {resume: }\n"

@@ -4,7 +4,7 @@ import contextlib
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 from yacs.config import CfgNode as CN
@@ -15,6 +15,13 @@ PACKAGE = Path(__file__).parents[1]
 # The errors of PyYAML for text that it cannot read. Some are not its own, as for a date in month 13, an empty !!int, or
 # a thousand brackets.
 NOT_YAML = (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, RecursionError)
+
+
+class _TextLoader(yaml.SafeLoader):
+    """Reads every value as text, and inserts merged mappings (`<<`), which yaml.BaseLoader does not."""
+
+    yaml_constructors: ClassVar[dict] = {}
+    yaml_implicit_resolvers: ClassVar[dict] = {"<": yaml.SafeLoader.yaml_implicit_resolvers["<"]}
 
 
 def load(file: str = "") -> CN:
@@ -32,7 +39,7 @@ def load(file: str = "") -> CN:
         path = find(file)
         try:
             text = path.read_text(encoding="utf-8-sig")  # Windows writes a byte order mark
-            changes, words = yaml.safe_load(text) or {}, yaml.load(text, yaml.BaseLoader) or {}
+            changes, words = yaml.safe_load(text) or {}, yaml.load(text, _TextLoader) or {}
         except NOT_YAML as error:
             raise ValueError(f"{path} is not yaml ({' '.join(str(error).split())}): correct the file") from None
         if not isinstance(changes, dict):
@@ -140,9 +147,11 @@ def _set(cfg: CN, key: str, value: Any, words: Any, where: str) -> None:
         raise ValueError(f"{where}unknown configuration key {' '.join(key.split())}{hint}")
     section, _, name = key.rpartition(".")
     node, old = get(cfg, section), get(cfg, key)
-    if isinstance(old, list):
+    if isinstance(old, list) and value is None:
+        value = []  # an empty value, or null
+    elif isinstance(old, list):
         if all(isinstance(item, str) for item in old):
-            value = _parse(words, yaml.BaseLoader) if isinstance(words, str) and words[:1] == "[" else words
+            value = _parse(words, _TextLoader) if isinstance(words, str) and words[:1] == "[" else words
         value = _list(key, value if isinstance(value, list) else [value], old, where)  # one word is a list of one
     elif isinstance(old, str):
         if value is None and where:
