@@ -17,7 +17,7 @@ CURVE = """
 import json, sys
 import torch
 from torchreid_rgbir import config, distributed, host
-from torchreid_rgbir.engine import cross_modal
+from torchreid_rgbir.engine import step
 from torchreid_rgbir.runs.build import build_engine
 from torchreid_rgbir.models import MODELS
 from tests import tiny
@@ -28,16 +28,16 @@ def curve(cfg, dtype):
     engine.model.to(dtype), engine.criterion.to(dtype), engine.set_model_mode("train")
     # The fused optimizer accepts the guard's result in single precision only.
     engine.optimizer.param_groups[0]["fused"] = dtype == torch.float
-    transforms, to_unit = engine.datamanager.transforms, cross_modal.to_unit
+    transforms, to_unit = engine.datamanager.transforms, step.to_unit
     normalize = transforms.normalize
     transforms.normalize = lambda images: normalize(images).to(dtype)
-    cross_modal.to_unit = lambda images: to_unit(images).to(dtype)
+    step.to_unit = lambda images: to_unit(images).to(dtype)
     engine.step.ddp_model = distributed.parallel(engine.model)
     losses = []
     for engine.batch_idx, data in enumerate(engine.train_loader):
         found, _ = engine.forward_backward(data)
         losses.append({name: distributed.mean(value).item() for name, value in found.items()})
-    cross_modal.to_unit = to_unit
+    step.to_unit = to_unit
     return losses
 
 if __name__ == "__main__":
@@ -187,7 +187,7 @@ def test_shares_are_everything_in_order(monkeypatch):
 
 def test_one_process_is_the_same_without_others():
     rows = torch.rand(4, 2, requires_grad=True)
-    assert distributed.gather_batch(rows) is rows and torch.equal(
+    assert distributed.gather_batch(rows, 1) is rows and torch.equal(
         distributed.gather_rows([rows, rows]), torch.cat([rows, rows])
     )
     assert distributed.broadcast_from_rank0(lambda: 3) == 3

@@ -116,19 +116,20 @@ def gather_rows(parts: list[Tensor]) -> Tensor:
     return torch.cat([part for part in gathered if part is not None])
 
 
-def gather_batch(rows: Tensor) -> Tensor:
+def gather_batch(rows: Tensor, num_rgb: int) -> Tensor:
     """Gathers the complete batch from the parts of all processes. Gradients flow back to every process.
 
     Args:
-        rows: (b, ...), the part of this process, RGB half first.
+        rows: (b, ...), the part of this process, the RGB images first.
+        num_rgb: the number of RGB images in each part.
 
     Returns:
-        (B, ...), RGB half first and ordered by rank within each half: the batch that a single process would have.
+        (B, ...), the RGB images first and ordered by rank within each modality: the batch of a single process.
     """
     if world_size() == 1:
         return rows
     parts = _Gather.apply(rows)  # (W, b, ...)
-    return parts.unflatten(1, (2, -1)).transpose(0, 1).flatten(0, 2)
+    return torch.cat([parts[:, :num_rgb].flatten(0, 1), parts[:, num_rgb:].flatten(0, 1)])
 
 
 def total(values: Tensor) -> Tensor:

@@ -128,6 +128,15 @@ def test_mistakes_end_in_one_line(parts, monkeypatch):
         model(next(iter(datamanager.train_loader))["img"])
 
 
+def test_a_trained_loss_must_be_in_the_optimizer(parts):
+    datamanager, model, optimizer, _ = parts()
+    criterion = nn.Linear(2, 2)  # anything with trainable parameters
+    with pytest.raises(ValueError, match="trainable parameters that the optimizer does not have"):
+        ImageMSOEngine(datamanager, model, optimizer, criterion)
+    optimizer.add_param_group({"params": criterion.parameters()})
+    ImageMSOEngine(datamanager, model, optimizer, criterion)
+
+
 def test_names_are_where_a_torchreid_user_looks():
     from torchreid.data import CrossModalDataManager  # noqa: F401
     from torchreid.engine import CrossModalEngine as Theirs

@@ -115,7 +115,7 @@ def test_ctrl_c_saves_and_is_answered_with_130(cfg, tmp_path, monkeypatch, capsy
     send_at(monkeypatch, "forward_backward", 2, signal.SIGINT)
     assert main(["train", "--config-file", str(tmp_path / "cfg.yaml")]) == 130
     assert (tmp_path / "run" / "model" / "model.pth.tar-0-2").exists()
-    assert "SIGINT: go on with" in (tmp_path / "run" / "train.log").read_text()
+    assert "SIGINT: continue with model.resume" in (tmp_path / "run" / "train.log").read_text()
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL  # as it was
 
 

@@ -290,3 +290,12 @@ def test_a_step_with_everything_on_reads_nothing_back():
         for i, images in enumerate(batches(4)):
             run(step, images, i, 4)
     assert guard.seen == [] and step.ema.num_averaged == 2
+
+
+def test_a_batch_with_more_rgb_images_than_ir_images():
+    """As in CAJ: two views of each RGB image."""
+    model = net()
+    images = batches(1)[0]
+    batch = Batch(images, torch.tensor([0, 0, 0, 0, 1, 1, 0, 1]), num_rgb=6, num_ids=2)
+    losses, finite = step_of(model)(images, batch, 0, 1, ["a.jpg"])
+    assert finite and "feature_variance" in losses and "min_center_dist" not in losses

@@ -28,7 +28,7 @@ def losses_of(engine, num_steps):
     found = []
     for number, data in enumerate(itertools.islice(engine.train_loader, num_steps)):
         engine.batch_idx = number
-        found.append(engine.forward_backward(data))
+        found.append(engine.forward_backward(data)[0])
     engine.guard.check(0)
     return [{name: value.item() for name, value in losses.items()} for losses in found]
 
@@ -104,7 +104,7 @@ def test_a_stopped_run_goes_on_and_is_used_anywhere(device, fast_cfg, tmp_path, 
         with pytest.raises(SystemExit):
             train(cfg)
     resumed = train(cfg)
-    for ours, theirs in zip(resumed.tested.parameters(), whole.tested.parameters(), strict=True):
+    for ours, theirs in zip(resumed.eval_model.parameters(), whole.eval_model.parameters(), strict=True):
         assert ours.device.type == device.type
         torch.testing.assert_close(ours, theirs, rtol=1e-2, atol=1e-2)
 

@@ -33,6 +33,10 @@ def batch(dtype=torch.float32):
     return outputs, Batch(torch.rand(8, 3, 32, 16), torch.tensor([0, 0, 1, 1] * 2), num_rgb=4, num_ids=2)
 
 
+def constant(outputs, batch):
+    return outputs.features.sum() * 0
+
+
 def criterion_of(cfg):
     return build_criterion(cfg, dual_resnet18(2, loss="mso", pretrained=False))
 
@@ -59,6 +63,56 @@ def test_the_older_form_of_a_custom_loss_works():
     register_loss("length", length)  # the same one again
     losses = MSOLoss(weight_pef=0, weight_length=1.0)(*batch())
     torch.testing.assert_close(losses["loss_length"], 2 * batch()[0].features.norm(dim=1).mean() + 4)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [lambda f, p, n: f.sum() * n, lambda features, pids, num_ids, scale=1.0: features.sum() * num_ids],
+    ids=["short names", "a default"],
+)
+def test_the_older_form_is_known_by_its_three_arguments(loss):
+    register_loss("length", loss)
+    losses = MSOLoss(weight_pef=0, weight_length=1.0)(*batch())
+    torch.testing.assert_close(losses["loss_length"], 2 * batch()[0].features.sum())
+
+
+@pytest.mark.parametrize(
+    ("loss", "options", "message"),
+    [
+        (lambda features: 0, {}, r"loss mine: write it as loss\(outputs, batch"),
+        (lambda outputs, batch, scale: 0, {}, "name every further argument in options"),
+        (lambda outputs, batch: 0, {"scale": Option(0.5, (0, 1))}, r"write it as loss\(outputs, batch, scale\)"),
+        (lambda outputs, batch, scale: 0, {"scale": Option(0.5)}, "values must be the smallest and the largest number"),
+        (lambda outputs, batch, kind: 0, {"kind": Option("a")}, "values must list the allowed texts, with 'a'"),
+        (
+            lambda outputs, batch, m: 0,
+            {"m": Option(0.3, (0, 9), key="loss.triplet.margin")},
+            "the key must end with .m",
+        ),
+        (
+            lambda outputs, batch, margin: 0,
+            {"margin": Option(0.5, (0, 9), key="loss.triplet.margin")},
+            "the default of loss.triplet.margin is 0.3 already, not 0.5",
+        ),
+    ],
+)
+def test_a_loss_that_cannot_be_called_is_refused_at_registration(loss, options, message):
+    with pytest.raises(ValueError, match=message):
+        register_loss("mine", loss, options=options)
+    assert "mine" not in LOSSES
+
+
+def test_a_whole_number_option_has_a_range():
+    register_loss("length", lambda outputs, batch, power: outputs.features.sum(), options={"power": Option(2, (1, 9))})
+    with pytest.raises(ValueError, match="loss.length.power is 100: it must be 1 to 9"):
+        checks.check(config.override(config.defaults(), ["loss.length.power", "100"]))
+
+
+def test_the_same_loss_with_a_different_weight_is_refused():
+    register_loss("length", constant, weight=1.0)
+    register_loss("length", constant, weight=1.0)
+    with pytest.raises(ValueError, match="a loss named length is registered already"):
+        register_loss("length", constant, weight=0.1)
 
 
 def test_options_are_configuration_keys_and_reach_the_loss():
@@ -154,12 +208,12 @@ def test_a_data_set_and_a_model_of_ones_own_are_torchreids_too(tmp_path):
     ("register", "message"),
     [
         *(
-            (lambda name=name: register_loss(name, len), f"a loss named {name} is registered already:")
+            (lambda name=name: register_loss(name, constant), f"a loss named {name} is registered already:")
             for name in ("id", "wrt", "pef", "cmcc", "wrt_sq", "tri", "hctri")
         ),
-        (lambda: [register_loss("mine", len), register_loss("mine", max)], "a loss named mine is registered already"),
-        (lambda: register_loss("my loss", len), "loss 'my loss': the name must consist of lower-case letters"),
-        (lambda: register_loss("Mine", len), "loss 'Mine': the name must consist of lower-case letters"),
+        (lambda: [register_loss("mine", constant), register_loss("mine", lambda outputs, batch: 1)], "a loss named mine is registered already"),
+        (lambda: register_loss("my loss", constant), "loss 'my loss': the name must consist of lower-case letters"),
+        (lambda: register_loss("Mine", constant), "loss 'Mine': the name must consist of lower-case letters"),
         (lambda: register_dataset("mine", dict), "data set mine must be a subclass of torchreid_rgbir.data.CrossModalImageDataset"),
         (lambda: register_dataset("mine", "x"), "data set mine must be a subclass"),
         (lambda: register_dataset("market1501", RGBIRFolder), "already exists"),
@@ -189,7 +243,7 @@ def test_a_file_is_run_once(tmp_path):
         ("part.txt", "", "part.txt is not a Python file"),
         ("wrong_syntax.py", "x = 1\ndef f(:\n", "wrong_syntax.py, line 2: SyntaxError: "),
         ("wrong_import.py", "\n\nimport nosuchmodule\n", "wrong_import.py, line 3: ModuleNotFoundError: No module named 'nosuchmodule'"),
-        ("wrong_call.py", "from torchreid_rgbir import *\nregister_loss('id', len)\n", "wrong_call.py, line 2: ValueError: a loss named id"),
+        ("wrong_call.py", "from torchreid_rgbir import *\nregister_loss('id', print)\n", "wrong_call.py, line 2: ValueError: a loss named id"),
         ("argparse.py", "", "argparse.py: Python already has a module named argparse, rename the file"),
     ],
 )  # fmt: skip

@@ -151,7 +151,7 @@ def test_the_batch_of_all_processes_is_compared(monkeypatch):
     """Two processes: the other one's features are these, negated, of other identities."""
     monkeypatch.setattr("torchreid_rgbir.losses.mso.world_size", lambda: 2)
 
-    def gather(rows):  # RGB half first, in each half the processes in order
+    def gather(rows, num_rgb=4):  # RGB half first, in each half the processes in order
         (rgb, ir), (rgb2, ir2) = rows.chunk(2), (rows + 10 if rows.dim() == 1 else -rows).chunk(2)
         return torch.cat([rgb, rgb2, ir, ir2])
 

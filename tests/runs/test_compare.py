@@ -1,4 +1,5 @@
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -196,9 +197,8 @@ def test_a_baselines_step_is_torchreids_own(tiny_cfg):
     model = host.models.build_model("resnet18", 16, loss="triplet", pretrained=False)
     optimizer = host.optim.build_optimizer(model, optim="sgd", lr=cfg.train.lr)
     engine.optimizer.load_state_dict(optimizer.state_dict())
-    theirs = host.engine.ImageTripletEngine(
-        engine.datamanager, model, optimizer, use_gpu=False, label_smooth=False, scheduler=engine.scheduler
-    )
+    data = SimpleNamespace(train_loader=None, test_loader=None, num_train_pids=engine.datamanager.num_train_pids)
+    theirs = host.engine.ImageTripletEngine(data, model, optimizer, use_gpu=False, label_smooth=False)
     data = next(iter(engine.train_loader))
     transforms = engine.datamanager.transforms
     images = transforms.normalize(transforms.augment(data["img"], 8, 0, 0)).contiguous()

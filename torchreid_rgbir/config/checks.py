@@ -10,10 +10,12 @@ from torchreid_rgbir import config, distributed, host
 from torchreid_rgbir.config.schema import POSITIVE, choices, ranges
 from torchreid_rgbir.data.images import parse_ir_range
 from torchreid_rgbir.files.download import is_remote
+from torchreid_rgbir.losses import LOSSES
 from torchreid_rgbir.losses.vgg import MIN_SIZE
 from torchreid_rgbir.models import MODELS
 
 # Keys under `train` that belong to the method's training step. torchreid's models do not use them.
+FEATURE_LOSSES = ("wrt", "cmcc", "wrt_sq", "tri", "hctri")  # their gradient does not reach the classifier
 STEP_KEYS = ("amp", "accumulate", "ema", "compile", "gather_features", "sync_batchnorm", "on_nonfinite")
 
 
@@ -88,12 +90,18 @@ def check(cfg: CfgNode) -> None:
 
 
 def _check_open_layers(cfg: CfgNode) -> None:
-    # Only the identity loss has a gradient for the classifier.
-    if not cfg.loss.mso.weight_id and set(cfg.train.open_layers) <= {"classifier"}:
+    weighted = {name for name in LOSSES if cfg.loss.mso[f"weight_{name}"]}
+    layers = set(cfg.train.open_layers)
+    # A custom loss may reach every layer. The classifier gets its gradient from the identity loss.
+    if weighted <= {*FEATURE_LOSSES, "pef"}:
+        layers -= {"classifier"}
+        if weighted == {"pef"}:
+            layers &= {"layer0"}
+    if not layers:
         raise ValueError(
-            f"train.fixbase_epoch {cfg.train.fixbase_epoch} first trains only "
-            f"{', '.join(cfg.train.open_layers) or 'no layer'}, and no loss reaches it: set loss.mso.weight_id above "
-            "0, add layers to train.open_layers, or set train.fixbase_epoch 0"
+            f"train.fixbase_epoch {cfg.train.fixbase_epoch} first trains only {', '.join(cfg.train.open_layers) or 'no layer'}, "
+            "and no loss reaches it: set loss.mso.weight_id above 0, add layers to train.open_layers, or set "
+            "train.fixbase_epoch 0"
         )
 
 

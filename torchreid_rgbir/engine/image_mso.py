@@ -68,6 +68,12 @@ class ImageMSOEngine(host.SoftmaxTripletEngine):
         self.criterion = criterion or MSOLoss(datamanager.num_train_pids, model.feature_dim)
         if isinstance(self.criterion, nn.Module):
             self.criterion.to(self.device)
+            optimized = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+            if any(p.requires_grad and id(p) not in optimized for p in self.criterion.parameters()):
+                raise ValueError(
+                    "the criterion has trainable parameters that the optimizer does not have: add them with "
+                    "optimizer.add_param_group, or use CrossModalEngine, which also saves them in checkpoints"
+                )
         self.modality = RGB  # of the test images that are being extracted
 
     def train(self, *args: Any, **kwargs: Any) -> None:
@@ -119,6 +125,8 @@ class ImageMSOEngine(host.SoftmaxTripletEngine):
 
     def _evaluate(self, dataset_name: str = "", *args: Any, **kwargs: Any) -> tuple[float, float]:
         """torchreid's, with one file of ranked results per query although images in different folders have the same name."""
+        if not kwargs.get("visrank"):
+            return super()._evaluate(dataset_name, *args, **kwargs)
         tests = self.datamanager.test_dataset[dataset_name]
         queries = tests["query"]
         with TemporaryDirectory() as folder:

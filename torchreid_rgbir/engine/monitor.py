@@ -64,18 +64,22 @@ def collapse_measures(features: Tensor, batch: Batch) -> dict[str, Tensor]:
     """How far apart the features of a batch of all processes are. The results stay on their device.
 
     Args:
-        features: (B, D), this process's, in aligned halves.
+        features: (B, D), this process's.
         batch: this process's.
 
     Returns:
         'feature_variance': the mean squared distance of the unit-length features from their mean, in [0, 1].
-        'min_center_dist': the smallest distance between the centers of two identities, in [0, 2]. The
+        'min_center_dist', of aligned halves: the smallest distance between the centers of two identities, in [0, 2]. The
         contrastive-center loss compares with it, and its form `ratio` divides by it.
     """
-    features, num_ids = distributed.gather_batch(features), batch.num_ids * distributed.world_size()
+    is_aligned = 2 * batch.num_rgb == len(features)
+    features, num_ids = distributed.gather_batch(features, batch.num_rgb), batch.num_ids * distributed.world_size()
     unit = unit_length(features)
-    centers = unit.view(2, num_ids, -1, unit.shape[1]).mean(dim=(0, 2))  # (P, D)
-    return {"feature_variance": 1 - unit.mean(0).square().sum(), "min_center_dist": torch.pdist(centers).min()}
+    measures = {"feature_variance": 1 - unit.mean(0).square().sum()}
+    if is_aligned:
+        centers = unit.view(2, num_ids, -1, unit.shape[1]).mean(dim=(0, 2))  # (P, D)
+        measures["min_center_dist"] = torch.pdist(centers).min()
+    return measures
 
 
 def warn_of_collapse(means: dict[str, float], epoch: int) -> None:

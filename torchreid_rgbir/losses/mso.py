@@ -97,8 +97,9 @@ def argument(name: str, option: str) -> str:
 
 
 def _gather(outputs: Outputs, batch: Batch) -> tuple[Outputs, Batch]:
-    rows = {name: gather_batch(getattr(outputs, name)) for name in ("features", "pooled", "logits")}
+    names = ("features", "pooled", "logits")
+    rows = {name: gather_batch(getattr(outputs, name), batch.num_rgb) for name in names}
     processes = world_size()
-    pids = gather_batch(batch.pids)
+    pids = gather_batch(batch.pids, batch.num_rgb)
     gathered = batch._replace(pids=pids, num_rgb=batch.num_rgb * processes, num_ids=batch.num_ids * processes)
     return outputs._replace(**rows), gathered

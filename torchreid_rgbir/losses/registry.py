@@ -16,13 +16,13 @@ class Option(NamedTuple):
     """An option of a loss, which becomes a configuration key.
 
     Attributes:
-        default: a bool, a float or a text.
-        values: the values that it takes. For a float these are the smallest and the largest one. Empty for a bool.
+        default: a bool, a number or a text.
+        values: the allowed texts, or the smallest and the largest number. Empty for a bool.
         key: the configuration key. When empty, it is `loss.NAME.OPTION`.
         help: one line for the table of keys.
     """
 
-    default: bool | float | str
+    default: bool | int | float | str
     values: tuple = ()
     key: str = ""
     help: str = ""
@@ -91,20 +91,50 @@ def register_loss(
         help: one line about the loss.
 
     Raises:
-        ValueError: the name is not valid, or a different loss has it.
+        ValueError: the name is not valid, a different loss has it, an option is not complete, or the loss cannot be called so.
     """
     if not name.isidentifier() or name != name.lower():
         raise ValueError(f"loss {name!r}: the name must consist of lower-case letters, digits and underscores")
-    entry = RegisteredLoss(_with_contract(loss), weight, dict(options or {}), compares_images, help)
+    options = dict(options or {})
+    _check_options(name, options)
+    entry = RegisteredLoss(_with_contract(name, loss, options), weight, options, compares_images, help)
     known = LOSSES.setdefault(name, entry)
-    if known is not entry and getattr(known.loss, "original", known.loss) is not loss:
+    if known is not entry and (_original(known.loss), *known[1:]) != (loss, *entry[1:]):
         raise ValueError(f"a loss named {name} is registered already: choose a different name")
 
 
-def _with_contract(loss: Callable[..., Any]) -> Callable[..., Any]:
-    """The loss itself, or a loss in the older form `f(features, pids, num_ids)` as one of (outputs, batch)."""
-    if isinstance(loss, type) or _parameters(loss) != ["features", "pids", "num_ids"]:
+def _check_options(name: str, options: Mapping[str, Option]) -> None:
+    shared = {option.key: option for other in LOSSES.values() for option in other.options.values() if option.key}
+    for short, option in options.items():
+        number = isinstance(option.default, (int, float)) and not isinstance(option.default, bool)
+        if number and len(option.values) != 2:
+            raise ValueError(f"loss {name}, option {short}: values must be the smallest and the largest number")
+        if isinstance(option.default, str) and option.default not in option.values:
+            raise ValueError(
+                f"loss {name}, option {short}: values must list the allowed texts, with {option.default!r}"
+            )
+        if option.key and not option.key.endswith(f".{short}"):
+            raise ValueError(f"loss {name}, option {short}: the key must end with .{short}, got {option.key}")
+        if shared.get(option.key, option).default != option.default:
+            raise ValueError(
+                f"loss {name}, option {short}: the default of {option.key} is {shared[option.key].default} already, "
+                f"not {option.default}"
+            )
+
+
+def _with_contract(name: str, loss: Callable[..., Any], options: Mapping[str, Option]) -> Callable[..., Any]:
+    """The loss itself, or a function in the older form `f(features, pids, num_ids)` as one of (outputs, batch)."""
+    try:
+        signature = inspect.signature(loss)
+    except ValueError:  # some functions that are written in C have no signature
         return loss
+    if isinstance(loss, type) or _takes(signature, 2, options):
+        return loss
+    if options or next(iter(signature.parameters), "") == "outputs" or not _takes(signature, 3, {}):
+        raise ValueError(
+            f"loss {name}: write it as loss(outputs, batch, {', '.join(options) or '...'}), with outputs.features, batch.pids "
+            "and batch.num_ids, and name every further argument in options"
+        )
 
     def of_features(outputs: Outputs, batch: Batch) -> Tensor:
         return loss(outputs.features, batch.pids, batch.num_ids)
@@ -113,8 +143,13 @@ def _with_contract(loss: Callable[..., Any]) -> Callable[..., Any]:
     return of_features
 
 
-def _parameters(loss: Callable[..., Any]) -> list[str]:
+def _takes(signature: inspect.Signature, num_arguments: int, options: Mapping[str, Option]) -> bool:
     try:
-        return list(inspect.signature(loss).parameters)
-    except ValueError:  # some functions that are written in C have no signature
-        return []
+        signature.bind(*[None] * num_arguments, **dict.fromkeys(options))
+    except TypeError:
+        return False
+    return True
+
+
+def _original(loss: Callable[..., Any]) -> Callable[..., Any]:
+    return getattr(loss, "original", loss)
