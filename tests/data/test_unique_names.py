@@ -18,7 +18,7 @@ def test_images_of_the_same_name_get_links_with_distinct_names(tmp_path):
     links = tmp_path / "links"
     links.mkdir()
     linked = with_unique_names(items, links)
-    names = ["cam1_0001_1.jpg", "cam1_0002_1.jpg", "cam2_0001_1.jpg"]
+    names = ["0000_1.jpg", "0001_1.jpg", "0002_1.jpg"]
     assert [os.path.basename(item.impath) for item in linked] == names
     for old, new in zip(items, linked, strict=True):
         assert os.path.samefile(old.impath, new.impath) and new[1:] == old[1:]
@@ -27,3 +27,17 @@ def test_images_of_the_same_name_get_links_with_distinct_names(tmp_path):
 def test_distinct_names_stay(tmp_path):
     items = _items(tmp_path / "data", "a/1.jpg", "b/2.jpg")
     assert with_unique_names(items, tmp_path / "nosuch") == items
+
+
+def test_every_set_of_images_gets_distinct_names(tmp_path):
+    long = "/".join(["é" * 120] * 2)
+    names = ["a/b_x.jpg", "a_b/x.jpg", "q/x.jpg", "q/x.png", f"{long}.jpg", f"q/{long}.jpg"]
+    items = _items(tmp_path / "d", *names)
+    items.append(items[0])  # listed twice
+    links = tmp_path / "links"
+    links.mkdir()
+    linked = with_unique_names(items, links)
+    stems = {os.path.splitext(os.path.basename(item.impath))[0] for item in linked}
+    assert len(stems) == len(items) and max(len(os.fsencode(stem)) for stem in stems) < 200
+    for old, new in zip(items, linked, strict=True):
+        assert os.path.samefile(old.impath, new.impath)
