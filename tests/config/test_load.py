@@ -1,3 +1,4 @@
+import contextlib
 import re
 from pathlib import Path
 
@@ -291,3 +292,21 @@ def test_the_setting_for_torchreids_own_script_is_the_same(tmp_path):
     differ = {key for key in shared if config.get(theirs, key) != config.get(ours, key)}
     # An empty target is the source; 64 or 100 images at a time; torchreid's triplet loss plays no part.
     assert differ == {"data.targets", "test.batch_size", "loss.triplet.weight_x"}
+
+
+@pytest.mark.parametrize(
+    ("weights", "open_layers", "refused"),
+    [
+        ({"id": 1.0}, "[classifier]", False),
+        ({"wrt": 1.0}, "[classifier]", True),
+        ({"wrt": 1.0}, "[bottleneck, classifier]", False),
+        ({"pef": 1.0}, "[bottleneck, classifier]", True),
+        ({"pef": 1.0}, "[layer0]", False),
+    ],
+)
+def test_frozen_layers_that_no_loss_reaches_are_refused(weights, open_layers, refused):
+    cfg = config.override(config.defaults(), ["train.fixbase_epoch", "1", "train.open_layers", open_layers])
+    for name in LOSSES:
+        cfg.loss.mso[f"weight_{name}"] = weights.get(name, 0.0)
+    with pytest.raises(ValueError, match="no loss reaches it") if refused else contextlib.nullcontext():
+        checks.check(cfg)
