@@ -57,6 +57,12 @@ def test_nothing_is_written_outside(tmp_path, name, kind):
     assert not outside
 
 
+def test_a_zip_that_begins_with_its_own_folder(tmp_path):
+    write(tmp_path / "data.zip", {"./": b"", **{f"./{name}": content for name, content in FILES.items()}})
+    assert unpacked(str(tmp_path / "data.zip")) == str(tmp_path / "data")
+    assert {file: (tmp_path / "data" / file).read_bytes() for file in FILES} == FILES
+
+
 def test_a_zip_of_windows_with_backslashes_becomes_folders(tmp_path):
     with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
         for name, content in FILES.items():

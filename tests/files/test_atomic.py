@@ -1,5 +1,6 @@
 """Files that are replaced completely or not at all, and processes that write the same file."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -78,6 +79,22 @@ def test_a_process_that_makes_progress_is_waited_for(tmp_path, holder, monkeypat
     with atomic.only_writer(tmp_path / "file"):
         assert done.is_set()
     thread.join()
+
+
+@pytest.mark.parametrize("name", ["file", "data[1]", "a*?"])
+def test_progress_is_seen_in_files_and_in_folders(tmp_path, name):
+    path, folder = tmp_path / name, tmp_path / f".{name}.unpacking.writing" / "set" / "deep"
+    assert atomic._last_write(path) == 0
+    temporary = tmp_path / f".{name}.1.writing"
+    temporary.write_text("x")
+    os.utime(temporary, (5, 5))
+    assert atomic._last_write(path) == 5
+    folder.mkdir(parents=True)
+    (folder / "large").write_text("x")
+    before = atomic._last_write(path)
+    assert before > 5
+    os.utime(folder / "large", (before + 9, before + 9))  # a file that grows changes only its own time
+    assert atomic._last_write(path) == pytest.approx(before + 9)
 
 
 def test_the_end_of_a_process_frees_its_lock(tmp_path, holder):

@@ -56,7 +56,10 @@ def test_other_identities_leave_the_classifier_alone(tmp_path):
     [
         (lambda state: state.pop("body.bias"), "lacks body.bias"),
         (lambda state: state.update(extra=torch.zeros(1)), "has no extra"),
-        (lambda state: state.update({"body.weight": torch.zeros(7, 2)}), r"body.weight is \(7, 2\) in the file and \(4, 2\)"),
+        (
+            lambda state: state.update({"body.weight": torch.zeros(7, 2)}),
+            r"body.weight is \(7, 2\) in the file and \(4, 2\)",
+        ),
     ],
 )
 def test_weights_that_do_not_fit_are_an_error_that_changes_nothing(tmp_path, change, message):

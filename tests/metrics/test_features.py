@@ -91,7 +91,10 @@ def with_value(value, row=2):
         ({"image_numbers": np.array([1])}, r"image_numbers: shape \(1,\), expected \(4,\)"),
         ({"paths": np.array(["a"])}, r"paths: shape \(1,\), expected \(4,\)"),
         ({"paths": np.arange(4)}, "paths: dtype int64, expected strings"),
-        ({"pids": np.array([1, "a", None, 2], object)}, r"pids cannot be read \(it contains pickled objects, perhaps numbers beyond 64 bits\)"),
+        (
+            {"pids": np.array([1, "a", None, 2], object)},
+            r"pids cannot be read \(it contains pickled objects, perhaps numbers beyond 64 bits\)",
+        ),
     ],
 )
 def test_bad_fields_are_named(tmp_path, change, message):
