@@ -293,6 +293,19 @@ def test_extract_takes_the_first_folder_as_identity_and_each_file_once(tmp_path,
     assert data.pids.tolist() == [0, 1]
 
 
+def test_extract_marks_the_images_of_negative_folders_as_junk(tmp_path, words, photos, capsys):
+    first = sorted((photos / "rgb").iterdir())[0]
+    for name in ("-1", "-22", "a"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for number, path in enumerate(list_images(first)[:2]):
+            shutil.copy(path, tmp_path / "set" / name / f"c1_{number}.jpg")
+    out = tmp_path / "features.npz"
+    assert main(["extract", *words["model"], "--rgb", str(tmp_path / "set"), "--out", str(out)]) == 0
+    assert "6 images (6 RGB, 0 IR), 4 of them junk, of 1 identities" in capsys.readouterr().out
+    data = load_features(out)
+    assert data.pids.tolist() == [-1] * 4 + [0] * 2 and data.image_numbers.tolist() == [1, 2, 3, 4, 1, 2]
+
+
 def test_identify_prints_a_name_that_is_not_utf_8(tmp_path, words, photos, capsys):
     image = os.fsdecode(os.fsencode(tmp_path) + b"/\xe9.jpg")
     shutil.copy(list_images(sorted((photos / "ir").iterdir())[0])[0], image)

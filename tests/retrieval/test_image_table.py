@@ -40,6 +40,17 @@ def test_images_in_deeper_folders_belong_to_their_category(folder, caplog):
     assert f"skipped 1 images that are not in a category folder of {folder}" in lines
 
 
+def test_junk_folders_are_skipped_and_counted(folder, caplog):
+    (folder / "anna").rename(folder / "-1")
+    rows = read_image_table(folder)
+    assert rows.categories.tolist() == ["bert"]
+    lines = [record.getMessage() for record in caplog.records]
+    assert f"skipped 2 junk images of {folder}: the name of their folder is a negative number" in lines
+    (folder / "bert").rename(folder / "-2")
+    with pytest.raises(ValueError, match="its folders are negative numbers, which mark junk"):
+        read_image_table(folder)
+
+
 def test_labeled_images(folder, tmp_path, monkeypatch, caplog):
     """A folder's images have its first folders as identities; files have the folder that contains them."""
     (folder / "anna/deep").mkdir()

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             nargs="+",
             default=[],
             metavar="X",
-            help=f"{name.upper()} images or folders ID/**/*.jpg; ID is the identity, a file prefix cN_ gives the camera",
+            help=f"{name.upper()} images or folders ID/**/*.jpg; ID is the identity (junk if negative), a file prefix cN_ gives the camera",
         )
     parser.add_argument("--out", required=True, type=os.path.expanduser, metavar="FEATURES.npz", help="file to write")
     parser.add_argument("--no-normalize", action="store_true", help="do not scale features to length 1")
@@ -34,8 +34,10 @@ def run(args: argparse.Namespace) -> int:
     data = extract(load_extractor(args), images, args.batch_size, normalize=not args.no_normalize)
     save_features(args.out, data)
     counts = ", ".join(f"{(data.modalities == i).sum()} {name.upper()}" for i, name in enumerate(NAMES))
+    used = data.without_junk()
+    junk = f", {len(data) - len(used)} of them junk," if len(used) < len(data) else ""
     print(
-        f"{len(data)} images ({counts}) of {len(set(data.pids))} identities: "
+        f"{len(data)} images ({counts}){junk} of {len(set(used.pids))} identities: "
         f"{data.features.shape[1]} numbers each, in {args.out}"
     )
     return 0

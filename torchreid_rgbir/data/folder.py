@@ -59,7 +59,7 @@ class RGBIRFolder(CrossModalImageDataset):
                 name, *rest = Path(path).relative_to(folder).parts
                 if rest:  # an image directly in the folder has no identity
                     images[normalize_name(name), modality].append(path)
-        junk = {name for name, _ in images if _JUNK.fullmatch(name)}
+        junk = {name for name, _ in images if is_junk(name)}
         names = sorted({name for name, _ in images} - junk)
         items = [
             Item(path, pid, parse_camera(path), 0, modality, number)
@@ -68,6 +68,11 @@ class RGBIRFolder(CrossModalImageDataset):
             for number, path in enumerate(images.get((name, modality), []), start=1)
         ]
         return items, names
+
+
+def is_junk(name: str) -> bool:
+    """Whether a folder's name is a negative number, so that its images are junk."""
+    return _JUNK.fullmatch(name) is not None
 
 
 def parse_camera(path: str) -> int:

@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import filterfalse
 from pathlib import Path
 
 import numpy as np
 
-from torchreid_rgbir.data.folder import parse_camera
+from torchreid_rgbir.data.folder import is_junk, parse_camera
 from torchreid_rgbir.metrics.features import TestFeatures
 from torchreid_rgbir.modality import modality_of
 from torchreid_rgbir.retrieval.extractor import Extractor
@@ -19,8 +20,8 @@ def extract(
     """Extracts images of one or both modalities.
 
     An image's identity is the first folder below the given folder (see `labeled_images`), and pids number these names in
-    sorted order. A file prefix `cN_` gives the camera, 0 = unknown. The images of an identity, modality and camera are
-    numbered by path.
+    sorted order. A folder with a negative number as its name is junk and has the pid -1. A file prefix `cN_` gives the
+    camera, 0 = unknown. The images of an identity, modality and camera are numbered by path.
 
     Args:
         extractor: the model.
@@ -35,11 +36,12 @@ def extract(
     """
     labeled = {name: sorted(labeled_images(images[name])) for name in sorted(images, key=modality_of)}
     listed = [(path, identity, name) for name, found in labeled.items() for path, identity in found]
-    pid_of = {identity: pid for pid, identity in enumerate(sorted({identity for _, identity, _ in listed}))}
+    identities = {identity for _, identity, _ in listed}
+    pid_of = {identity: pid for pid, identity in enumerate(sorted(filterfalse(is_junk, identities)))}
     columns: list[tuple[int, int, int, int]] = []  # pid, camid, modality, number
     count: Counter[tuple[int, int, int]] = Counter()
     for path, identity, name in listed:
-        group = (pid_of[identity], parse_camera(Path(path).name), modality_of(name))
+        group = (pid_of.get(identity, -1), parse_camera(Path(path).name), modality_of(name))
         count[group] += 1
         columns.append((*group, count[group]))
     pids, camids, modalities, numbers = np.array(columns).T

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from torchreid_rgbir.data.folder import parse_camera
+from torchreid_rgbir.data.folder import is_junk, parse_camera
 from torchreid_rgbir.data.images import IMAGE_SUFFIXES, find_files
 from torchreid_rgbir.files.paths import expand, normalize_name, without_duplicates
 from torchreid_rgbir.retrieval.reference_table import ReferenceTable, to_utc
@@ -24,8 +24,9 @@ def read_image_table(source: str | Path) -> ReferenceTable:
 
     Args:
         source: a folder with one folder per category. Images in deeper folders belong to it, and a file prefix `cN_` gives
-            the camera. Or a CSV file with the columns path (relative to the file) and category, and optionally camera
-            (0 = unknown), time (ISO 8601 with its zone) and extra (a JSON object).
+            the camera. A folder with a negative number as its name is junk and is skipped. Or a CSV file with the columns
+            path (relative to the file) and category, and optionally camera (0 = unknown), time (ISO 8601 with its zone)
+            and extra (a JSON object).
 
     Returns:
         The images of a folder sorted by category and path, those of a CSV file in its order.
@@ -42,12 +43,20 @@ def read_image_table(source: str | Path) -> ReferenceTable:
             f"{source} is missing: give a folder with one folder per category, a .csv file, or a gallery"
         )
     found = images_below(source)
-    images = sorted((category, path) for path, category in found if category)
+    labeled = [(category, path) for path, category in found if category]
+    images = sorted((category, path) for category, path in labeled if not is_junk(category))
     if not images:
         loose = " (its images are not in category folders)" if found else ""
+        loose = " (its folders are negative numbers, which mark junk)" if labeled else loose
         raise ValueError(f"{source} contains no CATEGORY/*.jpg{loose}: create one folder per category")
-    if len(images) < len(found):
-        logger.warning("skipped %d images that are not in a category folder of %s", len(found) - len(images), source)
+    if len(labeled) < len(found):
+        logger.warning("skipped %d images that are not in a category folder of %s", len(found) - len(labeled), source)
+    if len(images) < len(labeled):
+        logger.warning(
+            "skipped %d junk images of %s: the name of their folder is a negative number",
+            len(labeled) - len(images),
+            source,
+        )
     categories, paths = zip(*images, strict=True)
     return ReferenceTable.of(paths, categories, cameras=[parse_camera(Path(path).name) for path in paths])
 
