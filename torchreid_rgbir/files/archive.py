@@ -67,9 +67,11 @@ def _unzip(path: Path, folder: Path) -> None:
         for member in members:
             member.filename = member.filename.replace("\\", "/")
             inside = PurePosixPath(member.filename)
-            if inside.is_absolute() or ".." in inside.parts or ":" in inside.parts[0]:
+            if inside.is_absolute() or ".." in inside.parts or ":" in "".join(inside.parts[:1]):
                 raise ValueError(f"{member.filename} would be written outside of its folder")
-        members = [member for member in members if MAC_FOLDER not in PurePosixPath(member.filename).parts]
+        # A member such as `./` has no parts: it is the folder itself.
+        parts = [PurePosixPath(member.filename).parts for member in members]
+        members = [member for member, names in zip(members, parts, strict=True) if names and MAC_FOLDER not in names]
         _check_room(path, sum(member.file_size for member in members))
         folder.mkdir()
         archive.extractall(folder, members)
