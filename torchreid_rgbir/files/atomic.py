@@ -1,5 +1,6 @@
 """Files that hold either the old content or the new one, never a part of it, even if the process that writes them is killed."""
 
+import glob
 import hashlib
 import logging
 import os
@@ -114,10 +115,15 @@ def only_writer(path: Path) -> Iterator[None]:
 
 
 def _last_write(path: Path) -> float:
-    # A new file in a temporary folder changes that folder's time.
     times = [0.0]
-    for temporary in path.parent.glob(f".{path.name}.*"):
-        times += [_modified(folder) for folder, _, _ in os.walk(temporary)] or [_modified(temporary)]
+    for temporary in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        times.append(_modified(temporary))
+        # A new file in a temporary folder changes that folder's time. So a file that is being written is in the folder
+        # that changed last, and if several changed at the same time, in the deepest one.
+        folders = [(folder, files) for folder, _, files in os.walk(temporary, topdown=False)]
+        if folders:
+            last, files = max(folders, key=lambda entry: _modified(entry[0]))
+            times += [_modified(last), *(_modified(os.path.join(last, file)) for file in files)]
     return max(times)
 
 
