@@ -161,6 +161,21 @@ def test_two_processes_build_at_once(impaths, tmp_path):
     assert len(files(tmp_path)) == 1
 
 
+def test_a_file_that_another_run_removes_before_it_is_open_is_built_again(impaths, tmp_path, monkeypatch, count_reads):
+    build, path = cache._build, []
+
+    def build_and_lose(target, *args):
+        build(target, *args)
+        if not path:
+            path.append(target)
+            opened(impaths, tmp_path, ir_range="dtype")  # the same set of images with a different rule
+
+    monkeypatch.setattr(cache, "_build", build_and_lose)
+    images = opened(impaths, tmp_path)
+    assert torch.equal(images[impaths[0]], Decode(12, 8)(read_image(impaths[0])))
+    assert path == [images.path] and files(tmp_path) == [images.path.name] and len(count_reads) == 15
+
+
 def test_a_killed_build_leaves_no_broken_cache(impaths, tmp_path, monkeypatch):
     process = build(tmp_path, impaths, 60)
     process.stdout.readline()  # it is decoding

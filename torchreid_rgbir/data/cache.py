@@ -120,7 +120,7 @@ def cache_images(
     def is_complete() -> bool:
         return path.is_file() and path.stat().st_size == num_bytes
 
-    if not is_complete():
+    def build() -> None:
         with atomic.only_writer(path):
             if not is_complete():
                 try:
@@ -131,11 +131,23 @@ def cache_images(
                     advice = "choose data.cache disk" if kind == "ram" else "set data.cache_dir to a folder with room"
                     reason = f"data.cache {kind} cannot be written to {path.parent} ({error.strerror})"
                     raise OSError(f"{reason}: {advice}, or data.cache none") from None
+
+    def open_images() -> DecodedImages:
+        if not is_complete():
+            build()
+        return DecodedImages(path, impaths, height, width, temporary=kind == "ram")
+
+    try:
+        images = open_images()
+    except FileNotFoundError:
+        if path.exists() or not all(map(os.path.exists, impaths)):
+            raise
+        images = open_images()  # a run with other settings removed the file before it was open
     logger.debug("decoded images: %s", path)
     for other in path.parent.glob(f"{family}-*.uint8"):
         if other != path:
             other.unlink(missing_ok=True)
-    return DecodedImages(path, impaths, height, width, temporary=kind == "ram")
+    return images
 
 
 def _build(path: Path, impaths: Sequence[str], decode: Decode, size: int, workers: int, ir_range: str) -> None:
