@@ -89,7 +89,12 @@ def reached(monkeypatch):
         patched_classes.PatchedDataManager(root="here", sources="sysu_mm01")
         half = torch.full((3,), 0.5)
         data = SimpleNamespace(
-            sources=["sysu_mm01"], targets=[], height=64, width=32, transforms=SimpleNamespace(mean=half, std=half)
+            root="here",
+            sources=["sysu_mm01"],
+            targets=[],
+            height=64,
+            width=32,
+            transforms=SimpleNamespace(mean=half, std=half),
         )
         model = tiny.tiny_resnet(2, loss="mso")
         patched_classes.PatchedEngine(data, model, None, weight_x=0).run(rerank=True)

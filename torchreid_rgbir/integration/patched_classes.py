@@ -4,6 +4,7 @@ import inspect
 import sys
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -14,16 +15,22 @@ from yacs.config import CfgNode
 from torchreid_rgbir import distributed, host
 from torchreid_rgbir.data.manager import CrossModalDataManager
 from torchreid_rgbir.engine import CrossModalEngine
+from torchreid_rgbir.engine.metadata import describe, metadata
 from torchreid_rgbir.integration import settings
+from torchreid_rgbir.losses import MSOLoss
 from torchreid_rgbir.models import DualResNet
 from torchreid_rgbir.models.loading import bare_model
 from torchreid_rgbir.models.sync_batchnorm import synchronize
 from torchreid_rgbir.runs.build import build_criterion
-from torchreid_rgbir.runs.options import eval_options, metadata, run_options, step_options
+from torchreid_rgbir.runs.options import eval_options, run_options, step_options
 from torchreid_rgbir.runs.train import write_results
 from torchreid_rgbir.terminal import log_to
 
 DATA_OPTIONS = tuple(inspect.signature(CrossModalDataManager).parameters)
+RUN = inspect.signature(host.SoftmaxTripletEngine.run)
+
+# The checkpoint that torchreid's `resume_from_checkpoint` read for a model, and the number of its epochs.
+resumed: WeakKeyDictionary[nn.Module, tuple[str, int]] = WeakKeyDictionary()
 
 
 class PatchedDataManager(CrossModalDataManager):
@@ -82,9 +89,10 @@ class PatchedEngine(CrossModalEngine):
         self.settings.loss.softmax.label_smooth = label_smooth
         self.settings.loss.triplet.margin = margin
         inner = without_data_parallel(model).to(memory_format=torch.channels_last)
+        self.to_resume = resumed.pop(inner, None)
         if self.settings.train.sync_batchnorm and distributed.world_size() > 1:
             inner = synchronize(inner, next(inner.parameters()).device)
-        described = _describe(self.settings, inner, datamanager)
+        described = describe(self.settings, inner, datamanager, getattr(datamanager, "root", None))
         super().__init__(
             datamanager,
             inner,
@@ -97,41 +105,48 @@ class PatchedEngine(CrossModalEngine):
             **step_options(self.settings),
         )
 
-    def run(self, save_dir: str = "log", **kwargs: Any) -> None:  # type: ignore[override]  # torchreid's own signature
-        """torchreid's `run`, which also writes results.json.
+    def run(self, *args: Any, **kwargs: Any) -> None:
+        """torchreid's `run`, with torchreid's arguments. It also writes results.json.
+
+        After torchreid's `resume_from_checkpoint` it resumes everything that the checkpoint contains, not only model,
+        optimizer and schedule.
 
         Raises:
-            ValueError: `ranks` or `use_metric_cuhk03` has a value that would have no effect.
+            ValueError: `ranks` or `use_metric_cuhk03` has a value that would have no effect, or a loss has trained
+                parameters.
         """
-        if tuple(kwargs.get("ranks", (1, 5, 10, 20))) != (1, 5, 10, 20) or kwargs.get("use_metric_cuhk03"):
+        given = RUN.bind(self, *args, **kwargs).arguments
+        del given["self"]
+        if tuple(given.get("ranks", (1, 5, 10, 20))) != (1, 5, 10, 20) or given.get("use_metric_cuhk03"):
             raise ValueError(
                 "test.ranks and cuhk03.use_metric_cuhk03 have no effect on RGB-IR data, whose protocol reports Rank-1, 5, "
                 "10 and 20: remove them"
             )
-        self.settings.test.rerank = kwargs.get("rerank", False)
+        self.settings.test.rerank = given.get("rerank", False)
         self.eval_options = eval_options(self.settings)
-        if not kwargs.get("test_only"):
+        if not given.get("test_only"):
             torch.backends.cudnn.benchmark = self.use_gpu  # as in torchreid's script
-            self.criterion = build_criterion(self.settings, self.model).to(self.device)
-            # The schedule has the optimizer's groups already, so parameters of losses join the first one.
-            trained = [parameter for parameter in self.criterion.parameters() if parameter.requires_grad]
-            self.optimizer.param_groups[0]["params"].extend(trained)
+            self.criterion = _build_criterion(self.settings, self.model).to(self.device)
         with log_to(sys.stdout):
-            super().run(save_dir, **kwargs)
+            if self.to_resume and not given.get("test_only") and given.get("start_epoch", 0) == self.to_resume[1]:
+                self.resume(self.to_resume[0])
+                self.to_resume = None
+            save_dir = given.pop("save_dir", "log")
+            super().run(save_dir, **given)
             if distributed.rank() == 0:
                 write_results(self, Path(save_dir) / "results.json", {"checkpoint": self.checkpoint_path, "config": ""})
 
 
-def _describe(cfg: CfgNode, model: DualResNet, datamanager: CrossModalDataManager) -> CfgNode:
-    """Returns the settings with the values of torchreid's keys that testing and using the model need."""
-    cfg = cfg.clone()
-    cfg.model.name, cfg.model.last_stride = model.name, model.last_stride
-    cfg.data.root = getattr(datamanager, "root", "")
-    cfg.data.sources, cfg.data.targets = datamanager.sources, datamanager.targets
-    cfg.data.height, cfg.data.width = datamanager.height, datamanager.width
-    cfg.data.norm_mean = datamanager.transforms.mean.flatten().tolist()
-    cfg.data.norm_std = datamanager.transforms.std.flatten().tolist()
-    return cfg
+def _build_criterion(cfg: CfgNode, model: DualResNet) -> MSOLoss:
+    criterion = build_criterion(cfg, model)
+    # torchreid's code has made optimizer and schedule before the losses exist.
+    for name, loss in criterion.named_children():
+        if any(parameter.requires_grad for parameter in loss.parameters()):
+            raise ValueError(
+                f"{name} has trained parameters, which torchreid's optimizer does not have: use `torchreid-rgbir train`, "
+                f"or set loss.mso.weight_{name.removeprefix('loss_')} 0"
+            )
+    return criterion
 
 
 def without_data_parallel(model: Any) -> Any:

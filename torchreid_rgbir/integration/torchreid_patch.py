@@ -16,8 +16,14 @@ from torchreid_rgbir.data.manager import CrossModalDataManager, is_cross_modal
 from torchreid_rgbir.engine.schedule import WARMUPS, build_lr_scheduler
 from torchreid_rgbir.files import checkpoint
 from torchreid_rgbir.integration import settings, torchreid_tools
-from torchreid_rgbir.integration.patched_classes import PatchedDataManager, PatchedEngine, without_data_parallel
+from torchreid_rgbir.integration.patched_classes import (
+    PatchedDataManager,
+    PatchedEngine,
+    resumed,
+    without_data_parallel,
+)
 from torchreid_rgbir.models import MODELS, DualResNet
+from torchreid_rgbir.runs.options import warn_of_ir_range
 
 logger = logging.getLogger(__name__)
 
@@ -156,7 +162,11 @@ def _into_bare_model(original: Callable) -> Callable:
     def resume(fpath, model, optimizer=None, scheduler=None):
         # The engine trains and saves the model without DataParallel.
         inner = model.module if isinstance(getattr(model, "module", None), DualResNet) else model
-        return original(fpath, inner, optimizer, scheduler)
+        epoch = original(fpath, inner, optimizer, scheduler)
+        if isinstance(inner, DualResNet):
+            warn_of_ir_range(settings.current, checkpoint.load(fpath))
+            resumed[inner] = fpath, epoch  # the engine loads the rest of the checkpoint
+        return epoch
 
     return resume
 
@@ -166,7 +176,9 @@ def _checked_weights(original: Callable) -> Callable:
     def load_pretrained_weights(model, weight_path):
         if not isinstance(model, DualResNet):
             return original(model, weight_path)
-        missing = checkpoint.load_weights(model, weight_path, settings.current.model.allow_partial)
+        state = checkpoint.load(weight_path)
+        missing = checkpoint.load_weights(model, weight_path, settings.current.model.allow_partial, state)
+        warn_of_ir_range(settings.current, state)
         if missing:
             logger.warning("%s lacks weights, which keep their initial values: %s", weight_path, ", ".join(missing))
 

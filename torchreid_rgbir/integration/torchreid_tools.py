@@ -14,6 +14,7 @@ from torchreid_rgbir.data.cross_modal import Item
 from torchreid_rgbir.data.manager import CrossModalDataManager
 from torchreid_rgbir.data.unique_names import with_unique_names
 from torchreid_rgbir.files import checkpoint
+from torchreid_rgbir.integration import settings
 from torchreid_rgbir.modality import RGB
 from torchreid_rgbir.models import DualResNet
 from torchreid_rgbir.models.loading import bare_model, load_model
@@ -30,6 +31,9 @@ class PlainDataManager(host.data.ImageDataManager):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
+        tests = [loader for loaders in self.test_loader.values() for loader in loaders.values()]
+        for loader in (self.train_loader, *tests):
+            loader.dataset.ir_range = settings.current.data.ir_range
         self.links = TemporaryDirectory()
         for number, (name, loaders) in enumerate(self.test_loader.items()):
             if loaders["query"].dataset.query[0].modality != RGB:

@@ -1,17 +1,14 @@
-"""From configuration keys to the arguments of engines, and what a checkpoint says about itself."""
+"""From configuration keys to the arguments of engines."""
 
 import logging
 from typing import Any
 
-from torch import nn
 from yacs.config import CfgNode
 
 from torchreid_rgbir.data.images import parse_ir_range
-from torchreid_rgbir.data.manager import CrossModalDataManager
 from torchreid_rgbir.engine import EvalOptions
+from torchreid_rgbir.engine.metadata import metadata as metadata
 from torchreid_rgbir.metrics import Rerank
-from torchreid_rgbir.models import DualResNet
-from torchreid_rgbir.runs.provenance import versions
 
 logger = logging.getLogger(__name__)
 
@@ -45,22 +42,6 @@ def step_options(cfg: CfgNode) -> dict:
         "accumulate": cfg.train.accumulate,
         "ema": cfg.train.ema,
         "compiled": cfg.train.compile,
-    }
-
-
-def metadata(name: str, model: nn.Module, datamanager: CrossModalDataManager) -> dict:
-    """Returns what a checkpoint contains besides weights, so that the file alone is enough to use the model."""
-    facts = {"name": name, "num_classes": datamanager.num_train_pids}
-    return {
-        "model": facts | ({"last_stride": model.last_stride} if isinstance(model, DualResNet) else {}),
-        "images": {
-            "height": datamanager.height,
-            "width": datamanager.width,
-            "norm_mean": datamanager.transforms.mean.flatten().tolist(),
-            "norm_std": datamanager.transforms.std.flatten().tolist(),
-            "ir_range": datamanager.ir_range,
-        },
-        "versions": versions(),
     }
 
 

@@ -8,30 +8,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy
-import PIL
-import scipy
 import torch
-import torchvision
 from yacs.config import CfgNode
 
-from torchreid_rgbir import __version__, host
 from torchreid_rgbir.data.cross_modal import Item
 from torchreid_rgbir.data.manager import CrossModalDataManager
-
-
-def versions() -> dict[str, str]:
-    """Returns the versions of every package that can change a result."""
-    return {
-        "torchreid_rgbir": __version__,
-        "torchreid": host.torchreid.__version__,
-        "torch": str(torch.__version__),  # a TorchVersion is not plain text
-        "torchvision": torchvision.__version__,
-        "numpy": numpy.__version__,
-        "scipy": scipy.__version__,
-        "pillow": PIL.__version__,
-        "python": platform.python_version(),
-    }
+from torchreid_rgbir.engine.metadata import versions as versions
 
 
 def device_name() -> str:
