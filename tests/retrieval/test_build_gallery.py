@@ -15,6 +15,7 @@ from PIL import Image
 
 from torchreid_rgbir.cli import main
 from torchreid_rgbir.retrieval import Filter, Gallery, ReferenceTable, lance_access
+from torchreid_rgbir.retrieval import build_gallery as build
 from torchreid_rgbir.retrieval.build_gallery import build_gallery
 from torchreid_rgbir.retrieval.reference_table import file_keys
 
@@ -183,6 +184,26 @@ def test_keys_resolve_links_of_files_and_folders(tmp_path):
     )
     assert len(set(keys[:3])) == 1
     assert len(set(keys)) == 4 and keys[4:] == ["a name", "1.png"]
+
+
+def test_a_command_that_adds_the_same_files_meanwhile_under_other_names(photos, tmp_path, monkeypatch):
+    (tmp_path / "link").symlink_to(photos)
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first/p1").symlink_to(photos / "p1")
+    monkeypatch.setattr(build, "COMMIT_ROWS", 4)
+    others = [tmp_path / "first", tmp_path / "link"]
+
+    class Slow(FakeExtractor):
+        def __call__(self, *args):
+            if others:
+                add(tmp_path / "gallery", others.pop(0))
+            return super().__call__(*args)
+
+    add(tmp_path / "gallery", photos, Slow())
+    rows = Gallery.open(tmp_path / "gallery").rows()
+    assert not others and len(rows) == len(set(file_keys(rows.paths))) == 6
+    folders = {Path(path).relative_to(tmp_path).parts[:2] for path in rows.paths}
+    assert folders == {("photos", "p0"), ("first", "p1"), ("link", "p2")}  # each under the name that was stored first
 
 
 def adder(where, photos, barrier):

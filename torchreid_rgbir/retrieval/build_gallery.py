@@ -75,7 +75,7 @@ def build_gallery(
             features = extractor(
                 [file for file, wanted in zip(part_files, chosen, strict=True) if wanted], modality, batch_size
             )
-            gallery.add(features, new)
+            gallery.add(features, new, same_files=True)  # other commands may have added some of them meanwhile
             changed = sum(path in state_of for path in new.paths)
             num_changed += changed
             num_new += len(new) - changed

@@ -88,12 +88,14 @@ class Gallery:
             hint = "make a second gallery" if len(self) else "delete this empty one, or make a second gallery"
             raise ValueError(f"{self.location} is a gallery of {self.about.modality} images, not {modality}: {hint}")
 
-    def add(self, features: NDArray, rows: ReferenceTable) -> None:
+    def add(self, features: NDArray, rows: ReferenceTable, same_files: bool = False) -> None:
         """Adds images in one commit. An image replaces the image of the same path.
 
         Args:
             features: (N, D), of any length. They are stored with length 1.
-            rows: the table of the N images.
+            rows: the table of the N images. No two of their paths lead to one file if `same_files` is set.
+            same_files: an image also replaces an image whose path leads to the same file, and takes this path. It is
+                looked up in the latest state of the gallery. Galleries on a server ignore it.
 
         Raises:
             ValueError: the features do not match the gallery or the table, or a name cannot be stored.
@@ -104,7 +106,7 @@ class Gallery:
         if len(features) != len(rows):
             raise ValueError(f"there are {len(features)} features for {len(rows)} rows: give one for each row")
         if len(rows):
-            self.store.add(unit(features), rows)
+            self.store.add(unit(features), rows, same_files)
 
     def check_names(self, rows: ReferenceTable) -> None:
         """Checks that the store can hold the paths and categories of a table.

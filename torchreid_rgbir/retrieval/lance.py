@@ -5,6 +5,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -51,6 +52,8 @@ class LanceStore(Store):
         self._table = table
         self._held: References | None = None
         self._reader: IndexReader | None = None
+        self._path_of: dict[str, str] = {}  # stored paths by their file keys, in the state `_path_version`
+        self._path_version: int | None = None
         self._reload()
 
     @classmethod
@@ -84,12 +87,25 @@ class LanceStore(Store):
     def __len__(self) -> int:
         return self._num_rows
 
-    def add(self, features: NDArray, rows: ReferenceTable) -> None:
+    def add(self, features: NDArray, rows: ReferenceTable, same_files: bool = False) -> None:
         with self._writing():
+            if same_files:
+                rows = self._with_stored_paths(rows)
             if STATE not in self._table.schema.names:
                 self._table.add_columns({STATE: "cast(NULL as string)"})
             merge = self._table.merge_insert("path").when_matched_update_all().when_not_matched_insert_all()
             merge.execute(to_arrow(features, rows, self._table.schema))
+            if same_files:
+                self._path_version = self._table.version
+
+    def _with_stored_paths(self, rows: ReferenceTable) -> ReferenceTable:
+        """Returns the rows, each with the stored path of its file if there is one."""
+        if self._path_version != self._table.version:
+            stored = self._table.search().select(["path"]).to_arrow().column("path").to_pylist()
+            self._path_of = dict(zip(file_keys(stored), stored, strict=True))
+        self._path_version = None  # until the rows are stored
+        paths = [self._path_of.setdefault(*pair) for pair in zip(file_keys(rows.paths), rows.paths, strict=True)]
+        return replace(rows, paths=np.array(paths, object))
 
     def remove(self, where: Filter) -> int:
         with self._writing():

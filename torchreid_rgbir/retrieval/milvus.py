@@ -85,7 +85,8 @@ class MilvusStore(Store):
         with _one_line_errors(self.location):
             return int(self._client.query(self._collection, filter="", output_fields=["count(*)"])[0]["count(*)"])
 
-    def add(self, features: NDArray, rows: ReferenceTable) -> None:
+    def add(self, features: NDArray, rows: ReferenceTable, same_files: bool = False) -> None:
+        # `same_files` has no effect: a server has no lock under which the stored paths could be looked up.
         times = rows.times.astype(np.int64).tolist()
         unknown = np.isnat(rows.times)
         entries = [
