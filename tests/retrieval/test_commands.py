@@ -1,5 +1,6 @@
 """extract, identify, gallery and calibrate as a user calls them."""
 
+import csv
 import json
 import os
 import re
@@ -161,6 +162,36 @@ def test_list_remove_search_compact(gallery, words, photos, capsys):
     assert "removed 1 images: 31 left" in printed and "removed 8 images: 23 left" in printed
     assert "23 images in" in printed and "indexed" in printed
     assert first[0] not in printed.split(image)[1] and names[0] not in printed.split(image)[1].replace(str(photos), "")
+
+
+def test_each_image_is_one_line_whatever_its_names_contain(tmp_path, words, photos, capsys):
+    pytest.importorskip("lancedb")
+    source = list_images(sorted((photos / "rgb").iterdir())[0])[0]
+    image = tmp_path / "a\n1\t2.jpg"
+    shutil.copy(source, image)
+    shutil.copy(source, tmp_path / "b.jpg")
+    lines = [
+        ["path", "category", "extra"],
+        [image.name, "line\nbreak", '{"a": "x\\n\\ty"}'],
+        ["b.jpg", "x\ty\u2028z\r", ""],
+    ]
+    with open(tmp_path / "m.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(lines)
+    where = str(tmp_path / "gallery")
+    assert add(where, words["model"][1], tmp_path / "m.csv") == 0
+    capsys.readouterr()
+    assert main(["gallery", "list", where, "--images"]) == 0
+    listed = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [len(cells) for cells in listed] == [5, 5]
+    assert sorted(cells[1] for cells in listed) == [r"line\nbreak", r"x\ty\u2028z\r"]
+    assert listed[0][0] == rf"{tmp_path}/a\n1\t2.jpg"
+    assert main(["gallery", "list", where]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 4
+    flags = [*words["model"], "--image", str(image), "--modality", "ir"]
+    assert main(["gallery", "search", where, *flags]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    assert main(["identify", "--reference", where, *flags]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
 
 
 def test_calibrate_stores_the_threshold_that_identify_uses(gallery, words, photos, tmp_path, capsys):

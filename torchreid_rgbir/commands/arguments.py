@@ -10,6 +10,11 @@ if TYPE_CHECKING:
     from torchreid_rgbir.retrieval.extractor import Extractor
     from torchreid_rgbir.retrieval.reference_table import Filter
 
+# Control characters, and the two separators of Unicode at which programs break lines.
+_ESCAPES = {
+    code: chr(code).encode("unicode_escape").decode() for code in (*range(32), *range(127, 160), 0x2028, 0x2029)
+}
+
 
 def add_import_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -58,8 +63,15 @@ def add_filter_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def printable(text: str) -> str:
-    """Returns text that every terminal can print. A name that is not UTF-8 shows its bytes as escapes."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    """Returns text that every terminal prints in one line and one cell.
+
+    A name that is not UTF-8 shows its bytes as escapes. Line breaks, tabs and other control characters are escapes too.
+
+    Examples:
+        >>> print(printable("two\\nlines\\tand cells"))
+        two\\nlines\\tand cells
+    """
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace").translate(_ESCAPES)
 
 
 def filter_of(args: argparse.Namespace) -> "Filter":

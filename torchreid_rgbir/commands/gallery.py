@@ -135,7 +135,8 @@ def _list(args: argparse.Namespace) -> int:
         for i in range(len(rows)):
             match = rows.match(i, 0.0)
             time = match.time.isoformat() if match.time else ""
-            print(f"{match.path}\t{match.category}\t{match.camera}\t{time}\t{rows.extras[i]}")
+            cells = (match.path, match.category, str(match.camera), time, rows.extras[i])
+            print("\t".join(map(printable, cells)))
         return 0
     about = gallery.about
     threshold = "none, calibrate sets one" if about.threshold is None else f"{about.threshold:.9g}"
@@ -145,7 +146,7 @@ def _list(args: argparse.Namespace) -> int:
     )
     print(f"threshold: {threshold}")
     for category, count in sorted(Counter(rows.categories).items()):
-        print(f"{count:>8}  {category}")
+        print(f"{count:>8}  {printable(category)}")
     return 0
 
 
@@ -160,7 +161,7 @@ def _search(args: argparse.Namespace) -> int:
     for path, matches in zip(paths, found, strict=True):
         print(printable(path))
         for place, match in enumerate(matches, start=1):
-            print(f"{place:>4}  {match.score:>6.3f}  {match.category}  {match.path}")
+            print(f"{place:>4}  {match.score:>6.3f}  {printable(match.category)}  {printable(match.path)}")
     return 0
 
 

@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     features = extractor(paths, args.modality, args.batch_size)
     answers = identify(features, references, args.topk, threshold, filter_of(args))
     for path, answer in zip(paths, answers, strict=True):
-        print(printable(render(path, answer, threshold)))
+        print(render(path, answer, threshold))
     if args.labeled:
         correct = sum(answer.matches[0].category == name for name, answer in zip(identities, answers, strict=True))
         print(f"best category correct: {correct} of {len(paths)} images, {correct / len(paths):.4f}")
@@ -101,11 +101,12 @@ def run(args: argparse.Namespace) -> int:
 
 def render(path: str, answer: "Answer", threshold: float | None) -> str:
     """Formats an image and its ranked categories, one per line."""
-    lines = [path + (f": unknown, all scores are below {threshold:g}" if answer.unknown else "")]
-    width = max(len(match.category) for match in answer.matches)
+    lines = [printable(path) + (f": unknown, all scores are below {threshold:g}" if answer.unknown else "")]
+    categories = [printable(match.category) for match in answer.matches]
+    width = max(map(len, categories))
     lines += [
-        f"{place:>4}  {match.category:<{width}}  {match.score:>6.3f}  {match.path}"
-        for place, match in enumerate(answer.matches, start=1)
+        f"{place:>4}  {category:<{width}}  {match.score:>6.3f}  {printable(match.path)}"
+        for place, (category, match) in enumerate(zip(categories, answer.matches, strict=True), start=1)
     ]
     return "\n".join(lines)
 
