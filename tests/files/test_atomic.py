@@ -94,7 +94,7 @@ def test_progress_is_seen_in_files_and_in_folders(tmp_path, name):
     before = atomic._last_write(path)
     assert before > 5
     os.utime(folder / "large", (before + 9, before + 9))  # a file that grows changes only its own time
-    assert atomic._last_write(path) == pytest.approx(before + 9)
+    assert atomic._last_write(path) == pytest.approx(before + 9, abs=0.01)
 
 
 def test_the_end_of_a_process_frees_its_lock(tmp_path, holder):
