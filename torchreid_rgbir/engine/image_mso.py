@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
-from torchreid_rgbir import host
+from torchreid_rgbir import config, host
 from torchreid_rgbir.data.manager import CrossModalDataManager
 from torchreid_rgbir.data.unique_names import with_unique_names
 from torchreid_rgbir.engine.guard import NonFiniteError
+from torchreid_rgbir.engine.metadata import describe, metadata
 from torchreid_rgbir.engine.step import prepare
 from torchreid_rgbir.losses import MSOLoss
 from torchreid_rgbir.modality import RGB
@@ -138,16 +139,18 @@ class ImageMSOEngine(host.SoftmaxTripletEngine):
 
     def save_model(self, epoch: int, rank1: float, save_dir: str, is_best: bool = False) -> None:
         """Writes torchreid's checkpoint and adds what the plugin's commands need to rebuild the model from the file."""
-        model, images = self.model, self.datamanager
-        facts = {"name": model.name, "num_classes": images.num_train_pids, "last_stride": model.last_stride}
-        size = {"height": images.height, "width": images.width, "ir_range": images.ir_range}
-        mean, std = (values.flatten().tolist() for values in (images.transforms.mean, images.transforms.std))
+        about = metadata(self.model.name, self.model, self.datamanager)
+        cfg = config.defaults()
+        cfg.data.ir_range = self.datamanager.ir_range
+        if isinstance(self.criterion, MSOLoss):
+            for name, weight in self.criterion.weights.items():
+                cfg.loss.mso[f"weight_{name}"] = float(weight)
         state = {
-            "state_dict": model.state_dict(),
+            "state_dict": self.model.state_dict(),
             "epoch": epoch + 1,
             "rank1": float(rank1),  # torch cannot read torchreid's NumPy scalar
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
-            "about": {"model": facts, "images": size | {"norm_mean": mean, "norm_std": std}},
+            "about": about | {"config": describe(cfg, self.model, self.datamanager).dump()},
         }
         host.utils.save_checkpoint(state, osp.join(save_dir, "model"), is_best=is_best)
