@@ -114,6 +114,16 @@ def test_before_training_has_the_weights_that_a_run_started_from(weights):
     assert_equal(dict(before_training(about).state_dict()), dict(load_model(weights)[0].state_dict()))
 
 
+@pytest.mark.parametrize("rule", ["7000,9000", "auto"])
+def test_images_are_read_by_the_rule_of_the_training(weights, rule):
+    about = load_model(weights)[1]
+    about["config"] = config.override(CfgNode.load_cfg(about["config"]), ["data.ir_range", rule]).dump()
+    about["images"]["ir_range"] = rule
+    assert configuration(about, weights, root="").data.ir_range == rule
+    del about["images"]["ir_range"]  # checkpoints of version 0.1
+    assert configuration(about, weights, root="").data.ir_range == "dtype"
+
+
 def test_the_report_shows_the_runs_results(report, run):
     page = report.read_text(encoding="utf-8")
     results = json.loads((run / "results.json").read_text())

@@ -130,6 +130,7 @@ def configuration(about: dict, weights: str | Path, root: str) -> CfgNode:
     except ValueError as error:
         raise ValueError(f"{weights}: {error}") from None
     cfg.model.load_weights, cfg.model.resume, cfg.test.evaluate = str(weights), "", True
+    cfg.data.ir_range = about["images"].get("ir_range", "dtype")  # the rule of earlier versions
     cfg.data.root = root or cfg.data.root
     return cfg
 
@@ -155,11 +156,14 @@ def before_training(about: dict) -> DualResNet:
 
 
 def _of_run(about: dict) -> CfgNode:
-    cfg = config.defaults()
-    try:
-        cfg.merge_from_other_cfg(CfgNode.load_cfg(about["config"]))
-    except KeyError as error:
-        raise ValueError(f"{error.args[0]}: if a custom loss has this key, add --import FILE.py") from None
+    cfg, saved = config.defaults(), CfgNode.load_cfg(about["config"])
+    known = config.keys(cfg)
+    for key in config.keys(saved):
+        if key not in known:
+            raise ValueError(f"Non-existent config key: {key}: if a custom loss has this key, add --import FILE.py")
+        # CfgNode.merge_from_other_cfg would read the text "7000,9000" as two numbers.
+        section, _, name = key.rpartition(".")
+        config.get(cfg, section)[name] = config.get(saved, key)
     return cfg
 
 
