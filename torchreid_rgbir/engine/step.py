@@ -14,7 +14,6 @@ from torchreid_rgbir.engine.ema import EMA
 from torchreid_rgbir.engine.guard import NonFiniteGuard
 from torchreid_rgbir.engine.monitor import collapse_measures
 from torchreid_rgbir.losses import MSOLoss
-from torchreid_rgbir.modality import RGB
 from torchreid_rgbir.models import Batch
 
 
@@ -33,9 +32,10 @@ def prepare(
         The batch that the losses see, and the model's input (B, 3, H, W), normalized.
     """
     images, pids = (data[name].to(device, non_blocking=True) for name in ("img", "pid"))
-    num_rgb, transforms = int((data["modality"] == RGB).sum()), datamanager.transforms
+    sampler, transforms = datamanager.sampler, datamanager.transforms
+    num_rgb = sampler.num_own_ids * sampler.num_instances
     images = transforms.augment(images, num_rgb, epoch, batch_idx)
-    batch = Batch(to_unit(images), pids, num_rgb, datamanager.sampler.num_own_ids)
+    batch = Batch(to_unit(images), pids, num_rgb, sampler.num_own_ids)
     return batch, transforms.normalize(images)
 
 

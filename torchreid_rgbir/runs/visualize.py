@@ -130,7 +130,7 @@ def configuration(about: dict, weights: str | Path, root: str) -> CfgNode:
     except ValueError as error:
         raise ValueError(f"{weights}: {error}") from None
     cfg.model.load_weights, cfg.model.resume, cfg.test.evaluate = str(weights), "", True
-    cfg.data.ir_range = about["images"].get("ir_range", "dtype")  # the rule of earlier versions
+    cfg.data.ir_range = about.get("images", {}).get("ir_range", "dtype")  # the rule of earlier versions
     cfg.data.root = root or cfg.data.root
     return cfg
 
