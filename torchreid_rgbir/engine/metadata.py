@@ -13,7 +13,7 @@ from yacs.config import CfgNode
 
 from torchreid_rgbir import __version__, host
 from torchreid_rgbir.data.manager import CrossModalDataManager
-from torchreid_rgbir.models import DualResNet
+from torchreid_rgbir.models import TwoStreamNetwork
 
 
 def versions() -> dict[str, str]:
@@ -34,7 +34,7 @@ def metadata(name: str, model: nn.Module, datamanager: CrossModalDataManager) ->
     """Returns the metadata of a checkpoint, without the configuration of its run."""
     facts = {"name": name, "num_classes": datamanager.num_train_pids}
     return {
-        "model": facts | ({"last_stride": model.last_stride} if isinstance(model, DualResNet) else {}),
+        "model": facts | ({"last_stride": model.last_stride} if isinstance(model, TwoStreamNetwork) else {}),
         "images": {
             "height": datamanager.height,
             "width": datamanager.width,
@@ -46,7 +46,9 @@ def metadata(name: str, model: nn.Module, datamanager: CrossModalDataManager) ->
     }
 
 
-def describe(cfg: CfgNode, model: DualResNet, datamanager: CrossModalDataManager, root: str | None = None) -> CfgNode:
+def describe(
+    cfg: CfgNode, model: TwoStreamNetwork, datamanager: CrossModalDataManager, root: str | None = None
+) -> CfgNode:
     """Returns a copy of `cfg` with the values that testing and using the model need.
 
     Args:

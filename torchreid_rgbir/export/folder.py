@@ -20,7 +20,7 @@ from torchreid_rgbir.data.transforms import BatchTransforms, Decode
 from torchreid_rgbir.export import standalone
 from torchreid_rgbir.extras import require
 from torchreid_rgbir.modality import NAMES
-from torchreid_rgbir.models import DualResNet
+from torchreid_rgbir.models import TwoStreamNetwork
 from torchreid_rgbir.models.loading import load_model
 
 logger = logging.getLogger(__name__)
@@ -134,7 +134,7 @@ def _prepared(files: Sequence[str], about: dict) -> torch.Tensor:
     return BatchTransforms([], images["norm_mean"], images["norm_std"]).normalize(batch).contiguous()
 
 
-def _write_graph(model: DualResNet, modality: int, images: dict, path: Path) -> None:
+def _write_graph(model: TwoStreamNetwork, modality: int, images: dict, path: Path) -> None:
     example = torch.zeros(
         2, 3, images["height"], images["width"]
     )  # the exporter treats a batch size of 1 as a constant
@@ -152,7 +152,7 @@ def _write_graph(model: DualResNet, modality: int, images: dict, path: Path) -> 
 
 
 def _compare(
-    model: DualResNet, folder: Path, images: dict, files: Sequence[str], real: torch.Tensor | None
+    model: TwoStreamNetwork, folder: Path, images: dict, files: Sequence[str], real: torch.Tensor | None
 ) -> dict[str, float]:
     differences = {"random": 0.0} | ({"files": 0.0} if real is not None else {})
     random = [torch.randn(num, 3, images["height"], images["width"]) for num in (1, 3)]

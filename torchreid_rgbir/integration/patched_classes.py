@@ -18,7 +18,7 @@ from torchreid_rgbir.engine import CrossModalEngine
 from torchreid_rgbir.engine.metadata import describe, metadata
 from torchreid_rgbir.integration import settings
 from torchreid_rgbir.losses import MSOLoss
-from torchreid_rgbir.models import DualResNet
+from torchreid_rgbir.models import TwoStreamNetwork
 from torchreid_rgbir.models.loading import bare_model
 from torchreid_rgbir.models.sync_batchnorm import synchronize
 from torchreid_rgbir.runs.build import build_criterion
@@ -137,7 +137,7 @@ class PatchedEngine(CrossModalEngine):
                 write_results(self, Path(save_dir) / "results.json", {"checkpoint": self.checkpoint_path, "config": ""})
 
 
-def _build_criterion(cfg: CfgNode, model: DualResNet) -> MSOLoss:
+def _build_criterion(cfg: CfgNode, model: TwoStreamNetwork) -> MSOLoss:
     criterion = build_criterion(cfg, model)
     # torchreid's code has made optimizer and schedule before the losses exist.
     for name, loss in criterion.named_children():

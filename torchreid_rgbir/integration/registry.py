@@ -10,7 +10,7 @@ from pathlib import Path
 from torchreid_rgbir import host
 from torchreid_rgbir.data.cross_modal import CrossModalImageDataset
 from torchreid_rgbir.losses.registry import register_loss
-from torchreid_rgbir.models import MODELS, DualResNet
+from torchreid_rgbir.models import MODELS, TwoStreamNetwork
 
 __all__ = ["import_file", "register_dataset", "register_loss", "register_model"]
 
@@ -30,13 +30,13 @@ def register_dataset(name: str, dataset: type[CrossModalImageDataset]) -> None:
     host.register_image_dataset(name, dataset)
 
 
-def register_model(name: str, factory: Callable[..., DualResNet]) -> None:
+def register_model(name: str, factory: Callable[..., TwoStreamNetwork]) -> None:
     """Makes a two-stream backbone known to `model.name` and torchreid.
 
     Args:
         name: of the model. It is saved in checkpoints.
         factory: called as `factory(num_classes, loss=..., pretrained=..., last_stride=...)`, and by torchreid with
-            `use_gpu`, too. It returns a `DualResNet` whose `name` is this name.
+            `use_gpu`, too. It returns a `TwoStreamNetwork` whose `name` is this name.
 
     Raises:
         ValueError: a different model has the name.

@@ -22,7 +22,7 @@ from torchreid_rgbir.integration.patched_classes import (
     resumed,
     without_data_parallel,
 )
-from torchreid_rgbir.models import MODELS, DualResNet
+from torchreid_rgbir.models import MODELS, TwoStreamNetwork
 from torchreid_rgbir.runs.options import warn_of_ir_range
 
 logger = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ def _is_cross_modal_call(arguments: dict[str, Any]) -> bool:
         ValueError: Only one of them has two modalities.
     """
     datamanager, model = arguments["datamanager"], without_data_parallel(arguments["model"])
-    two_modalities, two_streams = isinstance(datamanager, CrossModalDataManager), isinstance(model, DualResNet)
+    two_modalities, two_streams = isinstance(datamanager, CrossModalDataManager), isinstance(model, TwoStreamNetwork)
     sources = ", ".join(datamanager.sources)
     if two_streams and not two_modalities:
         raise ValueError(
@@ -161,9 +161,9 @@ def _into_bare_model(original: Callable) -> Callable:
     @wraps(original)
     def resume(fpath, model, optimizer=None, scheduler=None):
         # The engine trains and saves the model without DataParallel.
-        inner = model.module if isinstance(getattr(model, "module", None), DualResNet) else model
+        inner = model.module if isinstance(getattr(model, "module", None), TwoStreamNetwork) else model
         epoch = original(fpath, inner, optimizer, scheduler)
-        if isinstance(inner, DualResNet):
+        if isinstance(inner, TwoStreamNetwork):
             warn_of_ir_range(settings.current, checkpoint.load(fpath))
             resumed[inner] = fpath, epoch  # the engine loads the rest of the checkpoint
         return epoch
@@ -174,7 +174,7 @@ def _into_bare_model(original: Callable) -> Callable:
 def _checked_weights(original: Callable) -> Callable:
     @wraps(original)
     def load_pretrained_weights(model, weight_path):
-        if not isinstance(model, DualResNet):
+        if not isinstance(model, TwoStreamNetwork):
             return original(model, weight_path)
         state = checkpoint.load(weight_path)
         missing = checkpoint.load_weights(model, weight_path, settings.current.model.allow_partial, state)

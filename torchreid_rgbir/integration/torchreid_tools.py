@@ -16,7 +16,7 @@ from torchreid_rgbir.data.unique_names import with_unique_names
 from torchreid_rgbir.files import checkpoint
 from torchreid_rgbir.integration import settings
 from torchreid_rgbir.modality import RGB
-from torchreid_rgbir.models import DualResNet
+from torchreid_rgbir.models import TwoStreamNetwork
 from torchreid_rgbir.models.loading import bare_model, load_model
 
 logger = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ def check_feature_extractor() -> None:
         original(self, *args, **kwargs)
         bound = signature.bind(self, *args, **kwargs)
         bound.apply_defaults()
-        if isinstance(self.model, DualResNet) and Path(bound.arguments["model_path"] or ".").is_file():
+        if isinstance(self.model, TwoStreamNetwork) and Path(bound.arguments["model_path"] or ".").is_file():
             _compare(self, bound.arguments)
 
     host.utils.FeatureExtractor.__init__ = __init__
@@ -85,7 +85,7 @@ def _checked_init(engine: type) -> Callable[..., None]:
         if type(self).forward_backward is step:
             found = bare_model(model)
             advice = "use torchreid.engine.ImageMSOEngine, or call torchreid_rgbir.install() first"
-            if isinstance(found, DualResNet) and found.loss == "mso":
+            if isinstance(found, TwoStreamNetwork) and found.loss == "mso":
                 raise ValueError(f"{engine.__name__} cannot train {found.name} with loss='mso': {advice}")
             if isinstance(datamanager, CrossModalDataManager):
                 raise ValueError(

@@ -1,10 +1,9 @@
-"""Models: the two-stream ResNets and their pooling."""
+"""Models: the two-stream networks and their pooling."""
 
 from torchreid_rgbir.models.batch import Batch, Outputs
 from torchreid_rgbir.models.dual_resnet import (
     MODELS,
     DualResNet,
-    Stream,
     dual_resnet18,
     dual_resnet34,
     dual_resnet50,
@@ -12,6 +11,7 @@ from torchreid_rgbir.models.dual_resnet import (
     dual_resnet101,
 )
 from torchreid_rgbir.models.gem import GeM, gem
+from torchreid_rgbir.models.two_stream import Stream, TwoStreamNetwork
 
 __all__ = [
     "MODELS",
@@ -20,6 +20,7 @@ __all__ = [
     "GeM",
     "Outputs",
     "Stream",
+    "TwoStreamNetwork",
     "dual_resnet18",
     "dual_resnet34",
     "dual_resnet50",

@@ -3,10 +3,10 @@
 from torch import Tensor
 
 from torchreid_rgbir.modality import RGB
-from torchreid_rgbir.models.dual_resnet import DualResNet
+from torchreid_rgbir.models.dual_resnet import TwoStreamNetwork
 
 
-def embed(model: DualResNet, images: Tensor, modality: int, feature: str = "bn", flip: bool = False) -> Tensor:
+def embed(model: TwoStreamNetwork, images: Tensor, modality: int, feature: str = "bn", flip: bool = False) -> Tensor:
     """Computes the features of images of one modality.
 
     Args:

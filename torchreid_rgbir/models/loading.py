@@ -6,10 +6,10 @@ from typing import Any
 from torch import nn
 
 from torchreid_rgbir.files import checkpoint
-from torchreid_rgbir.models import MODELS, DualResNet
+from torchreid_rgbir.models import MODELS, TwoStreamNetwork
 
 
-def load_model(path: str | Path) -> tuple[DualResNet, dict]:
+def load_model(path: str | Path) -> tuple[TwoStreamNetwork, dict]:
     """Rebuilds the model of a checkpoint that `train` wrote.
 
     Args:
@@ -45,7 +45,7 @@ def bare_model(model: Any) -> Any:
     """
     if not isinstance(model, nn.DataParallel):
         return model
-    if len(model.device_ids) > 1 and isinstance(model.module, DualResNet):
+    if len(model.device_ids) > 1 and isinstance(model.module, TwoStreamNetwork):
         raise ValueError(
             f"DataParallel over {len(model.device_ids)} GPUs would cut a batch between its modalities: set "
             "CUDA_VISIBLE_DEVICES=0, or train on several GPUs with `torchrun --nproc_per_node=N tools/main.py`"

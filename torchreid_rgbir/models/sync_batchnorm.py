@@ -5,10 +5,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from torchreid_rgbir import distributed
-from torchreid_rgbir.models.dual_resnet import DualResNet
+from torchreid_rgbir.models.dual_resnet import TwoStreamNetwork
 
 
-def synchronize(model: DualResNet, device: torch.device) -> DualResNet:
+def synchronize(model: TwoStreamNetwork, device: torch.device) -> TwoStreamNetwork:
     """Gives a model batch normalization over all processes: torch's on GPUs, and `SyncBatchNorm` on CPUs.
 
     torch's SyncBatchNorm does not run on CPUs. Parameters and buffers stay the same tensors with the same names.

@@ -21,7 +21,7 @@ from torchreid_rgbir.data.images import TURNS, read_image, to_8_bits
 from torchreid_rgbir.data.transforms import BatchTransforms, Decode
 from torchreid_rgbir.files import checkpoint
 from torchreid_rgbir.modality import modality_of
-from torchreid_rgbir.models import DualResNet
+from torchreid_rgbir.models import TwoStreamNetwork
 from torchreid_rgbir.models.embedding import embed
 from torchreid_rgbir.models.loading import load_model
 from torchreid_rgbir.retrieval.image_table import labeled_images
@@ -48,7 +48,7 @@ class Extractor:
 
     def __init__(
         self,
-        model: DualResNet,
+        model: TwoStreamNetwork,
         images: dict[str, Any],
         feature: str,
         flip: bool,

@@ -18,7 +18,7 @@ from torchreid_rgbir.files.checkpoint_folder import newest_good
 from torchreid_rgbir.files.download import fetch, is_remote
 from torchreid_rgbir.losses import LOSSES, MSOLoss
 from torchreid_rgbir.losses.mso import argument
-from torchreid_rgbir.models import MODELS, DualResNet
+from torchreid_rgbir.models import MODELS, TwoStreamNetwork
 from torchreid_rgbir.models.sync_batchnorm import synchronize
 from torchreid_rgbir.runs.options import eval_options, metadata, run_options, step_options, warn_of_ir_range
 
@@ -49,7 +49,7 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
                 "%s lacks weights, which keep their initial values: %s", cfg.model.load_weights, ", ".join(missing)
             )
     model = model.to(device)
-    if isinstance(model, DualResNet):
+    if isinstance(model, TwoStreamNetwork):
         model = model.to(memory_format=torch.channels_last)
         if cfg.train.sync_batchnorm and distributed.world_size() > 1:
             model = synchronize(model, device)
@@ -225,7 +225,7 @@ def build_model(cfg: CfgNode, num_classes: int, pretrained: bool = True) -> nn.M
         ) from error
 
 
-def build_criterion(cfg: CfgNode, model: DualResNet) -> MSOLoss:
+def build_criterion(cfg: CfgNode, model: TwoStreamNetwork) -> MSOLoss:
     """Builds the weighted sum of the losses of `cfg`, for a model with its classifier."""
     settings = {f"weight_{name}": cfg.loss.mso[f"weight_{name}"] for name in LOSSES}
     for name in LOSSES:

@@ -14,7 +14,7 @@ from torchreid_rgbir.files.download import fetch, is_remote
 from torchreid_rgbir.losses.vgg import MIN_SIZE, VGGStages
 from torchreid_rgbir.metrics import report as tables
 from torchreid_rgbir.modality import IR, NAMES, RGB
-from torchreid_rgbir.models import DualResNet
+from torchreid_rgbir.models import TwoStreamNetwork
 from torchreid_rgbir.models.loading import load_model
 from torchreid_rgbir.protocols.ranked_lists import ranked_lists
 from torchreid_rgbir.runs.build import build_engine, build_model
@@ -135,7 +135,7 @@ def configuration(about: dict, weights: str | Path, root: str) -> CfgNode:
     return cfg
 
 
-def before_training(about: dict) -> DualResNet:
+def before_training(about: dict) -> TwoStreamNetwork:
     """Returns a checkpoint's network as it was before training, in evaluation mode.
 
     It is initialized with the run's seed, or with the weights that the run started from.

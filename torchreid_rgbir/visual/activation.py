@@ -10,13 +10,13 @@ from torch import Tensor
 
 from torchreid_rgbir.losses.vgg import min_max
 from torchreid_rgbir.modality import NAMES
-from torchreid_rgbir.models import DualResNet
+from torchreid_rgbir.models import TwoStreamNetwork
 from torchreid_rgbir.visual.figure import WIDTH, as_image, new_figure
 from torchreid_rgbir.visual.samples import Samples
 
 
 @torch.no_grad()
-def activation_maps(model: DualResNet, samples: Samples) -> Tensor:
+def activation_maps(model: TwoStreamNetwork, samples: Samples) -> Tensor:
     """Computes the energy of Layer4's maps: the sum of their squares over the channels.
 
     Args:
@@ -32,7 +32,7 @@ def activation_maps(model: DualResNet, samples: Samples) -> Tensor:
     return F.interpolate(energy, size, mode="bilinear", align_corners=False)[:, 0]
 
 
-def draw_activations(model: DualResNet, groups: Sequence[Samples]) -> Image.Image:
+def draw_activations(model: TwoStreamNetwork, groups: Sequence[Samples]) -> Image.Image:
     """Draws each image beside its activation map, with a pair of columns for each group.
 
     Args:

@@ -13,7 +13,7 @@ from torchreid_rgbir.losses.perceptual_edge import stage_distances
 from torchreid_rgbir.losses.sobel import edge_map
 from torchreid_rgbir.losses.vgg import VGGStages
 from torchreid_rgbir.modality import NAMES
-from torchreid_rgbir.models import DualResNet
+from torchreid_rgbir.models import TwoStreamNetwork
 from torchreid_rgbir.visual.figure import WIDTH, as_image, new_figure
 from torchreid_rgbir.visual.samples import Samples
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @torch.no_grad()
-def edge_stages(model: DualResNet, samples: Samples, vgg: VGGStages) -> tuple[Tensor, Tensor, Tensor]:
+def edge_stages(model: TwoStreamNetwork, samples: Samples, vgg: VGGStages) -> tuple[Tensor, Tensor, Tensor]:
     """Computes the parts of the perceptual edge loss for each image.
 
     Args:
@@ -39,7 +39,7 @@ def edge_stages(model: DualResNet, samples: Samples, vgg: VGGStages) -> tuple[Te
     return edges[:, 0], maps.mean(dim=1), stage_distances(maps, edges, vgg)
 
 
-def draw_stages(models: Mapping[str, DualResNet], groups: Sequence[Samples], vgg: VGGStages) -> Image.Image:
+def draw_stages(models: Mapping[str, TwoStreamNetwork], groups: Sequence[Samples], vgg: VGGStages) -> Image.Image:
     """Draws a row per image: the image, its edge map, each model's Layer0 response, and their distances at each stage.
 
     Args:
