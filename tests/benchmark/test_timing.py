@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from torchreid_rgbir.benchmark import timing
 
@@ -25,8 +26,28 @@ def test_nothing_to_time(names, rounds, warmup):
         timing.interleave(dict.fromkeys(names, int), rounds, warmup)
 
 
-def test_medians_and_ratios():
+def test_figures_are_medians_over_the_rounds():
     seconds = {"slow": [9.0, 4.0, 6.0], "fast": [3.0, 2.0, 1.0]}
-    assert timing.medians(seconds) == {"slow": 6.0, "fast": 2.0}
-    assert timing.pair_ratios(seconds, "slow", "fast") == [3.0, 2.0, 6.0]
-    assert timing.spread([3.0, 2.0, 6.0]) == (2.0, 6.0)
+    assert timing.figures(seconds, {"slow_over_fast": ("slow", "fast")}) == {
+        "ratios": {"slow_over_fast": 3.0},
+        "spread": {"slow_over_fast": (2.0, 6.0)},
+        "medians": {"slow": 6.0, "fast": 2.0},
+    }
+
+
+def test_parts_are_merged():
+    measured = {"ratios": {"a": 1}, "device": "cpu"}
+    timing.merge(measured, {"ratios": {"b": 2}, "peak": 3})
+    assert measured == {"ratios": {"a": 1, "b": 2}, "device": "cpu", "peak": 3}
+
+
+def test_threads_are_restored_after_an_error():
+    before, seen = torch.get_num_threads(), []
+
+    def fail():
+        seen.append(torch.get_num_threads())
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        timing.interleave({"a": fail}, 1, threads=before + 1)
+    assert (seen, torch.get_num_threads()) == ([before + 1], before)

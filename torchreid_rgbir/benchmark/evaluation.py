@@ -8,14 +8,13 @@ every side, which limits the ratio to "batched".
 """
 
 import multiprocessing
-import resource
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from torchreid_rgbir.benchmark.timing import interleave, medians, pair_ratios, spread
+from torchreid_rgbir.benchmark import timing
 from torchreid_rgbir.metrics import TestFeatures
 from torchreid_rgbir.modality import IR, RGB
 from torchreid_rgbir.protocols import regdb, sysu_mm01
@@ -39,34 +38,26 @@ def evaluation(rounds: int = 3, dim: int = 2048) -> dict:
         dim: The size of a feature.
 
     Returns:
-        "ratios": how many times faster ours is, medians over the rounds: "evaluation_over_naive" and
+        See `timing.figures`. The ratios say how many times faster ours is: "evaluation_over_naive" and
         "evaluation_over_batched" for SYSU-MM01, "evaluation_regdb_over_naive" and "evaluation_regdb_over_batched" for
-        RegDB. "medians": seconds. "spread": smallest and largest of each ratio. "evaluation_peak_bytes": `peak_memory`.
+        RegDB. "evaluation_peak_bytes": `peak_memory`.
     """
     data, permutations = sysu_sized(dim)
     split = regdb_sized(dim)
-    compared: dict[str, dict[str, Callable[[], object]]] = {
-        "evaluation": {
-            "naive": lambda: naive_sysu_mm01(data, permutations, query_by_query),
-            "batched": lambda: naive_sysu_mm01(data, permutations, all_queries_at_once),
-            "ours": lambda: sysu_mm01.report(data, permutations),
-        },
-        "evaluation_regdb": {
-            "naive": lambda: naive_regdb(split, query_by_query),
-            "batched": lambda: naive_regdb(split, all_queries_at_once),
-            "ours": lambda: regdb.report(split),
-        },
-    }
-    result: dict[str, dict] = {"ratios": {}, "medians": {}, "spread": {}}
-    for name, candidates in compared.items():
-        candidates["ours"]()  # only ours needs a warm-up, because the others take minutes
-        seconds = interleave(candidates, rounds, warmup=0)
-        for side in ("naive", "batched"):
-            ratios = pair_ratios(seconds, side, "ours")
-            result["ratios"][f"{name}_over_{side}"] = float(np.median(ratios))
-            result["spread"][f"{name}_over_{side}"] = spread(ratios)
-        result["medians"] |= {f"{name}_{side}": value for side, value in medians(seconds).items()}
-    return {**result, "evaluation_peak_bytes": peak_memory(dim)}
+    measured: dict = {"evaluation_peak_bytes": peak_memory(dim)}
+    for name, naive, ours in (
+        ("evaluation", partial(naive_sysu_mm01, data, permutations), partial(sysu_mm01.report, data, permutations)),
+        ("evaluation_regdb", partial(naive_regdb, split), partial(regdb.report, split)),
+    ):
+        sides = {
+            f"{name}_naive": partial(naive, query_by_query),
+            f"{name}_batched": partial(naive, all_queries_at_once),
+        }
+        ours()  # only ours needs a warm-up, because the others take minutes
+        seconds = timing.interleave(sides | {f"{name}_ours": ours}, rounds, warmup=0)
+        pairs = {side.replace(name, f"{name}_over"): (side, f"{name}_ours") for side in sides}
+        timing.merge(measured, timing.figures(seconds, pairs))
+    return measured
 
 
 def peak_memory(dim: int = 2048) -> int:
@@ -76,10 +67,8 @@ def peak_memory(dim: int = 2048) -> int:
 
 
 def _score_and_peak(dim: int) -> int:
-    data, permutations = sysu_sized(dim)
-    sysu_mm01.report(data, permutations)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts kibibytes
+    sysu_mm01.report(*sysu_sized(dim))
+    return timing.peak_memory()
 
 
 def sysu_sized(dim: int = 2048, seed: int = 0) -> tuple[TestFeatures, Permutations]:
@@ -120,23 +109,23 @@ def naive_sysu_mm01(
 ) -> list[dict[str, float]]:
     """Returns the mean measures of the four settings, in the order of `sysu_mm01.report`."""
     query, gallery = data.of(IR), data.of(RGB)
+
+    def trial_measures(rows: NDArray) -> Iterable[list[float] | None]:
+        distances_of = distances(query.features, gallery.features[rows])
+        pids, camids = gallery.pids[rows], gallery.camids[rows]
+        for i in range(len(query)):
+            order = np.argsort(distances_of(i), kind="stable")
+            if query.camids[i] == 3:
+                order = order[camids[order] != 2]
+            ranked = pids[order]
+            _, first = np.unique(ranked, return_index=True)
+            yield _measures(ranked == query.pids[i], ranked[np.sort(first)] == query.pids[i])
+
     settings = []
     for cameras in ((1, 2, 4, 5), (1, 2)):
         for shots in (1, 10):
-            trials = []
-            for trial in range(NUM_TRIALS):
-                rows = _drawn(gallery, cameras, shots, permutations, trial)
-                distances_of = distances(query.features, gallery.features[rows])
-                pids, camids = gallery.pids[rows], gallery.camids[rows]
-                per_query = []
-                for i in range(len(query)):
-                    order = np.argsort(distances_of(i), kind="stable")
-                    if query.camids[i] == 3:
-                        order = order[camids[order] != 2]
-                    ranked = pids[order]
-                    _, first = np.unique(ranked, return_index=True)
-                    per_query.append(_measures(ranked == query.pids[i], ranked[np.sort(first)] == query.pids[i]))
-                trials.append(_means(per_query))
+            drawn = (_drawn(gallery, cameras, shots, permutations, trial) for trial in range(NUM_TRIALS))
+            trials = [_means(trial_measures(rows)) for rows in drawn]
             settings.append({key: float(np.mean([trial[key] for trial in trials])) for key in trials[0]})
     return settings
 
@@ -193,6 +182,6 @@ def _measures(matches: NDArray[np.bool_], counted: NDArray[np.bool_]) -> list[fl
     ]
 
 
-def _means(per_query: list[list[float] | None]) -> dict[str, float]:
+def _means(per_query: Iterable[list[float] | None]) -> dict[str, float]:
     means = np.mean([measures for measures in per_query if measures is not None], axis=0)
     return dict(zip(("rank1", "rank5", "rank10", "rank20", "mAP", "mINP"), means.tolist(), strict=True))

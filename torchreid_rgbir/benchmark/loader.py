@@ -3,16 +3,13 @@
 import contextlib
 import io
 import tempfile
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
-
-import torch
-from torch import Tensor
-from torch.utils.data import DataLoader
+from typing import Any
 
 from torchreid_rgbir import host
-from torchreid_rgbir.benchmark.timing import interleave, medians, pair_ratios, spread
+from torchreid_rgbir.benchmark.timing import figures, interleave
 from torchreid_rgbir.data import CrossModalDataManager
 from torchreid_rgbir.synthetic.write import synthesize
 
@@ -34,8 +31,7 @@ def loader(
     patent's setting. After the warm-up, files and cache are in the system's page cache, so the disk is not measured.
 
     Args:
-        height: The height of the images in a batch.
-        width: The width of the images in a batch.
+        height, width: The size of the images in a batch.
         batch_size: A multiple of 8.
         rounds: The number of timed epochs of each side.
         workers: The number of decoding processes. Reading a cache needs none.
@@ -44,80 +40,38 @@ def loader(
             two cores.
 
     Returns:
-        'ratios': loader_disk_over_torchreid, and the same for ram, none and disk_random_crop: images/s over images/s,
-        medians over the rounds. 'medians': seconds per epoch. 'spread': smallest and largest of each ratio.
-        'images_per_second'.
+        See `figures`. The ratios are images/s over images/s: loader_disk_over_torchreid, and the same for ram, none and
+        disk_random_crop. 'images_per_second': of each side.
     """
-    before = torch.get_num_threads()
     with tempfile.TemporaryDirectory() as folder:
         synthesize("sysu_mm01", Path(folder) / "SYSU-MM01", num_ids, images_per_camera=7, size=FILE_SIZE, workers=1)
+        size = {"height": height, "width": width, "batch_size_train": batch_size}
+        shared = {"root": folder, "workers": workers, "use_gpu": False, **size}
         with contextlib.redirect_stdout(io.StringIO()):  # torchreid's data managers print a summary
-            sides, num_images = _sides(folder, height, width, batch_size, workers)
-        torch.set_num_threads(threads)
-        try:
-            seconds = interleave(sides, rounds)
-        finally:
-            torch.set_num_threads(before)
-    ratios = {
-        f"{name}_over_torchreid": pair_ratios(seconds, "loader_torchreid", name)
-        for name in seconds
-        if name != "loader_torchreid"
-    }
-    return {
-        "ratios": {name: median(values) for name, values in ratios.items()},
-        "medians": medians(seconds),
-        "spread": {name: spread(values) for name, values in ratios.items()},
-        "images_per_second": {name: num_images / value for name, value in medians(seconds).items()},
-    }
+            theirs = host.data.ImageDataManager(
+                sources="sysu_mm01", transforms=["random_crop", "random_flip"], **shared
+            ).train_loader
+            shared["batches_per_epoch"] = len(theirs)
+            sides = {
+                "loader_torchreid": lambda: deque(theirs, maxlen=0),
+                "loader_none": _ours("none", "pad_crop", shared),
+                "loader_disk": _ours("disk", "pad_crop", shared),
+                "loader_ram": _ours("ram", "pad_crop", shared),
+                "loader_disk_random_crop": _ours("disk", "random_crop", shared),
+            }
+        seconds = interleave(sides, rounds, threads=threads)
+    pairs = {f"{name}_over_torchreid": ("loader_torchreid", name) for name in sides if name != "loader_torchreid"}
+    measured = figures(seconds, pairs)
+    num_images = len(theirs) * batch_size
+    return measured | {"images_per_second": {name: num_images / value for name, value in measured["medians"].items()}}
 
 
-def _sides(
-    folder: str, height: int, width: int, batch_size: int, workers: int
-) -> tuple[dict[str, Callable[[], None]], int]:
-    theirs = host.data.ImageDataManager(
-        root=folder,
-        sources="sysu_mm01",
-        height=height,
-        width=width,
-        transforms=["random_crop", "random_flip"],
-        batch_size_train=batch_size,
-        workers=workers,
-        use_gpu=False,
-    )
-    num_batches = len(theirs.train_loader)
+def _ours(cache: str, crop: str, shared: dict[str, Any]) -> Callable[[], None]:
+    manager = CrossModalDataManager(transforms=[crop, "random_flip"], cache=cache, **shared)
 
-    def ours(cache: str, crop: str = "pad_crop") -> Callable[[], None]:
-        manager = CrossModalDataManager(
-            folder,
-            height=height,
-            width=width,
-            transforms=[crop, "random_flip"],
-            use_gpu=False,
-            batch_size_train=batch_size,
-            workers=workers,
-            batches_per_epoch=num_batches,
-            cache=cache,
-        )
+    def epoch() -> None:
+        for number, data in enumerate(manager.train_loader):
+            images = manager.transforms.augment(data["img"], len(data["img"]) // 2, 0, number)
+            manager.transforms.normalize(images)
 
-        def prepare(images: Tensor, batch: int) -> None:
-            manager.transforms.normalize(manager.transforms.augment(images, batch_size // 2, 0, batch))
-
-        def epoch() -> None:
-            for batch, data in enumerate(manager.train_loader):
-                prepare(data["img"], batch)
-
-        return epoch
-
-    sides = {
-        "loader_torchreid": lambda: _pass_through(theirs.train_loader),
-        "loader_none": ours("none"),
-        "loader_disk": ours("disk"),
-        "loader_ram": ours("ram"),
-        "loader_disk_random_crop": ours("disk", "random_crop"),
-    }
-    return sides, num_batches * batch_size
-
-
-def _pass_through(batches: DataLoader) -> None:
-    for _ in batches:
-        pass
+    return epoch

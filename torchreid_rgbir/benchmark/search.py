@@ -1,22 +1,23 @@
 """Speed of gallery search: exact over 100,000 images, and with and without LanceDB's index over a million."""
 
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
 
-from torchreid_rgbir.benchmark.timing import interleave, medians, pair_ratios, spread
+from torchreid_rgbir.benchmark.timing import figures, interleave, merge
 from torchreid_rgbir.retrieval import Filter, Gallery, ReferenceTable
+from torchreid_rgbir.retrieval.search import unit
 
 DIM, K = 512, 10
 IMAGES_PER_CATEGORY = 50
-NOISE = (
-    0.8  # length of the noise added to a category's center of length 1; two images of a category have a cosine of 0.61
-)
+# Length of the noise that is added to a category's center of length 1. Two images of a category have a cosine of 0.61.
+NOISE = 0.8
 NUM_CAMERAS = 6
-ONE_CAMERA = Filter(cameras=[1])
+FILTERS = {"": Filter(), "_filtered": Filter(cameras=[1])}
 COMMIT_ROWS = 50_000
 NUM_ALONE = 100  # enough that the start of a turn, when threads of the other library still wait busily, hardly counts
 
@@ -34,32 +35,29 @@ def search(rounds: int = 3, num_exact: int = 100_000, num_indexed: int = 1_000_0
         num_queries: The number of queries that recall is measured with.
 
     Returns:
-        "ratios": search_exact_over_index, how many times faster the index is for one query, and the same with
-        "_filtered". "spread": smallest and largest of each. "medians": seconds per query, or for opening, adding and
-        indexing. "recalls": the share of the 10 nearest images that the index finds. "memory": bytes of the index on
-        the disk.
+        See `figures`. The ratios are search_exact_over_index, how many times faster the index is for one query, and the
+        same with "_filtered". "medians": seconds per query, or for opening, adding and indexing. "recalls": the share of
+        the 10 nearest images that the index finds. "memory": bytes of the index on the disk.
     """
     with tempfile.TemporaryDirectory(prefix="torchreid-rgbir-search-") as folder:
-        result = _exact(Path(folder) / "exact", rounds, num_exact)
-        for key, part in _indexed(Path(folder) / "indexed", rounds, num_indexed, num_queries).items():
-            result.setdefault(key, {}).update(part)
-    return result
+        measured = _exact(Path(folder) / "exact", rounds, num_exact)
+        merge(measured, _indexed(Path(folder) / "indexed", rounds, num_indexed, num_queries))
+    return measured
 
 
 def centers_of(num: int) -> NDArray[np.float32]:
     """Returns random category centers (C, 512) of length 1 for `num` images."""
     num_categories = max(1, num // IMAGES_PER_CATEGORY)
-    return _unit(np.random.default_rng(0).standard_normal((num_categories, DIM), np.float32))
+    return unit(np.random.default_rng(0).standard_normal((num_categories, DIM), np.float32))
 
 
 def sample(centers: NDArray[np.float32], num: int, rng: np.random.Generator) -> tuple[NDArray, NDArray[np.float32]]:
     """Returns random categories (num,) and features (num, 512) around their centers."""
     categories = rng.integers(len(centers), size=num)
-    return categories, _unit(centers[categories] + NOISE / DIM**0.5 * rng.standard_normal((num, DIM), np.float32))
+    return categories, unit(centers[categories] + NOISE / DIM**0.5 * rng.standard_normal((num, DIM), np.float32))
 
 
-def fill(where: Path, num: int) -> None:
-    """Creates a gallery of `num` images."""
+def _fill(where: Path, num: int) -> None:
     gallery, centers, rng = Gallery.create(where, "0" * 32, DIM, "rgb"), centers_of(num), np.random.default_rng(1)
     for start in range(0, num, COMMIT_ROWS):
         categories, features = sample(centers, min(COMMIT_ROWS, num - start), rng)
@@ -68,78 +66,51 @@ def fill(where: Path, num: int) -> None:
         gallery.add(features, ReferenceTable.of(paths, [str(category) for category in categories], cameras))
 
 
-def _exact(where: Path, rounds: int, num: int) -> dict:
-    fill(where, num)
+def _alone(gallery: Gallery, queries: NDArray, where: Filter, exact: bool | None = None) -> None:
+    for query in queries:
+        gallery.search(query[None], K, where, exact=exact)
+
+
+def _exact(folder: Path, rounds: int, num: int) -> dict:
+    _fill(folder, num)
     _, queries = sample(centers_of(num), 64, np.random.default_rng(2))
-    gallery = Gallery.open(where)
+    gallery = Gallery.open(folder)
 
-    def opened() -> None:
-        Gallery.open(where).search(queries[:1], K)
-
-    def in_batches(filtered: Filter) -> None:
+    def in_batches(where: Filter) -> None:
         for _ in range(2):
-            gallery.search(queries, K, filtered)
+            gallery.search(queries, K, where)
 
-    def alone(filtered: Filter) -> None:
-        for query in queries:
-            gallery.search(query[None], K, filtered)
-
-    seconds = interleave(
-        {
-            "open": opened,
-            "batches": lambda: in_batches(Filter()),
-            "batches_filtered": lambda: in_batches(ONE_CAMERA),
-            "alone": lambda: alone(Filter()),
-            "alone_filtered": lambda: alone(ONE_CAMERA),
-        },
-        rounds,
-    )
-    each = {"open": 1, "batches": 128, "batches_filtered": 128, "alone": 64, "alone_filtered": 64}
-    return {"medians": {f"search_{num}_{name}": value / each[name] for name, value in medians(seconds).items()}}
+    num_searched = {"open": 1}
+    candidates: dict[str, Callable[[], object]] = {"open": lambda: Gallery.open(folder).search(queries[:1], K)}
+    for kind, where in FILTERS.items():
+        num_searched |= {f"batches{kind}": 2 * len(queries), f"alone{kind}": len(queries)}
+        candidates |= {f"batches{kind}": partial(in_batches, where)}
+        candidates |= {f"alone{kind}": partial(_alone, gallery, queries, where)}
+    seconds = figures(interleave(candidates, rounds), {})["medians"]
+    return {"medians": {f"search_{num}_{name}": value / num_searched[name] for name, value in seconds.items()}}
 
 
-def _indexed(where: Path, rounds: int, num: int, num_queries: int) -> dict:
-    filling = interleave({"add": lambda: fill(where, num)}, 1, warmup=0)
-    gallery = Gallery.open(where)
-    indexing = interleave({"index": lambda: gallery.compact(index=True)}, 1, warmup=0)
-    result = compare(gallery, rounds, sample(centers_of(num), num_queries, np.random.default_rng(2))[1])
-    timed = result["medians"] | medians({**filling, **indexing})
-    index = sum(path.stat().st_size for path in where.rglob("_indices/**/*") if path.is_file())
-    return result | {
+def _indexed(folder: Path, rounds: int, num: int, num_queries: int) -> dict:
+    once = interleave({"add": lambda: _fill(folder, num)}, 1, warmup=0)
+    gallery = Gallery.open(folder)
+    once |= interleave({"index": lambda: gallery.compact(index=True)}, 1, warmup=0)
+    _, queries = sample(centers_of(num), num_queries, np.random.default_rng(2))
+    single = queries[:NUM_ALONE]
+    candidates, pairs, recalls = {}, {}, {}
+    for kind, where in FILTERS.items():
+        candidates[f"exact{kind}"] = partial(_alone, gallery, single, where, exact=True)
+        candidates[f"index{kind}"] = partial(_alone, gallery, single, where, exact=False)
+        pairs[f"search_exact_over_index{kind}"] = f"exact{kind}", f"index{kind}"
+    measured = figures(interleave(candidates, rounds), pairs)
+    for kind, where in FILTERS.items():
+        nearest, found = (gallery.search(queries, K, where, exact=exact) for exact in (True, False))
+        common = [len({m.path for m in a} & {m.path for m in b}) / K for a, b in zip(nearest, found, strict=True)]
+        recalls[f"search_index{kind}"] = float(np.mean(common))
+    timed = {f"{name}_alone": value / len(single) for name, value in measured["medians"].items()}
+    timed |= {name: seconds for name, (seconds,) in once.items()}
+    index = sum(path.stat().st_size for path in folder.rglob("_indices/**/*") if path.is_file())
+    return measured | {
         "medians": {f"search_{num}_{name}": value for name, value in timed.items()},
+        "recalls": recalls,
         "memory": {"search_index_on_disk": index},
     }
-
-
-def compare(gallery: Gallery, rounds: int, queries: NDArray[np.float32]) -> dict:
-    """Compares exact search and the index in one gallery.
-
-    The figures have the names of `search`, the medians are seconds per query.
-    """
-    kinds = {"": Filter(), "_filtered": ONE_CAMERA}
-
-    def alone(filtered: Filter, exact: bool) -> None:
-        for query in queries[:NUM_ALONE]:
-            gallery.search(query[None], K, filtered, exact=exact)
-
-    candidates = {
-        f"{side}{kind}": lambda filtered=filtered, side=side: alone(filtered, side == "exact")
-        for kind, filtered in kinds.items()
-        for side in ("exact", "index")
-    }
-    seconds = interleave(candidates, rounds)
-    result: dict[str, dict] = {"ratios": {}, "spread": {}, "recalls": {}, "medians": {}}
-    for kind, filtered in kinds.items():
-        ratios = pair_ratios(seconds, f"exact{kind}", f"index{kind}")
-        result["ratios"][f"search_exact_over_index{kind}"] = median(ratios)
-        result["spread"][f"search_exact_over_index{kind}"] = spread(ratios)
-        nearest, found = (gallery.search(queries, K, filtered, exact=exact) for exact in (True, False))
-        result["recalls"][f"search_index{kind}"] = float(
-            np.mean([len({m.path for m in a} & {m.path for m in b}) / K for a, b in zip(nearest, found, strict=True)])
-        )
-    result["medians"] = {f"{name}_alone": value / len(queries[:NUM_ALONE]) for name, value in medians(seconds).items()}
-    return result
-
-
-def _unit(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    return features / np.linalg.norm(features, axis=1, keepdims=True)

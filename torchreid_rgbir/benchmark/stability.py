@@ -27,16 +27,10 @@ def stability(num_steps: int = 500) -> dict[str, dict]:
     """
     with tempfile.TemporaryDirectory() as folder:
         synthesize("sysu_mm01", Path(folder) / "SYSU-MM01", 20, images_per_camera=2, size=(32, 64), workers=1)
-        words = [
-            *("data.root", folder),
-            *("data.height", "64"),
-            *("data.width", "32"),
-            *("data.cache", "disk"),
-            *("train.batch_size", "16"),
-        ]
-        words += [*("sampler.num_instances", "2"), *("sampler.batches_per_epoch", str(WARMUP + num_steps))]
+        words = f"data.root {folder} data.height 64 data.width 32 data.cache disk train.batch_size 16"
+        words += f" sampler.num_instances 2 sampler.batches_per_epoch {WARMUP + num_steps}"
         with contextlib.redirect_stdout(io.StringIO()):
-            engine = build_engine(config.override(config.load("quickstart"), words))
+            engine = build_engine(config.override(config.load("quickstart"), words.split()))
         engine.set_model_mode("train")
         seconds, held = [], []
         for batch, data in enumerate(engine.train_loader):
@@ -46,16 +40,11 @@ def stability(num_steps: int = 500) -> dict[str, dict]:
             held.append(_resident())
     fifth = num_steps // 5
     first, last = seconds[WARMUP : WARMUP + fifth], seconds[-fifth:]
-    ratio = median(last) / median(first)
+    start, quartiles = median(first), (sorted(last)[fifth // 4], sorted(last)[-1 - fifth // 4])
     return {
-        "ratios": {"step_last_over_first": ratio},
-        "medians": {"step_first": median(first), "step_last": median(last)},
-        "spread": {
-            "step_last_over_first": (
-                sorted(last)[fifth // 4] / median(first),
-                sorted(last)[-1 - fifth // 4] / median(first),
-            )
-        },
+        "ratios": {"step_last_over_first": median(last) / start},
+        "medians": {"step_first": start, "step_last": median(last)},
+        "spread": {"step_last_over_first": tuple(quartile / start for quartile in quartiles)},
         "memory": {"steps_first": held[WARMUP + fifth], "steps_last": held[-1]},
     }
 

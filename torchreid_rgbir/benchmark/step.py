@@ -1,16 +1,13 @@
 """Training steps against each other: the method with and without its parts, torchreid's own step, the usual edge loss."""
 
-import resource
-import sys
 from collections.abc import Callable
-from statistics import median
 from types import SimpleNamespace
 
 import torch
 from torch import Tensor, nn
 
 from torchreid_rgbir import host
-from torchreid_rgbir.benchmark.timing import interleave, medians, pair_ratios, spread
+from torchreid_rgbir.benchmark.timing import figures, interleave, peak_memory
 from torchreid_rgbir.engine.guard import NonFiniteGuard
 from torchreid_rgbir.engine.step import TrainingStep
 from torchreid_rgbir.losses import MSOLoss, PerceptualEdgeLoss, contrastive_center, edge_map, weighted_triplet
@@ -31,10 +28,9 @@ def step(
     model: str = "dual_resnet50",
     threads: int = 2,
 ) -> dict[str, dict]:
-    """Times training steps on the GPU, or on the CPU if there is none. Every round runs all of them in turn.
+    """Times training steps on the GPU, or on the CPU if there is none.
 
-    A busy machine then slows all of them alike. The model runs channels-last, as in training. VGG's weights are random, which
-    cost the same time as ImageNet's. On a GPU, mixed precision and compilation are timed as well.
+    The model runs channels-last, as in training. VGG's weights are random, which cost the same time as ImageNet's.
 
     Args:
         height, width: of the images.
@@ -44,16 +40,15 @@ def step(
         threads: torch's threads during the measurement.
 
     Returns:
-        'ratios', each the median over the rounds of a ratio within one round:
+        See `figures`. 'images_per_second': of "forward", which extracts the features of a batch. 'memory': the largest
+        number of bytes in use, of the GPU or the process. The ratios are:
         step_over_torchreid: id + WRT + CMCC over torchreid's softmax + triplet step with its ResNet of that depth.
         pef_image_over_without, pef_conv2_over_without: all four losses over id + WRT + CMCC.
-        cmcc_wrt_over_id: id + WRT + CMCC over the same without WRT's and CMCC's time. Their time is measured separately, since the
-        difference of two steps is too noisy.
+        cmcc_wrt_over_id: id + WRT + CMCC over the same without WRT's and CMCC's time. Their time is measured separately,
+        since the difference of two steps is too noisy.
         naive_pef_over_ours: the edge loss alone, forward and backward, `naive_perceptual_edge` over ours.
         channels_last_gain: id + WRT + CMCC with contiguous memory over channels-last.
         bf16_gain, compile_gain (GPU only): id + WRT + CMCC over the same in bfloat16, and over that compiled.
-        'medians': seconds of each candidate; "forward" extracts the features of a batch. 'spread': the smallest and the largest
-        of each ratio. 'images_per_second': of "forward". 'memory': the largest number of bytes in use, of the GPU or the process.
 
     Raises:
         ValueError: the batch size is not a multiple of 8 or has only one identity, or the model is unknown.
@@ -62,34 +57,41 @@ def step(
         raise ValueError(f"batch size is {batch_size}: expected a multiple of {2 * PER_ID}, at least {4 * PER_ID}")
     if model not in MODELS:
         raise ValueError(f"model {model!r} is unknown: choose from {', '.join(MODELS)}")
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        seconds = interleave(_candidates(height, width, batch_size, model), rounds)
-    finally:
-        torch.set_num_threads(before)
+    seconds = interleave(_candidates(height, width, batch_size, model), rounds, threads=threads)
     pairs = {
         "step_over_torchreid": ("id_wrt_cmcc", "torchreid"),
         "pef_image_over_without": ("pef_image", "id_wrt_cmcc"),
         "pef_conv2_over_without": ("pef_conv2", "id_wrt_cmcc"),
         "naive_pef_over_ours": ("naive_pef_alone", "pef_alone"),
         "channels_last_gain": ("id_wrt_cmcc_contiguous", "id_wrt_cmcc"),
+        "cmcc_wrt_over_id": ("id_wrt_cmcc", "id"),
     }
-    if "id_wrt_cmcc_bf16" in seconds:
-        pairs |= {
-            "bf16_gain": ("id_wrt_cmcc", "id_wrt_cmcc_bf16"),
-            "compile_gain": ("id_wrt_cmcc_bf16", "id_wrt_cmcc_compiled"),
-        }
-    ratios = {name: pair_ratios(seconds, above, below) for name, (above, below) in pairs.items()}
-    shares = pair_ratios(seconds, "wrt_cmcc_alone", "id_wrt_cmcc")
-    ratios["cmcc_wrt_over_id"] = [1 / (1 - share) for share in shares]
-    return {
-        "ratios": {name: median(values) for name, values in ratios.items()},
-        "medians": medians(seconds),
-        "spread": {name: spread(values) for name, values in ratios.items()},
-        "images_per_second": {"forward": batch_size / median(seconds["forward"])},
-        "memory": {"steps_peak": _peak_memory()},
-    }
+    if torch.cuda.is_available():
+        pairs["bf16_gain"] = ("id_wrt_cmcc", "id_wrt_cmcc_bf16")
+        pairs["compile_gain"] = ("id_wrt_cmcc_bf16", "id_wrt_cmcc_compiled")
+    parts = zip(seconds["id_wrt_cmcc"], seconds["wrt_cmcc_alone"], strict=True)
+    measured = figures(seconds | {"id": [step - losses for step, losses in parts]}, pairs)
+    del measured["medians"]["id"]  # computed, not timed
+    peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else peak_memory()
+    forward = batch_size / measured["medians"]["forward"]
+    return measured | {"images_per_second": {"forward": forward}, "memory": {"steps_peak": peak}}
+
+
+def random_batch(batch_size: int, height: int, width: int, device: torch.device) -> Batch:
+    """Makes a batch of random images, in aligned halves with K = 4."""
+    num_ids = batch_size // (2 * PER_ID)
+    pids = torch.arange(num_ids).repeat_interleave(PER_ID).repeat(2).to(device)
+    return Batch(torch.rand(batch_size, 3, height, width, device=device), pids, batch_size // 2, num_ids)
+
+
+def waiting(run: Callable[[], object]) -> Callable[[], object]:
+    """Returns a function that also waits for the GPU, if there is one."""
+
+    def run_and_wait() -> None:
+        run()
+        torch.cuda.synchronize()
+
+    return run_and_wait if torch.cuda.is_available() else run
 
 
 def naive_perceptual_edge(maps: Tensor, images: Tensor, num_rgb: int, vgg: VGGStages) -> Tensor:
@@ -115,26 +117,27 @@ def naive_perceptual_edge(maps: Tensor, images: Tensor, num_rgb: int, vgg: VGGSt
 def _candidates(height: int, width: int, batch_size: int, model: str) -> dict[str, Callable[[], object]]:
     torch.manual_seed(0)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    num_rgb, num_ids = batch_size // 2, batch_size // (2 * PER_ID)
-    pids = torch.arange(num_ids).repeat_interleave(PER_ID).repeat(2).to(device)
-    batch = Batch(torch.rand(batch_size, 3, height, width, device=device), pids, num_rgb, num_ids)
+    batch = random_batch(batch_size, height, width, device)
     plain = MSOLoss(weight_pef=0)
     pef_image, pef_conv2 = (MSOLoss(pef_entry=entry, pef_weights="random").to(device) for entry in ("image", "conv2"))
-
     ours = OurStep(model, batch)
     contiguous = OurStep(model, batch, torch.contiguous_format)
 
-    maps = torch.rand(batch_size, 64, height // 4, width // 4, device=device).contiguous(
-        memory_format=torch.channels_last
-    )
+    maps = torch.rand(batch_size, 64, height // 4, width // 4, device=device)
+    our_maps = maps.contiguous(memory_format=torch.channels_last)
     naive_vgg = VGGStages("image", "random").requires_grad_(True).to(device, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     our_vgg = PerceptualEdgeLoss("image", "random").to(device)
-
     features = torch.randn(batch_size, MODELS[model](1, pretrained=False).feature_dim, device=device)
+
+    def alone(loss: Callable[[Tensor], Tensor], values: Tensor) -> None:
+        loss(values.detach().requires_grad_()).backward()
 
     def wrt_cmcc(leaf: Tensor) -> Tensor:
         unit = unit_length(leaf)
-        return weighted_triplet(unit, pids) + contrastive_center(unit, num_ids)
+        return weighted_triplet(unit, batch.pids) + contrastive_center(unit, batch.num_ids)
+
+    def naive_edges(leaf: Tensor) -> Tensor:
+        return naive_perceptual_edge(leaf, batch.images, batch.num_rgb, naive_vgg)
 
     candidates: dict[str, Callable[[], object]] = {
         "torchreid": _torchreid_step(model, batch),
@@ -142,19 +145,16 @@ def _candidates(height: int, width: int, batch_size: int, model: str) -> dict[st
         "pef_image": lambda: ours(pef_image),
         "pef_conv2": lambda: ours(pef_conv2),
         "id_wrt_cmcc_contiguous": lambda: contiguous(plain),
-        "wrt_cmcc_alone": lambda: _alone(wrt_cmcc, features),
-        "pef_alone": lambda: _alone(lambda leaf: our_vgg(leaf, batch.images, num_rgb), maps),
-        "naive_pef_alone": lambda: _alone(
-            lambda leaf: naive_perceptual_edge(leaf, batch.images, num_rgb, naive_vgg), maps.contiguous()
-        ),
+        "wrt_cmcc_alone": lambda: alone(wrt_cmcc, features),
+        "pef_alone": lambda: alone(lambda leaf: our_vgg(leaf, batch.images, batch.num_rgb), our_maps),
+        "naive_pef_alone": lambda: alone(naive_edges, maps),
         "forward": ours.forward,
     }
     if device.type == "cuda":
         half, compiled = OurStep(model, batch, amp="bf16"), OurStep(model, batch, amp="bf16")
         compiled.model.compile_backbone()
         candidates |= {"id_wrt_cmcc_bf16": lambda: half(plain), "id_wrt_cmcc_compiled": lambda: compiled(plain)}
-        return {name: _and_wait(run) for name, run in candidates.items()}
-    return candidates
+    return {name: waiting(run) for name, run in candidates.items()}
 
 
 class OurStep:
@@ -191,32 +191,12 @@ class OurStep:
 
 def _torchreid_step(name: str, batch: Batch) -> Callable[[], object]:
     use_gpu = batch.images.is_cuda
-    model = host.models.build_model(
-        name.removeprefix("dual_"), NUM_CLASSES, loss="triplet", pretrained=False, use_gpu=use_gpu
-    ).train()
+    name = name.removeprefix("dual_")
+    model = host.models.build_model(name, NUM_CLASSES, loss="triplet", pretrained=False, use_gpu=use_gpu).train()
     set_stride(model.layer4, 1)  # torchreid's factories use 2, which is half the work in Layer4
-    data = SimpleNamespace(train_loader=None, test_loader=None, num_train_pids=NUM_CLASSES)
     model.to(batch.images.device)
+    data = SimpleNamespace(train_loader=None, test_loader=None, num_train_pids=NUM_CLASSES)
     optimizer = torch.optim.Adam(model.parameters())
     engine = host.SoftmaxTripletEngine(data, model, optimizer, use_gpu=use_gpu, label_smooth=False)
-    data_of_step = {"img": (batch.images - 0.45) / 0.225, "pid": batch.pids}
-    return lambda: engine.forward_backward(data_of_step)
-
-
-def _alone(loss: Callable[[Tensor], Tensor], values: Tensor) -> None:
-    loss(values.detach().requires_grad_()).backward()
-
-
-def _and_wait(run: Callable[[], object]) -> Callable[[], object]:
-    def run_and_wait() -> None:
-        run()
-        torch.cuda.synchronize()
-
-    return run_and_wait
-
-
-def _peak_memory() -> int:
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts kibibytes
+    inputs = {"img": (batch.images - 0.45) / 0.225, "pid": batch.pids}
+    return lambda: engine.forward_backward(inputs)

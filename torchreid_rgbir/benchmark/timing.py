@@ -1,19 +1,28 @@
 """Interleaved timing of several candidates, so that a busy machine slows all of them down alike."""
 
-import statistics
+import resource
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from statistics import median
+
+import torch
 
 from torchreid_rgbir.terminal import progress
 
+Seconds = dict[str, list[float]]  # name of a candidate -> seconds of its runs
 
-def interleave(candidates: Mapping[str, Callable[[], object]], rounds: int, warmup: int = 1) -> dict[str, list[float]]:
+
+def interleave(
+    candidates: Mapping[str, Callable[[], object]], rounds: int, warmup: int = 1, threads: int | None = None
+) -> Seconds:
     """Runs the candidates in turn, A B C A B C ..., and measures the time of each run.
 
     Args:
         candidates: Name -> function. A function that uses a GPU must wait for it.
         rounds: The number of timed runs of each candidate.
         warmup: The number of runs before them that are not timed.
+        threads: The number of torch's threads meanwhile. None leaves it as it is.
 
     Returns:
         Name -> seconds of its runs, in order. The i-th runs of all candidates follow each other.
@@ -25,28 +34,56 @@ def interleave(candidates: Mapping[str, Callable[[], object]], rounds: int, warm
         raise ValueError(
             f"{len(candidates)} candidates, {rounds} rounds, {warmup} warm-up rounds: give at least 1, 1 and 0"
         )
-    for _ in progress(range(warmup), "warming up", unit="round"):
-        for run in candidates.values():
-            run()
-    seconds: dict[str, list[float]] = {name: [] for name in candidates}
-    for _ in progress(range(rounds), "timing", unit="round"):
-        for name, run in candidates.items():
-            start = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - start)
+    before = torch.get_num_threads()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        for _ in progress(range(warmup), "warming up", unit="round"):
+            for run in candidates.values():
+                run()
+        seconds: Seconds = {name: [] for name in candidates}
+        for _ in progress(range(rounds), "timing", unit="round"):
+            for name, run in candidates.items():
+                start = time.perf_counter()
+                run()
+                seconds[name].append(time.perf_counter() - start)
+    finally:
+        if threads is not None:
+            torch.set_num_threads(before)
     return seconds
 
 
-def medians(seconds: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """Returns the median of each candidate's seconds."""
-    return {name: statistics.median(values) for name, values in seconds.items()}
+def figures(seconds: Seconds, pairs: Mapping[str, tuple[str, str]]) -> dict[str, dict]:
+    """Summarizes the seconds that `interleave` measured.
+
+    Args:
+        seconds: Name of a candidate -> seconds of its runs.
+        pairs: Name of a ratio -> the two candidates. In every round, the first is divided by the second.
+
+    Returns:
+        'ratios': the median of each ratio. 'spread': its smallest and largest value. 'medians': seconds of each candidate.
+    """
+    ratios = {
+        name: [a / b for a, b in zip(seconds[above], seconds[below], strict=True)]
+        for name, (above, below) in pairs.items()
+    }
+    return {
+        "ratios": {name: median(values) for name, values in ratios.items()},
+        "spread": {name: (min(values), max(values)) for name, values in ratios.items()},
+        "medians": {name: median(values) for name, values in seconds.items()},
+    }
 
 
-def pair_ratios(seconds: Mapping[str, Sequence[float]], above: str, below: str) -> list[float]:
-    """Returns seconds of `above` / seconds of `below` for every round."""
-    return [a / b for a, b in zip(seconds[above], seconds[below], strict=True)]
+def merge(measured: dict, part: dict) -> None:
+    """Adds the figures of a part to those that were measured before."""
+    for key, value in part.items():
+        if isinstance(value, dict):
+            measured.setdefault(key, {}).update(value)
+        else:
+            measured[key] = value
 
 
-def spread(values: Sequence[float]) -> tuple[float, float]:
-    """Returns the smallest and the largest value."""
-    return min(values), max(values)
+def peak_memory() -> int:
+    """Returns the largest number of bytes that this process has used."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts kibibytes

@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from torchreid_rgbir.benchmark.timing import merge
     from torchreid_rgbir.metrics import report
     from torchreid_rgbir.runs.provenance import device_name, versions
 
@@ -60,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         path, flags = PARTS[part]
         module, _, function = path.partition(".")
         measure = getattr(import_module(f"torchreid_rgbir.benchmark.{module}"), function)
-        _merge(measured, measure(**{flag: getattr(args, flag) for flag in flags}))
+        merge(measured, measure(**{flag: getattr(args, flag) for flag in flags}))
     for name, ratio in measured["ratios"].items():
         low, high = measured["spread"][name]
         print(f"{name:<40}{ratio:>10.3f}   ({low:.3f} to {high:.3f})")
@@ -76,11 +77,3 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         report.write_text(args.json, json.dumps(measured, indent=2) + "\n")
     return 0
-
-
-def _merge(measured: dict, part: dict) -> None:
-    for key, value in part.items():
-        if isinstance(value, dict):
-            measured.setdefault(key, {}).update(value)
-        else:
-            measured[key] = value
