@@ -27,10 +27,12 @@ def stability(num_steps: int = 500) -> dict[str, dict]:
     """
     with tempfile.TemporaryDirectory() as folder:
         synthesize("sysu_mm01", Path(folder) / "SYSU-MM01", 20, images_per_camera=2, size=(32, 64), workers=1)
-        words = f"data.root {folder} data.height 64 data.width 32 data.cache disk train.batch_size 16"
-        words += f" sampler.num_instances 2 sampler.batches_per_epoch {WARMUP + num_steps}"
+        words = (
+            "data.height 64 data.width 32 data.cache disk train.batch_size 16 sampler.num_instances 2 "
+            f"sampler.batches_per_epoch {WARMUP + num_steps}"
+        ).split()
         with contextlib.redirect_stdout(io.StringIO()):
-            engine = build_engine(config.override(config.load("quickstart"), words.split()))
+            engine = build_engine(config.override(config.load("quickstart"), ["data.root", folder, *words]))
         engine.set_model_mode("train")
         seconds, held = [], []
         for batch, data in enumerate(engine.train_loader):
