@@ -8,24 +8,21 @@ import pytest
 import torch
 from PIL import Image
 
-from torchreid_rgbir.data.transforms import (
-    AUGMENTATIONS,
-    NUM_ERASE_TRIES,
-    PADDING,
-    BatchTransforms,
-    Decode,
-    to_unit,
-)
+from torchreid_rgbir.data.augmentations import AUGMENTATIONS, NUM_ERASE_TRIES, PADDING, Colors, to_unit
+from torchreid_rgbir.data.transforms import BatchTransforms, Decode
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.5)
 
 
-FILL = torch.tensor([0.2, 0.5, 0.8])
+COLORS = Colors(torch.tensor([0.2, 0.5, 0.8]), torch.tensor([0.5, 0.2, 0.25]))
+FILL = torch.tensor(
+    [0.2 * 0.5 + 0.2, 0.5 * 0.2 + 0.5, 0.8 * 0.25 + 0.8]
+)  # the mean of normalized images, as torchreid fills
 
 
 def apply(name, images, seed=0):
-    augmentation, num_draws = AUGMENTATIONS[name]
-    return augmentation(images, np.random.default_rng(seed).random((len(images), num_draws)), FILL)
+    augmentation, num_draws, _ = AUGMENTATIONS[name]
+    return augmentation(images, np.random.default_rng(seed).random((len(images), num_draws)), COLORS)
 
 
 def pictures(num, height=12, width=6, seed=0):
@@ -156,9 +153,9 @@ def torchreids_box(draws, height, width):
 @pytest.mark.parametrize(("name", "boxes"), [("random_erase", 1), ("channel_erase", 3)])
 def test_erasing_is_the_loop_over_images_and_channels(name, boxes):
     images = pictures(80, height=24, width=12)
-    augmentation, num_draws = AUGMENTATIONS[name]
+    augmentation, num_draws, _ = AUGMENTATIONS[name]
     draws = np.random.default_rng(3).random((80, num_draws))
-    output = augmentation(images, draws, FILL)
+    output = augmentation(images, draws, COLORS)
     erased, alike = 0, 0
     for image, result, row in zip(images, output, draws, strict=True):
         expected = image.float() / 255

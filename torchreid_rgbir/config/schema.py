@@ -4,6 +4,7 @@ import math
 
 from yacs.config import CfgNode as CN
 
+from torchreid_rgbir.data import SAMPLERS
 from torchreid_rgbir.losses import LOSSES, Option
 
 
@@ -33,6 +34,7 @@ def defaults() -> CN:
     cfg.data.transforms = ["pad_crop", "random_flip"]
     cfg.data.transforms_rgb = []  # more transforms, for RGB images only
     cfg.data.transforms_ir = []  # more transforms, for IR images only
+    cfg.data.transforms_rgb2 = []  # with names: a second view of each RGB image, with transforms and these
     cfg.data.cache = "none"  # where training keeps decoded images: none, ram, disk
     cfg.data.cache_dir = ""  # the folder for disk; empty: .decoded in data.root
     cfg.data.norm_mean = [0.485, 0.456, 0.406]
@@ -43,6 +45,7 @@ def defaults() -> CN:
     cfg.data.save_dir = "log"
 
     cfg.sampler = CN()
+    cfg.sampler.name = "pk"  # how batches are sampled: pk, agw (with replacement)
     cfg.sampler.num_instances = 4  # K, images per identity and modality; P = train.batch_size / 2K identities
     cfg.sampler.batches_per_epoch = 0  # 0: one pass, on average, over the larger modality
 
@@ -131,6 +134,7 @@ def loss_options(name: str) -> dict[str, Option]:
 CHOICES = {
     "data.type": ("image",),
     "data.cache": ("none", "ram", "disk"),
+    "sampler.name": tuple(SAMPLERS),
     "train.amp": ("off", "bf16", "fp16"),
     "train.optim": ("adam", "amsgrad", "sgd", "rmsprop", "radam"),
     "train.lr_scheduler": ("warmup_multi_step", "warmup_cosine", "single_step", "multi_step", "cosine"),

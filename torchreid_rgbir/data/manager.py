@@ -16,7 +16,7 @@ from torchreid_rgbir.data.cache import cache_images
 from torchreid_rgbir.data.cross_modal import CrossModalImageDataset
 from torchreid_rgbir.data.images import parse_ir_range
 from torchreid_rgbir.data.loading import Loader
-from torchreid_rgbir.data.sampler import CrossModalSampler
+from torchreid_rgbir.data.sampler import SAMPLERS
 from torchreid_rgbir.data.transforms import BatchTransforms, Decode
 
 logger = logging.getLogger(__name__)
@@ -27,21 +27,23 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 class CrossModalDataManager(host.data.ImageDataManager):
     """Loads the training and test images of cross-modal data sets.
 
-    `train_loader` yields batches of uint8 images in the order of `CrossModalSampler`; `transforms` augments and normalizes
+    `train_loader` yields batches of uint8 images in the order of the sampler; `transforms` augments and normalizes
     them on the device.
 
     Args:
         root, sources, targets, height, width, split_id, combineall, batch_size_train, batch_size_test, workers, use_gpu: as
             torchreid's.
-        transforms: names of torchreid and of this package (`data.transforms.AUGMENTATIONS`).
+        transforms: names of torchreid and of this package (`data.augmentations.AUGMENTATIONS`).
         norm_mean, norm_std: normalization of each channel; None uses ImageNet's.
         num_instances: K, the number of images per identity *and modality* in a batch.
         batches_per_epoch: 0 is one pass over the larger modality.
         seed: of the sampler and of the augmentation.
         skip_broken: read every image once and exclude those that cannot be read.
         transforms_rgb, transforms_ir: additional transforms for the images of one modality only.
+        transforms_rgb2: if not empty, each RGB image is in the batch a second time, with `transforms` and these.
         cache: where decoded images are kept: "none", "ram" or "disk"; see `data.cache`.
         cache_dir: the folder for "disk"; empty is `.decoded` in the data root.
+        sampler: of the training batches, a name in `data.sampler.SAMPLERS`.
         ir_range: how gray images of more than 8 bits become 8 bits; see `data.images.parse_ir_range`.
 
     Attributes:
@@ -80,6 +82,8 @@ class CrossModalDataManager(host.data.ImageDataManager):
         cache: str = "none",
         cache_dir: str = "",
         ir_range: str = "auto",
+        sampler: str = "pk",
+        transforms_rgb2: Sequence[str] = (),
     ):
         self.ir_range = str(parse_ir_range(ir_range))
         rank, world_size = distributed.rank(), distributed.world_size()
@@ -93,6 +97,7 @@ class CrossModalDataManager(host.data.ImageDataManager):
             transforms_ir,
             rank,
             world_size,
+            transforms_rgb2,
         )
         sources = [sources] if isinstance(sources, str) else list(sources)
         targets = [targets] if isinstance(targets, str) else list(targets or sources)
@@ -115,7 +120,10 @@ class CrossModalDataManager(host.data.ImageDataManager):
                 batch_size_test=batch_size_test,
                 workers=workers,
             )
-        for modality, names in (("RGB", self.transforms.rgb), ("IR", self.transforms.ir)):
+        augmented = [("RGB", self.transforms.rgb), ("IR", self.transforms.ir)]
+        if self.transforms.num_rgb_views == 2:
+            augmented.insert(1, ("Second view of RGB", self.transforms.rgb2))
+        for modality, names in augmented:
             used = ", ".join(names) or "no augmentation"
             size = f"{height} x {width}"
             logger.info(
@@ -128,7 +136,7 @@ class CrossModalDataManager(host.data.ImageDataManager):
             dataset.ir_range = ir_range
         self.left_out = exclude_broken_images([trainset, *tests]) if skip_broken else {}
 
-        self.sampler = CrossModalSampler(
+        self.sampler = SAMPLERS[sampler](
             [item.pid for item in trainset.train],
             [item.modality for item in trainset.train],
             batch_size_train,

@@ -107,7 +107,11 @@ class CrossModalSampler(Sampler[list[int]]):
                 f"a batch needs {self.num_ids} identities, but only {len(self.images)} have images of both modalities: {advice}"
             )
         larger = max(sum(len(halves[modality]) for halves in self.images.values()) for modality in (RGB, IR))
-        self.num_batches = batches_per_epoch or math.ceil(larger / (self.num_ids * num_instances))
+        self.num_batches = batches_per_epoch or self._one_pass(larger / (self.num_ids * num_instances))
+
+    def num_rgb(self, batch_idx: int) -> int:
+        """The number of RGB images in a batch of the current epoch, as this process yields it.  batch_idx: from 0."""
+        return self.num_own_ids * self.num_instances
 
     def set_epoch(self, epoch: int, first: int = 0) -> None:
         """Sets the epoch of the next pass, and the batch at which it starts."""
@@ -119,18 +123,33 @@ class CrossModalSampler(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         rng = np.random.default_rng([self.seed, self.epoch])
+        identities = self._identities(rng)
+        for number in range(self.num_batches):
+            chosen = next(identities)
+            images = [[self._sample(rng, self.images[pid][modality]) for pid in chosen] for modality in (RGB, IR)]
+            if number >= self.first:  # earlier batches are sampled too, since later ones depend on them
+                yield np.concatenate([own for half in images for own in half[self.own]]).tolist()
+
+    def _one_pass(self, num_batches: float) -> int:
+        """The length of an epoch, when the images of the larger modality fill `num_batches` halves."""
+        return math.ceil(num_batches)
+
+    def _identities(self, rng: np.random.Generator) -> Iterator[list[int]]:
+        """Yields the P identities of each batch."""
         pids = np.array(sorted(self.images))
         waiting: list[int] = []
-        for number in range(self.num_batches):
+        while True:
             if len(waiting) < self.num_ids:
                 # Identities left over from the last pass come first; in the new pass they follow after this batch.
                 order = rng.permutation(pids).tolist()
                 fresh = [pid for pid in order if pid not in waiting][: self.num_ids - len(waiting)]
                 waiting += fresh + [pid for pid in order if pid not in fresh]
             chosen, waiting = waiting[: self.num_ids], waiting[self.num_ids :]
-            images = [[self._sample(rng, self.images[pid][modality]) for pid in chosen] for modality in (RGB, IR)]
-            if number >= self.first:  # earlier batches are sampled too, since later ones depend on them
-                yield np.concatenate([own for half in images for own in half[self.own]]).tolist()
+            yield chosen
 
     def _sample(self, rng: np.random.Generator, images: np.ndarray) -> np.ndarray:
+        """The K images of an identity and modality."""
         return rng.choice(images, self.num_instances, replace=len(images) < self.num_instances)
+
+
+SAMPLERS: dict[str, type[CrossModalSampler]] = {"pk": CrossModalSampler}  # `sampler.name`. Other modules add theirs.

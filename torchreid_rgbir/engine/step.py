@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from torchreid_rgbir import distributed
+from torchreid_rgbir.data.augmentations import to_unit
 from torchreid_rgbir.data.manager import CrossModalDataManager
-from torchreid_rgbir.data.transforms import to_unit
 from torchreid_rgbir.engine.device import autocast_dtype
 from torchreid_rgbir.engine.ema import EMA
 from torchreid_rgbir.engine.guard import NonFiniteGuard
@@ -33,8 +33,10 @@ def prepare(
     """
     images, pids = (data[name].to(device, non_blocking=True) for name in ("img", "pid"))
     sampler, transforms = datamanager.sampler, datamanager.transforms
-    num_rgb = sampler.num_own_ids * sampler.num_instances
+    num_rgb = sampler.num_rgb(batch_idx)
     images = transforms.augment(images, num_rgb, epoch, batch_idx)
+    if transforms.num_rgb_views == 2:
+        pids, num_rgb = torch.cat([pids[:num_rgb], pids]), 2 * num_rgb
     batch = Batch(to_unit(images), pids, num_rgb, sampler.num_own_ids)
     return batch, transforms.normalize(images)
 
@@ -99,7 +101,7 @@ class TrainingStep:
         with distributed.no_sync_if(self.ddp_model, not is_due):  # gradients are exchanged once per optimizer step
             with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None):
                 outputs = self.ddp_model(inputs, batch.num_rgb)
-            losses = self.criterion(outputs, batch)
+                losses = self.criterion(outputs, batch)  # in single precision, except for VGG
             if "loss_id" not in losses:  # DistributedDataParallel waits for a gradient of the classifier, too
                 losses["loss"] = losses["loss"] + 0 * outputs.logits.sum()
             self.scaler.scale(losses["loss"] / num_accumulated).backward()

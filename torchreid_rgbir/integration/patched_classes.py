@@ -36,7 +36,7 @@ resumed: WeakKeyDictionary[nn.Module, tuple[str, int]] = WeakKeyDictionary()
 class PatchedDataManager(CrossModalDataManager):
     """torchreid's `ImageDataManager(...)` for RGB-IR sources, with torchreid's arguments and their defaults.
 
-    Batches are always P x K x 2, so the arguments that choose a sampler have no effect. The seed is torch's.
+    `sampler.name` chooses the sampler. torchreid's arguments that do have no effect. The seed is torch's.
 
     Raises:
         ValueError: `k_tfm` is above 1 or `load_train_targets` is set. Errors of CrossModalDataManager are raised too.
@@ -50,6 +50,7 @@ class PatchedDataManager(CrossModalDataManager):
             raise ValueError("data.k_tfm above 1 and data.load_train_targets are for data of one modality: remove them")
         self.root = arguments["root"]
         ours = {name: value for section in ("data", "sampler") for name, value in settings.current[section].items()}
+        ours["sampler"] = ours.pop("name")
         options: dict[str, Any] = {
             name: arguments[name] if name in arguments else ours.get(name) for name in DATA_OPTIONS
         }

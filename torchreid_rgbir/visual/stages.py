@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from torchreid_rgbir.data.transforms import to_unit
+from torchreid_rgbir.data.augmentations import to_unit
 from torchreid_rgbir.losses.perceptual_edge import stage_distances
 from torchreid_rgbir.losses.sobel import edge_map
 from torchreid_rgbir.losses.vgg import VGGStages

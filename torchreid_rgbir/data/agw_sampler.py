@@ -1,0 +1,30 @@
+"""The sampler of AGW (Ye et al., Deep Learning for Person Re-identification, TPAMI 2021), also of CAJ and LLCM's code."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from torchreid_rgbir.data.sampler import SAMPLERS, CrossModalSampler
+
+
+class AGWSampler(CrossModalSampler):
+    """Samples everything independently, as the authors' code does. `CrossModalSampler` describes the arguments.
+
+    Each batch has P random identities, whatever the batches before had. The K images of an identity and modality are sampled
+    with replacement, so a batch can have an image twice. An epoch is one batch longer than the complete batches of one pass
+    over the larger modality.
+    """
+
+    def _one_pass(self, num_batches: float) -> int:
+        return int(num_batches) + 1
+
+    def _identities(self, rng: np.random.Generator) -> Iterator[list[int]]:
+        pids = np.array(sorted(self.images))
+        while True:
+            yield rng.choice(pids, self.num_ids, replace=False).tolist()
+
+    def _sample(self, rng: np.random.Generator, images: np.ndarray) -> np.ndarray:
+        return rng.choice(images, self.num_instances)
+
+
+SAMPLERS["agw"] = AGWSampler
