@@ -212,12 +212,14 @@ def test_mixed_precision_trains_and_stays_finite(device, tiny_cfg, amp):
     seen = set()
     engine.model.layer4.register_forward_hook(lambda module, args, output: seen.add(("maps", output.dtype)))
     engine.model.gem.register_forward_hook(lambda module, args, output: seen.add(("pooled", output.dtype)))
+    engine.criterion.loss_pef.vgg.first.register_forward_hook(lambda module, args, out: seen.add(("vgg", out.dtype)))
     engine.set_model_mode("train")
     data, losses = next(iter(engine.train_loader)), []
     for engine.batch_idx in range(6):
         losses.append(engine.forward_backward(data)[0])
         assert all(value.dtype == torch.float32 for name, value in losses[-1].items() if name.startswith("loss"))
-    assert seen == {("maps", autocast_dtype(amp, device)), ("pooled", torch.float32)}
+    half = autocast_dtype(amp, device)
+    assert seen == {("maps", half), ("vgg", half), ("pooled", torch.float32)}
     assert engine.step.scaler.is_enabled() == (amp == "fp16" and device.type == "cuda")
     assert all(math.isfinite(value.item()) for found in losses for value in found.values())
     assert losses[-1]["loss_id"] < losses[0]["loss_id"]

@@ -150,13 +150,22 @@ def test_flat_images_and_dead_maps_are_finite(entry):
     assert loss.isfinite() and maps.grad.isfinite().all()
 
 
-def test_autocast_does_not_round():
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_under_autocast_only_the_convolutions_round(entry):
     torch.manual_seed(2)
-    loss = PerceptualEdgeLoss("image", "random")
-    images, maps = torch.rand(2, 3, 64, 32), torch.rand(2, 64, 16, 8).bfloat16()
-    plain = loss(maps.float(), images, 1)
+    loss = PerceptualEdgeLoss(entry, "random")
+    images, maps = torch.rand(8, 3, 64, 64), torch.rand(8, 64, 16, 16).bfloat16().requires_grad_()
+    single = loss(maps.float(), images, 4)
+    (expected,) = torch.autograd.grad(single, maps)
+    entered, types = [], []
+    loss.vgg.first.register_forward_pre_hook(lambda module, inputs: entered.append(inputs[0].dtype))
+    loss.vgg.stages[3].register_forward_hook(lambda module, inputs, output: types.append(output.dtype))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(loss(maps, images, 1), plain)
+        half = loss(maps, images, 4)
+    (gradient,) = torch.autograd.grad(half, maps)
+    assert half.dtype == torch.float32 and set(entered) <= {torch.float32} and set(types) == {torch.bfloat16}
+    assert half.item() == pytest.approx(single.item(), rel=5e-3) and not torch.equal(half, single)
+    assert (gradient - expected).norm() < 0.05 * expected.norm()
 
 
 def test_the_target_passes_without_gradient_and_each_side_in_one_batch():

@@ -77,7 +77,8 @@ class MSOLoss(nn.Module):
         for name, loss in self.losses.items():
             if self.gather_features and LOSSES[name].compares_images and gathered[1] is batch:
                 gathered = _gather(outputs, batch)
-            with torch.autocast(outputs.features.device.type, enabled=False):
+            device = outputs.features.device.type
+            with torch.autocast(device, enabled=LOSSES[name].autocast and torch.is_autocast_enabled(device)):
                 losses[f"loss_{name}"] = loss(*(gathered if LOSSES[name].compares_images else (outputs, batch)))
         total = torch.stack([self.weights[name] * losses[f"loss_{name}"] for name in self.losses]).sum()
         return {"loss": total, **losses}

@@ -12,12 +12,13 @@ from torchreid_rgbir.losses.registry import Option, register_loss
 from torchreid_rgbir.losses.sobel import edge_map
 from torchreid_rgbir.losses.vgg import BOUNDS, WEIGHTS, VGGStages
 from torchreid_rgbir.models.batch import Batch, Outputs
-from torchreid_rgbir.models.precision import full_precision
+from torchreid_rgbir.models.precision import widen
 
 
-@full_precision
 def perceptual_edge(maps: Tensor, edges: Tensor, num_rgb: int, vgg: VGGStages) -> Tensor:
     """PEF_rgb + PEF_ir: the squared distance between VGG's features of maps and edges, per element, summed over four stages.
+
+    Under autocast, VGG's convolutions run in half precision. Its input, the distances and the sums stay in single precision.
 
     Args:
         maps: (B, 64, h, w) from Layer0, the RGB images first. Only they receive gradients.
@@ -50,7 +51,7 @@ def stage_distances(maps: Tensor, edges: Tensor, vgg: VGGStages) -> Tensor:
 
 def _distance(found: Tensor, target: Tensor) -> Tensor:
     # ||found - target||^2 / (C H W) of each image, (B,). The norm keeps one map for the backward pass, a mean of squares more.
-    return torch.linalg.vector_norm(found - target, dim=(1, 2, 3)).square() / found[0].numel()
+    return torch.linalg.vector_norm(widen(found) - widen(target), dim=(1, 2, 3)).square() / found[0].numel()
 
 
 class PerceptualEdgeLoss(nn.Module):
@@ -106,5 +107,6 @@ register_loss(
         "normalize": Option(True, help="scale maps and edges to [0, 1] per image before VGG"),
     },
     compares_images=False,
+    autocast=True,
     help="perceptual edge loss",
 )

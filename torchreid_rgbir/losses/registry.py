@@ -36,6 +36,7 @@ class RegisteredLoss(NamedTuple):
         weight: the default weight. 0 disables the loss.
         options: by name.
         compares_images: with `train.gather_features`, the loss sees the features of all processes.
+        autocast: the loss runs under the autocast of the training step.
         help: one line for the table of keys.
     """
 
@@ -43,6 +44,7 @@ class RegisteredLoss(NamedTuple):
     weight: float
     options: Mapping[str, Option]
     compares_images: bool
+    autocast: bool
     help: str
 
     def build(self, num_classes: int | None, feature_dim: int | None, **options: Any) -> Loss:
@@ -74,6 +76,7 @@ def register_loss(
     weight: float = 0.0,
     options: Mapping[str, Option] | None = None,
     compares_images: bool = True,
+    autocast: bool = False,
     help: str = "",
 ) -> None:
     """Adds a loss to the method's sum, with the configuration key `loss.mso.weight_NAME`.
@@ -83,11 +86,13 @@ def register_loss(
         loss: a function `loss(outputs, batch, **options)` that returns a scalar, or a class whose instances are called
             with `(outputs, batch)`. A class is constructed with its options, and with `num_classes` (N) and `feature_dim`
             (D) if its constructor has these parameters. The trainable parameters of an `nn.Module` are trained with
-            the model's and saved in checkpoints. Autocast is off, and logits and features are in single precision.
+            the model's and saved in checkpoints. Logits and features are in single precision.
         weight: the default weight. 0 disables the loss.
         options: they become configuration keys and are passed as keyword arguments.
         compares_images: with `train.gather_features` the loss sees logits, features, pooled features and identities of all
             processes. The images and maps that it sees are always those of its own process.
+        autocast: leave mixed precision (`train.amp`) active inside the loss. This is for a loss with a network of its own,
+            which must compute distances and sums in single precision itself. For all other losses it is off.
         help: one line about the loss.
 
     Raises:
@@ -97,7 +102,7 @@ def register_loss(
         raise ValueError(f"loss {name!r}: the name must consist of lower-case letters, digits and underscores")
     options = dict(options or {})
     _check_options(name, options)
-    entry = RegisteredLoss(_with_contract(name, loss, options), weight, options, compares_images, help)
+    entry = RegisteredLoss(_with_contract(name, loss, options), weight, options, compares_images, autocast, help)
     known = LOSSES.setdefault(name, entry)
     if known is not entry and (_original(known.loss), *known[1:]) != (loss, *entry[1:]):
         raise ValueError(f"a loss named {name} is registered already: choose a different name")

@@ -9,6 +9,7 @@ from torchvision.models import VGG16_Weights
 from torchvision.models.vgg import cfgs, make_layers
 
 from torchreid_rgbir.models.imagenet import load_imagenet
+from torchreid_rgbir.models.precision import full_precision
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +89,7 @@ class VGGStages(nn.Module):
             taps.append(maps)
         return taps
 
+    @full_precision
     def enter(self, maps: Tensor) -> Tensor:
         """Makes VGG's input from maps (B, C, h, w).  Returns (B, 3, h, w) for 'image', (B, C, h, w) for 'conv2'."""
         if self.entry == "image":
