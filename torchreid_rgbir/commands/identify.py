@@ -67,8 +67,7 @@ def run(args: argparse.Namespace) -> int:
     from torchreid_rgbir.retrieval.gallery import Gallery
     from torchreid_rgbir.retrieval.identify import identify, open_references
     from torchreid_rgbir.retrieval.image_table import labeled_images
-    from torchreid_rgbir.visual.grid import save_picture
-    from torchreid_rgbir.visual.identify_grid import draw_identify_grid
+    from torchreid_rgbir.visual.ranked import draw_identify_grid, save_picture
 
     for out in filter(None, (args.json, args.save_picture)):
         report.check_folder(out)

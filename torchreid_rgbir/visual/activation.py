@@ -17,27 +17,24 @@ from torchreid_rgbir.visual.samples import Samples
 
 @torch.no_grad()
 def activation_maps(model: TwoStreamNetwork, samples: Samples) -> Tensor:
-    """Computes the energy of Layer4's maps: the sum of their squares over the channels.
+    """Computes the energy of Layer4's maps, the sum of their squares over the channels, for B images of one modality.
 
     Args:
-        model: in evaluation mode.
-        samples: B images of one modality. They pass that modality's stream.
+        model: in evaluation mode. The images pass their modality's stream.
 
     Returns:
         (B, H, W) in [0, 1], enlarged to the size of the images.
     """
     maps = model.stream(samples.modality)(samples.inputs, return_featuremaps=True)  # (B, D, h, w)
     energy = min_max(maps.square().sum(dim=1, keepdim=True))  # (B, 1, h, w)
-    size = (samples.images.shape[2], samples.images.shape[3])
-    return F.interpolate(energy, size, mode="bilinear", align_corners=False)[:, 0]
+    return F.interpolate(energy, samples.images.shape[2:], mode="bilinear", align_corners=False)[:, 0]
 
 
 def draw_activations(model: TwoStreamNetwork, groups: Sequence[Samples]) -> Image.Image:
-    """Draws each image beside its activation map, with a pair of columns for each group.
+    """Draws each image beside its activation map, with a pair of columns for each of at least one group.
 
     Args:
         model: in evaluation mode.
-        groups: at least one.
 
     Returns:
         An image WIDTH pixels wide.
@@ -50,11 +47,11 @@ def draw_activations(model: TwoStreamNetwork, groups: Sequence[Samples]) -> Imag
         axes.set_axis_off()
     for column, group in enumerate(groups):
         maps = activation_maps(model, group)
-        grid[0, 2 * column].set_title(NAMES[group.modality].upper(), fontsize=9)
-        grid[0, 2 * column + 1].set_title("response", fontsize=9)
-        for row, (image, energy) in enumerate(zip(group.images, maps, strict=True)):
-            pixels = np.asarray(image.permute(1, 2, 0))
-            grid[row, 2 * column].imshow(pixels)
-            grid[row, 2 * column + 1].imshow(pixels)
-            grid[row, 2 * column + 1].imshow(energy.numpy(), cmap="jet", alpha=0.5, vmin=0, vmax=1)
+        pair = grid[:, 2 * column : 2 * column + 2]
+        pair[0, 0].set_title(NAMES[group.modality].upper(), fontsize=9)
+        pair[0, 1].set_title("response", fontsize=9)
+        for (left, right), image, energy in zip(pair, group.images, maps, strict=False):
+            for axes in (left, right):
+                axes.imshow(np.asarray(image.permute(1, 2, 0)))
+            right.imshow(energy.numpy(), cmap="jet", alpha=0.5, vmin=0, vmax=1)
     return as_image(figure)

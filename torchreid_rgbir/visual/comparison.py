@@ -14,14 +14,9 @@ BLUE, GREY, BLACK, WHITE = "#3b6fb6", "#d8d8d8", "#222222", "#ffffff"
 
 
 def draw_comparison(found: dict, path: str | Path) -> Path:
-    """Draws the results of `compare`, best mAP first, and saves the figure.
+    """Draws the contents of compare.json, best mAP first, and returns the path of the PNG file that it writes.
 
-    Args:
-        found: the contents of compare.json, with at least one method that finished.
-        path: the PNG file to write.
-
-    Returns:
-        The path.
+    At least one method must have finished.
     """
     rows = sorted((row for row in found["methods"] if "mean" in row), key=lambda row: -row["mean"]["mAP"])
     picture = Image.new("RGB", (NAME + BAR + 5 * MARGIN, (len(rows) + 2) * ROW), WHITE)

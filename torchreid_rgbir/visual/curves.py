@@ -13,10 +13,7 @@ PANEL = 460  # pixels, height of a panel
 
 
 def read_curves(run: str | Path) -> Curves:
-    """Reads the scalars of all event files of a run. If a resumed run repeats a step, the later file counts.
-
-    Args:
-        run: the run's folder, `data.save_dir`.
+    """Reads the scalars of all event files in a run's folder. If a resumed run repeats a step, the later file counts.
 
     Returns:
         Tag -> step -> value, steps ascending. The step of 'Train/loss' etc. is a batch, of 'Test/DATASET/mAP' etc. an epoch.
@@ -40,18 +37,11 @@ def read_curves(run: str | Path) -> Curves:
 def draw_curves(curves: Curves) -> Image.Image:
     """Draws losses, training accuracy, learning rate and test results, one above the other.
 
-    Args:
-        curves: the result of `read_curves`.
-
     Returns:
         An image WIDTH pixels wide, and PANEL pixels high for each panel that has a curve.
     """
-    panels = {
-        "loss": [tag for tag in curves if tag.startswith("Train/loss")],
-        "training accuracy": [tag for tag in curves if tag == "Train/acc"],
-        "learning rate": [tag for tag in curves if tag == "Train/lr"],
-        "test": [tag for tag in curves if tag.startswith("Test/")],
-    }
+    starts = {"loss": "Train/loss", "training accuracy": "Train/acc", "learning rate": "Train/lr", "test": "Test/"}
+    panels = {title: [tag for tag in curves if tag.startswith(start)] for title, start in starts.items()}
     panels = {title: tags for title, tags in panels.items() if tags}
     figure = new_figure(PANEL * len(panels))
     for axes, (title, tags) in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels.items(), strict=True):

@@ -31,10 +31,9 @@ def choose_identities(features: TestFeatures, num_ids: int) -> TestFeatures:
 
 
 def plane(features: NDArray, distance: str = "cosine") -> NDArray:
-    """Maps features (N, D) to (N, 2) by t-SNE. The same features give the same points.
+    """Maps at least 3 features (N, D) to (N, 2) by t-SNE. The same features give the same points.
 
     Args:
-        features: N at least 3.
         distance: "cosine" or "euclidean".
 
     Raises:
@@ -49,10 +48,9 @@ def plane(features: NDArray, distance: str = "cosine") -> NDArray:
 
 
 def draw_embedding(features: TestFeatures, distance: str = "cosine", num_ids: int = 20) -> Image.Image:
-    """Draws the images of some identities, one color per identity.
+    """Draws test images of both modalities, one color per identity.
 
     Args:
-        features: features of test images of both modalities.
         distance: "cosine" or "euclidean".
         num_ids: largest number of identities, at most 20, because more colors look alike.
 

@@ -26,18 +26,19 @@ def as_image(figure: Figure) -> Image.Image:
     """Draws a figure. Text in any script gets a system font, or escapes if there is none."""
     for text in figure.findobj(Text):
         shown = text.get_text()
-        if not shown.isascii() and not has_characters(findfont(text.get_fontproperties()), shown):
-            path = system_font(shown)
-            text.set_text(shown if path else escaped(shown))
-            if path:
-                text.set_fontproperties(FontProperties(fname=path, size=text.get_fontsize()))
+        if shown.isascii() or has_characters(findfont(text.get_fontproperties()), shown):
+            continue
+        if path := system_font(shown):
+            text.set_fontproperties(FontProperties(fname=path, size=text.get_fontsize()))
+        else:
+            text.set_text(escaped(shown))
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
 
-def message_figure(text: str, height: int = WIDTH) -> Image.Image:
+def message_figure(text: str) -> Image.Image:
     """Draws a figure that says why there is nothing to show."""
-    figure = new_figure(height)
+    figure = new_figure(WIDTH)
     figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=11, wrap=True)
     return as_image(figure)

@@ -15,18 +15,11 @@ FRAME, GAP, LINE, TEXT = 4, 8, 18, 12  # pixels: frame, space between images, he
 
 
 class Cell(NamedTuple):
-    """An image in a grid.
-
-    Attributes:
-        path: the image file.
-        color: of the frame.
-        lines: text below the image.
-        text_color: of the text.
-    """
+    """An image in a grid."""
 
     path: str
-    color: str
-    lines: Sequence[str]
+    color: str  # of the frame
+    lines: Sequence[str]  # of text below the image
     text_color: str = QUERY
 
 
@@ -50,7 +43,7 @@ def draw_grid(rows: Sequence[Sequence[Cell]], size: tuple[int, int], titles: Seq
         draw_text(pen, (GAP, GAP + i * LINE), title, color)
     for row, cells in enumerate(rows):
         for column, cell in enumerate(cells):
-            left, top = GAP + column * wide + (GAP if column else 0), header + row * tall
+            left, top = GAP * (2 if column else 1) + column * wide, header + row * tall
             bottom = top + size[1] + 2 * FRAME
             pen.rectangle((left, top, left + size[0] + 2 * FRAME - 1, bottom - 1), fill=cell.color)
             sheet.paste(read_image(cell.path).resize(size), (left + FRAME, top + FRAME))

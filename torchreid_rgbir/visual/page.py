@@ -20,30 +20,6 @@ TEMPLATE = Path(__file__).with_name("page.html")
 THUMB = (96, 192)  # pixels, twice the size on the page, so that images are sharp on a phone
 EXAMPLES = 5  # ranked lists of each kind
 
-# Title and explanation of each figure.
-CAPTIONS = {
-    "curves": (
-        "Training curves",
-        "Each point is the mean over the batches of the epoch so far. A test result is shown at its epoch.",
-    ),
-    "separation": (
-        "Distances of pairs",
-        "The less the two histograms overlap, the better. The last panel shows the task itself: RGB against IR.",
-    ),
-    "embedding": (
-        "Features in the plane",
-        "A color is an identity, a shape is a modality. In a good model colors are apart and the shapes of a color together.",
-    ),
-    "stages": (
-        "Edges",
-        "The perceptual edge loss compares the image's edges with Layer0's response. The bars are their distances at each VGG stage.",
-    ),
-    "activation": (
-        "Activation",
-        "Layer4 responds most where the map is red. In a good model that is on the person or vehicle, at the same places in RGB and IR.",
-    ),
-}
-
 
 def render(
     results: Mapping,
@@ -58,13 +34,12 @@ def render(
     Args:
         results: the contents of results.json.
         lists: the ranked list of every query. No list is empty.
-        figures: the figures, by the keys of `CAPTIONS`.
-        title: title of the page.
-        checkpoint: path of the checkpoint.
-        about: the metadata of the checkpoint.
+        figures: curves, separation, embedding, stages and activation, as far as there are figures.
+        title: of the page.
+        checkpoint: its path.
+        about: its metadata.
     """
-    correct = [ranked for ranked in lists if ranked[1][0].is_correct]
-    incorrect = [ranked for ranked in lists if not ranked[1][0].is_correct]
+    correct, incorrect = ([ranked for ranked in lists if ranked[1][0].is_correct == wanted] for wanted in (True, False))
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         title=title,
@@ -73,13 +48,12 @@ def render(
         rows=[(setting_name(setting), setting) for setting in results["settings"]],
         num_queries=len(lists),
         examples=[
-            ("First match correct", len(correct), [_strip(ranked) for ranked in _some(correct)]),
-            ("First match incorrect", len(incorrect), [_strip(ranked) for ranked in _some(incorrect)]),
+            (f"First match {name}", len(found), [_strip(ranked) for ranked in _some(found)])
+            for name, found in (("correct", correct), ("incorrect", incorrect))
         ],
-        figures=[(*caption, _data_uri(figures[key], "PNG")) for key, caption in CAPTIONS.items() if key in figures],
+        figures={key: _data_uri(figure, "PNG") for key, figure in figures.items()},
         checkpoint=checkpoint,
-        config=about["config"],
-        versions=about["versions"],
+        about=about,
     )
 
 

@@ -15,25 +15,17 @@ from torchreid_rgbir.visual.embedding import choose_identities
 
 
 class Samples(NamedTuple):
-    """Images of one modality.
-
-    Attributes:
-        modality: RGB or IR.
-        images: (B, 3, H, W) uint8.
-        inputs: (B, 3, H, W), normalized, the input of the model.
-    """
+    """Images of one modality, RGB or IR."""
 
     modality: int
-    images: Tensor
-    inputs: Tensor
+    images: Tensor  # (B, 3, H, W) uint8
+    inputs: Tensor  # (B, 3, H, W), normalized, the input of the model
 
 
 def read_samples(impaths: Sequence[str], modality: int, described: dict) -> Samples:
-    """Reads images of one modality.
+    """Reads at least one image of one modality, RGB or IR.
 
     Args:
-        impaths: at least one.
-        modality: RGB or IR.
         described: height, width, norm_mean, norm_std and ir_range, as in a checkpoint's metadata.
 
     Raises:
@@ -62,5 +54,5 @@ def choose_samples(features: TestFeatures, num_ids: int = 4) -> dict[int, list[s
         if rows.paths is None:
             raise ValueError("the features have no paths, so there are no images to show")
         _, first = np.unique(rows.pids, return_index=True)
-        firsts[modality] = [str(path) for path in rows.paths[first]]
+        firsts[modality] = rows.paths[first].tolist()
     return firsts

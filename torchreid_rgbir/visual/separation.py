@@ -24,10 +24,9 @@ class Pairs(NamedTuple):
 
 
 def pair_distances(features: TestFeatures, distance: str = "cosine", max_images: int = 1500) -> dict[str, Pairs]:
-    """Computes the distances between images of one identity and of different identities.
+    """Computes the distances between test images of one identity and of different identities.
 
     Args:
-        features: features of test images of both modalities.
         distance: "cosine" or "euclidean".
         max_images: of each modality. If there are more, this number is taken, evenly spaced in the order of identities.
 
@@ -37,7 +36,11 @@ def pair_distances(features: TestFeatures, distance: str = "cosine", max_images:
     Raises:
         ValueError: a modality has no images.
     """
-    sides = {modality: _thinned(features.of(modality), max_images) for modality in (RGB, IR)}
+    sides = {}
+    for modality in (RGB, IR):
+        images = features.of(modality)
+        rows = np.linspace(0, len(images) - 1, min(len(images), max_images)).round().astype(int)
+        sides[modality] = images.take(rows)
     found = {}
     for name, (one, other) in PANELS.items():
         dist = distances(sides[one].features, sides[other].features, distance)
@@ -51,8 +54,7 @@ def draw_separation(pairs: dict[str, Pairs], distance: str = "cosine") -> Image.
     """Draws the histograms of `pair_distances` one above the other, on one scale, each with an area of 1.
 
     Args:
-        pairs: the result of `pair_distances`.
-        distance: name of the distance, for the axis.
+        distance: its name, for the axis.
 
     Returns:
         An image of WIDTH x 3 PANEL pixels.
@@ -62,9 +64,8 @@ def draw_separation(pairs: dict[str, Pairs], distance: str = "cosine") -> Image.
     edges = np.linspace(low, max(high, low + 1e-6 * max(1, abs(low))), BINS + 1)  # equal distances have one bar
     figure = new_figure(PANEL * len(pairs))
     for axes, (name, found) in zip(figure.subplots(len(pairs), sharex=True), pairs.items(), strict=True):
-        for label, color, part in (
-            ("same identity", "tab:green", found.intra),
-            ("different identities", "tab:red", found.inter),
+        for label, color, part in zip(
+            ("same identity", "different identities"), ("tab:green", "tab:red"), found, strict=True
         ):
             if len(part):
                 label = f"{label}: {len(part)} pairs, mean {part.mean():.2f}"
@@ -78,9 +79,3 @@ def draw_separation(pairs: dict[str, Pairs], distance: str = "cosine") -> Image.
             axes.text(0.5, 0.5, "there are no pairs of images", transform=axes.transAxes, ha="center", fontsize=9)
     axes.set_xlabel(f"{distance} distance", fontsize=9)
     return as_image(figure)
-
-
-def _thinned(features: TestFeatures, max_images: int) -> TestFeatures:
-    if len(features) <= max_images:
-        return features
-    return features.take(np.linspace(0, len(features) - 1, max_images).round().astype(int))
