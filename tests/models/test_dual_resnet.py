@@ -210,7 +210,7 @@ BLOCKS = {"dual_resnet18": 8, "dual_resnet34": 16, "dual_resnet50": 16, "dual_re
 def test_factories_build_as_torchreid_calls_them(name):
     model = MODELS[name](num_classes=3, loss="softmax", pretrained=False, use_gpu=False)
     blocks = sum(len(layer) for layer in (model.layer1, model.layer2, model.layer3, model.layer4))
-    assert isinstance(model, DualResNet) and model.name == name and set(MODELS) == set(BLOCKS)
+    assert isinstance(model, DualResNet) and model.name == name and set(BLOCKS) <= set(MODELS)
     assert model.feature_dim == (512 if name in ("dual_resnet18", "dual_resnet34") else 2048)
     assert blocks == BLOCKS[name]
     assert model.classifier.weight.std().item() == pytest.approx(0.001, rel=0.1)
@@ -273,3 +273,16 @@ def test_ibn_a_normalizes_half_of_the_channels_image_by_image():
         + [stem.bn1 for stem in model.layer0.values()]
     )
     assert all(isinstance(norm, torch.nn.BatchNorm2d) for norm in norms)
+
+
+def test_one_stem_sees_both_modalities_as_one_batch():
+    torch.manual_seed(0)
+    model = DualResNet(models.resnet18(), 3, "mso", shared_stem=True)
+    images = torch.randn(6, 3, 32, 16)
+    with torch.no_grad():
+        outputs = model(images, num_rgb=4)
+        stem = model.layer0["rgb"]
+        torch.testing.assert_close(outputs.maps, stem(images))  # statistics over all images
+        assert not torch.equal(outputs.maps[:4], stem(images[:4]))
+    assert sum("layer0" in name for name, _ in model.named_parameters()) == 3
+    assert model.eval().state_dict().keys() == dual_resnet18(3, pretrained=False).state_dict().keys()

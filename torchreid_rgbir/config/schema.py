@@ -13,7 +13,7 @@ def defaults() -> CN:
     cfg = CN()
 
     cfg.model = CN()
-    cfg.model.name = "dual_resnet50"  # dual_resnet18, 34, 50, 101, dual_resnet50_ibn_a, or any model of torchreid
+    cfg.model.name = "dual_resnet50"  # a name in models.MODELS, or any model of torchreid
     cfg.model.pretrained = True  # ImageNet weights, downloaded once
     cfg.model.last_stride = 1  # stride of Layer4
     # the checkpoint to start from or to test: a path, URL or Google Drive id (#sha256=...)

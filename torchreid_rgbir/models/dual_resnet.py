@@ -1,7 +1,7 @@
 """The two-stream ResNet of MSO (ACM MM 2021): Layer0 once per modality, Layers 1-4 shared, GeM pooling, BNNeck."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -25,6 +25,8 @@ class DualResNet(TwoStreamNetwork):
         num_classes: N, the number of training identities.
         loss: decides what training mode returns; see `forward`.
         last_stride: the stride of Layer4, 1 or 2. With 1 its maps are twice as high and wide.
+        pool: a module that pools Layer4's maps (B, D, h, w) to (B, D). `GeM()` when None.
+        shared_stem: both modalities have the same Layer0, as in methods with one stream.
 
     Attributes:
         name: the name in torchreid's registry, such as 'dual_resnet50'.
@@ -41,7 +43,15 @@ class DualResNet(TwoStreamNetwork):
         torch.Size([4, 512])
     """
 
-    def __init__(self, resnet: Any, num_classes: int, loss: str = "softmax", last_stride: int = 1) -> None:
+    def __init__(
+        self,
+        resnet: Any,
+        num_classes: int,
+        loss: str = "softmax",
+        last_stride: int = 1,
+        pool: nn.Module | None = None,
+        shared_stem: bool = False,
+    ) -> None:
         super().__init__(loss)
         if last_stride not in (1, 2):
             raise ValueError(f"last stride is {last_stride!r}: choose 1 or 2")
@@ -49,10 +59,10 @@ class DualResNet(TwoStreamNetwork):
 
         parts = OrderedDict(conv1=resnet.conv1, bn1=resnet.bn1, relu=resnet.relu, maxpool=resnet.maxpool)
         layer0 = nn.Sequential(parts)
-        self.layer0 = nn.ModuleDict({NAMES[RGB]: layer0, NAMES[IR]: deepcopy(layer0)})
+        self.layer0 = nn.ModuleDict({NAMES[RGB]: layer0, NAMES[IR]: layer0 if shared_stem else deepcopy(layer0)})
         self.layer1, self.layer2, self.layer3, self.layer4 = resnet.layer1, resnet.layer2, resnet.layer3, resnet.layer4
         set_stride(self.layer4, last_stride)
-        self.gem = GeM()
+        self.gem = pool or GeM()
         self.add_head(num_classes, resnet.fc.in_features)
 
     def shared(self, maps: Tensor) -> tuple[Tensor, Tensor]:
@@ -71,6 +81,26 @@ def set_stride(layer4: nn.Module, stride: int) -> None:
     for module in layer4.modules():
         if isinstance(module, nn.Conv2d) and module.stride == (2, 2):
             module.stride = (stride, stride)
+
+
+def add_after_blocks(
+    resnet: Any, places: Mapping[str, Sequence[int]], make: Callable[[int], nn.Module], name: str
+) -> None:
+    """Adds modules between the blocks of a ResNet, in place. The names of its weights do not change.
+
+    Args:
+        resnet: before it becomes a `DualResNet`, with its ImageNet weights.
+        places: the blocks to add a module after, from 0, by layer: {"layer2": (2, 3)}.
+        make: called with the number of channels of the block's maps (B, C, h, w). The module returns the same shape.
+        name: of the added modules. The one after block 2 is `2_NAME`.
+    """
+    for layer, blocks in places.items():
+        parts: OrderedDict[str, nn.Module] = OrderedDict()
+        for index, block in enumerate(getattr(resnet, layer)):
+            parts[str(index)] = block
+            if index in blocks:
+                parts[f"{index}_{name}"] = make(block.conv3.out_channels)
+        setattr(resnet, layer, nn.Sequential(parts))
 
 
 def _factory(resnet: Callable[[], nn.Module], weights: WeightsEnum) -> Callable[..., DualResNet]:

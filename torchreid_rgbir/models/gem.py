@@ -33,3 +33,22 @@ class GeM(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """maps: (B, C, H, W).  Returns (B, C)."""
         return gem(maps, self.p, self.eps)
+
+
+class FixedGeM(nn.Module):
+    """GeM pooling as in AGW's code: the exponent is not learned, and nothing is clamped.
+
+    Args:
+        p: the exponent. The maps must not be negative.
+        eps: added to the mean, so that a channel without a positive value has a finite gradient.
+    """
+
+    def __init__(self, p: float = 3.0, eps: float = 1e-12) -> None:
+        super().__init__()
+        self.p = p
+        self.eps = eps
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """maps: (B, C, H, W).  Returns (B, C), at least in float32."""
+        maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
+        return (maps.pow(self.p).mean(dim=(2, 3)) + self.eps).pow(1 / self.p)

@@ -142,6 +142,8 @@ class TwoStreamNetwork(nn.Module):
         if not 0 <= num_rgb <= num_images:
             raise ValueError(f"num_rgb is {num_rgb}: expected 0 to the batch's {num_images} images")
         rgb, ir = self.layer0[NAMES[RGB]], self.layer0[NAMES[IR]]
+        if rgb is ir:
+            return rgb(images)  # batch normalization over both modalities
         # A modality without images must not reach its batch normalization.
         if num_rgb == num_images:
             return rgb(images)
