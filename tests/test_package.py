@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).parents[1]
 
 def test_names_are_registered_with_torchreid():
     for name, dataset in torchreid_rgbir.DATASETS.items():
-        assert host.find_image_dataset(name) is dataset
+        assert host.image_datasets()[name] is dataset
     for name in {*torchreid_rgbir.DATASETS} - {"rgbir_synthetic"}:  # which would be drawn there
         with pytest.raises(FileNotFoundError, match="set data.root"):
             host.data.datasets.init_image_dataset(name, root="nowhere")

@@ -52,14 +52,13 @@ def register_image_dataset(name: str, dataset: type) -> None:
     Raises:
         ValueError: The name belongs to a different data set.
     """
-    if find_image_dataset(name) is not dataset:
+    if image_datasets().get(name) is not dataset:
         data.register_image_dataset(name, dataset)
 
 
-def find_image_dataset(name: str) -> type | None:
-    """Returns the data set that is registered under `name`, or None."""
-    # torchreid has a public function to register a data set, but none to look one up.
-    return _private(importlib.import_module(f"{torchreid.__name__}.data.datasets"), "__image_datasets").get(name)
+def image_datasets() -> dict[str, type]:
+    """Returns all registered data sets. torchreid can only register them."""
+    return _private(importlib.import_module(f"{torchreid.__name__}.data.datasets"), "__image_datasets")
 
 
 def register_model(name: str, factory: Callable[..., nn.Module]) -> None:

@@ -198,7 +198,7 @@ def test_a_data_set_and_a_model_of_ones_own_are_torchreids_too(tmp_path):
 
     register_dataset("mine", Mine)
     register_model("mine18", mine)
-    assert host.find_image_dataset("mine") is Mine and MODELS["mine18"] is mine
+    assert host.image_datasets()["mine"] is Mine and MODELS["mine18"] is mine
     assert host.models.build_model("mine18", 3, loss="mso", pretrained=False).classifier.out_features == 3
     (finding,) = diagnose("mine", tmp_path).findings
     assert finding.problem and "train/rgb is missing" in finding.text

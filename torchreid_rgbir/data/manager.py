@@ -202,7 +202,7 @@ def _batches(num: int, batch_size: int) -> list[list[int]]:
 
 def is_cross_modal(name: str) -> bool:
     """Whether a data set with RGB and IR images is registered with torchreid under `name`."""
-    return issubclass(host.find_image_dataset(name) or object, CrossModalImageDataset)
+    return issubclass(host.image_datasets().get(name, object), CrossModalImageDataset)
 
 
 def check_cross_modal(key: str, names: Sequence[str]) -> None:
@@ -213,7 +213,7 @@ def check_cross_modal(key: str, names: Sequence[str]) -> None:
     """
     for name in names:
         if not is_cross_modal(name):
-            reason = "is unknown" if host.find_image_dataset(name) is None else "has images of one modality"
+            reason = "is unknown" if name not in host.image_datasets() else "has images of one modality"
             raise ValueError(
                 f"{key}: {name} {reason}: choose data sets with RGB and IR images, such as sysu_mm01, or register a custom "
                 "one with --import FILE.py"

@@ -115,7 +115,7 @@ def diagnose(dataset: str, root: str | os.PathLike[str], progress: bool = False,
 
 
 def _custom_layout(dataset: str) -> Layout:
-    adapter = host.find_image_dataset(dataset) or object
+    adapter = host.image_datasets().get(dataset, object)
     if not issubclass(adapter, CrossModalImageDataset):
         raise ValueError(
             f"unknown data set {dataset!r}: choose from {', '.join(LAYOUTS)}, or register a custom one with --import FILE.py"
