@@ -31,19 +31,21 @@ def is_remote(source: str) -> bool:
 
 
 def fetch(source: str) -> Path:
-    """Downloads a file of weights, unless torch's cache ($TORCH_HOME/hub/checkpoints) has it.
+    """Returns the path of a file of weights, which is downloaded unless torch's cache ($TORCH_HOME/hub/checkpoints) has it.
+
+    Two processes that need the same file download it once.
 
     Args:
         source: a URL or a Google Drive id. `#sha256=HEX`, `#size=BYTES` or both (`#sha256=HEX&size=BYTES`) are checked.
-
-    Returns:
-        The path of the file in the cache. Two processes that need the same file download it once.
+            A path of this machine is returned as it is.
 
     Raises:
         ValueError: the file cannot be downloaded, is a web page or a text, or differs from its checksum or size.
             Nothing is kept.
         OSError: the file cannot be written, or another process downloads it and makes no progress.
     """
+    if not is_remote(source):
+        return Path(source)
     address, fragment = urldefrag(source)
     expected = {key: values[-1].lower() for key, values in parse_qs(fragment).items()}
     name = Path(urlparse(address).path).name

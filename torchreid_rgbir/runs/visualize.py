@@ -10,7 +10,7 @@ from yacs.config import CfgNode
 from torchreid_rgbir import config, host
 from torchreid_rgbir.engine import CrossModalEngine
 from torchreid_rgbir.files import checkpoint
-from torchreid_rgbir.files.download import fetch, is_remote
+from torchreid_rgbir.files.download import fetch
 from torchreid_rgbir.losses.vgg import MIN_SIZE, VGGStages
 from torchreid_rgbir.metrics import report as tables
 from torchreid_rgbir.modality import IR, NAMES, RGB
@@ -151,7 +151,7 @@ def before_training(about: dict) -> TwoStreamNetwork:
     host.utils.set_random_seed(cfg.train.seed)
     model: Any = build_model(cfg, about["model"]["num_classes"], pretrained=not start)
     if start:
-        checkpoint.load_weights(model, fetch(start) if is_remote(start) else start, cfg.model.allow_partial)
+        checkpoint.load_weights(model, fetch(start), cfg.model.allow_partial)
     return model.eval()
 
 
