@@ -14,13 +14,13 @@ from torchreid_rgbir.losses import LOSSES
 from torchreid_rgbir.losses.vgg import MIN_SIZE
 from torchreid_rgbir.models import MODELS
 
-# Keys under `train` that belong to the method's training step. torchreid's models do not use them.
 FEATURE_LOSSES = ("wrt", "cmcc", "wrt_sq", "tri", "hctri")  # their gradient does not reach the classifier
+# Keys under `train` that belong to the method's training step. torchreid's models do not use them.
 STEP_KEYS = ("amp", "accumulate", "ema", "compile", "gather_features", "sync_batchnorm", "on_nonfinite")
 
 
 def check(cfg: CfgNode) -> None:
-    """Checks the values that do not depend on the data.
+    """Checks everything that does not depend on the data.
 
     Raises:
         FileNotFoundError: a checkpoint is missing.
@@ -36,33 +36,21 @@ def check(cfg: CfgNode) -> None:
         if not low <= config.get(cfg, key) <= high or math.isinf(config.get(cfg, key)):
             limits = "or more" if high == math.inf else f"to {high}"
             raise ValueError(f"{key} is {config.get(cfg, key)}: it must be {low} {limits}")
-    parse_ir_range(cfg.data.ir_range)
-    small = min(cfg.data.height, cfg.data.width)
-    if small < MIN_SIZE and cfg.loss.name == "mso" and cfg.loss.mso.weight_pef:
-        raise ValueError(
-            f"data.height and data.width are {cfg.data.height} and {cfg.data.width}, too small for VGG in the "
-            f"perceptual edge loss: set both to {MIN_SIZE} or more, or loss.mso.weight_pef to 0"
-        )
-    for key in ("data.norm_mean", "data.norm_std"):
-        values = config.get(cfg, key)
-        if len(values) != 3 or not all(math.isfinite(v) and (v > 0 or key.endswith("mean")) for v in values):
-            raise ValueError(
-                f"{key} is {values}: give three numbers, one per channel{'' if key.endswith('mean') else ', above 0'}"
-            )
+    _check_losses(cfg)
+    _check_model(cfg)
+    for key, above in (("norm_mean", ""), ("norm_std", ", above 0")):
+        values = cfg.data[key]
+        if len(values) != 3 or not all(math.isfinite(v) and (v > 0 or not above) for v in values):
+            raise ValueError(f"data.{key} is {values}: give three numbers, one per channel{above}")
+    if not cfg.data.sources:
+        raise ValueError("data.sources is empty: give a data set (-s sysu_mm01)")
+    if not cfg.data.save_dir:
+        raise ValueError("data.save_dir is empty: set it to the folder of the run, such as log/mso")
     if cfg.train.start_epoch >= cfg.train.max_epoch:
         raise ValueError(
             f"train.start_epoch is {cfg.train.start_epoch} of {cfg.train.max_epoch} epochs, so there is nothing to "
             "train: increase train.max_epoch"
         )
-    if not cfg.data.save_dir:
-        raise ValueError("data.save_dir is empty: set it to the folder of the run, such as log/mso")
-    weights = {"mso": cfg.loss.mso, "triplet": {k: v for k, v in cfg.loss.triplet.items() if k != "margin"}}
-    if not any(weights.get(cfg.loss.name, {"id": 1}).values()):
-        raise ValueError(f"every weight under loss.{cfg.loss.name} is 0, so there is nothing to train: set one above 0")
-    if cfg.loss.name == "mso" and cfg.train.fixbase_epoch > 0 and not cfg.test.evaluate:
-        _check_open_layers(cfg)
-    if not cfg.data.sources:
-        raise ValueError("data.sources is empty: give a data set (-s sysu_mm01)")
     k1, k2, weight = cfg.test.rerank_settings if len(cfg.test.rerank_settings) == 3 else (0, 0, 0)
     if k1 < 1 or k2 < 1 or k1 % 1 or k2 % 1 or not 0 <= weight <= 1:
         raise ValueError(
@@ -81,6 +69,7 @@ def check(cfg: CfgNode) -> None:
         raise ValueError(
             "test.evaluate True without weights would score an untrained network: set model.load_weights CHECKPOINT"
         )
+    parse_ir_range(cfg.data.ir_range)
     for key, path in (("load_weights", cfg.model.load_weights), ("resume", cfg.model.resume)):
         elsewhere = path == "auto" if key == "resume" else is_remote(path)
         if path and not elsewhere and not Path(path).expanduser().is_file():
@@ -89,8 +78,47 @@ def check(cfg: CfgNode) -> None:
             )
 
 
-def _check_open_layers(cfg: CfgNode) -> None:
-    weighted = {name for name in LOSSES if cfg.loss.mso[f"weight_{name}"]}
+def _check_model(cfg: CfgNode) -> None:
+    """The model is known, and the loss and the options of training and test belong to it."""
+    name, loss = cfg.model.name, cfg.loss.name
+    if name not in host.model_names():
+        near = difflib.get_close_matches(name, host.model_names(), n=3) or ["resnet50", "osnet_x1_0"]
+        raise ValueError(
+            f"model.name {name} is unknown: choose {', '.join(MODELS)}, or a model of torchreid such as "
+            f"{', '.join(near)}, or register a custom one with --import FILE.py"
+        )
+    if name in MODELS:
+        if loss != "mso":
+            raise ValueError(f"loss.name is {loss}: set loss.name mso for {name}, and the weights under loss.mso")
+        return
+    if loss == "mso":
+        raise ValueError(
+            f"loss.name is mso, but {name} has one stream: set model.name dual_resnet50, or loss.name softmax or triplet"
+        )
+    ours = [f"train.{key}" for key in STEP_KEYS if cfg.train[key] != config.defaults().train[key]]
+    if ours or distributed.asked_for():
+        what = ours[0] if ours else "torchrun"
+        raise ValueError(f"{what} is not available for {name}, because torchreid's engine trains it: remove {what}")
+    if cfg.test.feature != "bn":
+        raise ValueError(f"test.feature is {cfg.test.feature}, but {name} has only one feature: remove test.feature")
+
+
+def _check_losses(cfg: CfgNode) -> None:
+    """There is a loss, the images are large enough for it, and it reaches the layers that are trained first."""
+    loss, weights = cfg.loss.name, cfg.loss.mso
+    sums = {"mso": list(weights.values()), "triplet": [cfg.loss.triplet.weight_t, cfg.loss.triplet.weight_x]}
+    if not any(sums.get(loss, [1])):
+        raise ValueError(f"every weight under loss.{loss} is 0, so there is nothing to train: set one above 0")
+    if loss != "mso":
+        return
+    if min(cfg.data.height, cfg.data.width) < MIN_SIZE and weights.weight_pef:
+        raise ValueError(
+            f"data.height and data.width are {cfg.data.height} and {cfg.data.width}, too small for VGG in the "
+            f"perceptual edge loss: set both to {MIN_SIZE} or more, or loss.mso.weight_pef to 0"
+        )
+    if cfg.test.evaluate or not cfg.train.fixbase_epoch:
+        return
+    weighted = {name for name in LOSSES if weights[f"weight_{name}"]}
     layers = set(cfg.train.open_layers)
     # A custom loss may reach every layer. The classifier gets its gradient from the identity loss.
     if weighted <= {*FEATURE_LOSSES, "pef"}:
@@ -103,31 +131,3 @@ def _check_open_layers(cfg: CfgNode) -> None:
             "and no loss reaches it: set loss.mso.weight_id above 0, add layers to train.open_layers, or set "
             "train.fixbase_epoch 0"
         )
-
-
-def check_model(cfg: CfgNode) -> None:
-    """Checks that the model and the loss belong together.
-
-    Raises:
-        ValueError: the model is unknown, or the loss does not belong to it.
-    """
-    name, loss = cfg.model.name, cfg.loss.name
-    if name not in host.model_names():
-        near = difflib.get_close_matches(name, host.model_names(), n=3) or ["resnet50", "osnet_x1_0"]
-        raise ValueError(
-            f"model.name {name} is unknown: choose {', '.join(MODELS)}, or a model of torchreid such as "
-            f"{', '.join(near)}, or register a custom one with --import FILE.py"
-        )
-    if name in MODELS and loss != "mso":
-        raise ValueError(f"loss.name is {loss}: set loss.name mso for {name}, and the weights under loss.mso")
-    if name not in MODELS and loss == "mso":
-        raise ValueError(
-            f"loss.name is mso, but {name} has one stream: set model.name dual_resnet50, or loss.name softmax or "
-            "triplet"
-        )
-    ours = [key for key in STEP_KEYS if cfg.train[key] != config.defaults().train[key]]
-    if name not in MODELS and (ours or distributed.asked_for()):
-        what = f"train.{ours[0]}" if ours else "torchrun"
-        raise ValueError(f"{what} is not available for {name}, because torchreid's engine trains it: remove {what}")
-    if name not in MODELS and cfg.test.feature != "bn":
-        raise ValueError(f"test.feature is {cfg.test.feature}, but {name} has only one feature: remove test.feature")

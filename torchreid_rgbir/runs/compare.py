@@ -55,7 +55,6 @@ def configure(cfg: CfgNode, method: str) -> CfgNode:
             "set it to a weight above 0 or remove the method"
         )
     checks.check(cfg)
-    checks.check_model(cfg)
     return cfg
 
 
