@@ -49,6 +49,13 @@ def write_results(path: str | Path, results: dict) -> None:
     write_text(path, json.dumps(results, indent=2, allow_nan=False) + "\n")
 
 
+def write_with_table(path: Path, results: dict) -> None:
+    """Writes results.json, and the same results as a table beside it, in a file that ends in .md."""
+    table = markdown_table(results)
+    write_results(path, results)
+    write_text(path.with_suffix(".md"), table)
+
+
 def check_folder(path: str | Path) -> None:
     """Checks, before the work starts, that its result can be written to `path`.
 

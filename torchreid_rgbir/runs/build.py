@@ -15,7 +15,7 @@ from torchreid_rgbir.engine import BaselineEngine, CrossModalEngine, build_lr_sc
 from torchreid_rgbir.files import checkpoint
 from torchreid_rgbir.files.archive import unpacked
 from torchreid_rgbir.files.checkpoint_folder import newest_good
-from torchreid_rgbir.files.download import fetch, is_remote
+from torchreid_rgbir.files.download import fetch
 from torchreid_rgbir.losses import LOSSES, MSOLoss
 from torchreid_rgbir.losses.mso import argument
 from torchreid_rgbir.models import MODELS, TwoStreamNetwork
@@ -38,50 +38,35 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
         has_weights = bool(cfg.model.load_weights or resumed)
         model: Any = build_model(cfg, datamanager.num_train_pids, pretrained=not has_weights)
         criterion = build_criterion(cfg, model) if cfg.loss.name == "mso" and not cfg.test.evaluate else None
-    if cfg.model.load_weights:
-        path = fetch(cfg.model.load_weights) if is_remote(cfg.model.load_weights) else cfg.model.load_weights
-        state = checkpoint.load(path)
-        missing = checkpoint.load_weights(model, path, cfg.model.allow_partial, state)
-        if cfg.test.evaluate:
-            warn_of_ir_range(cfg, state)
-        if missing:
-            logger.warning(
-                "%s lacks weights, which keep their initial values: %s", cfg.model.load_weights, ", ".join(missing)
-            )
     model = model.to(device)
     if isinstance(model, TwoStreamNetwork):
         model = model.to(memory_format=torch.channels_last)
         if cfg.train.sync_batchnorm and distributed.world_size() > 1:
             model = synchronize(model, device)
-    optimizer = build_optimizer(cfg, model, criterion)
-    engine = _build_engine(cfg, datamanager, model, criterion, optimizer)
+    source, state = resumed or (cfg.model.load_weights, None)
+    if source:
+        path = fetch(source)
+        state = state or checkpoint.load(path)
+        if not resumed and (missing := checkpoint.load_weights(model, path, cfg.model.allow_partial, state)):
+            logger.warning("%s lacks weights, which keep their initial values: %s", source, ", ".join(missing))
+    engine = _build_engine(cfg, datamanager, model, criterion)
+    if state and (resumed or cfg.test.evaluate):
+        warn_of_ir_range(cfg, state)
     if resumed:
-        path, saved = resumed
-        saved = saved or checkpoint.load(path)
-        warn_of_ir_range(cfg, saved)
-        engine.resume(path, saved)
+        engine.resume(source, state)
     elif cfg.model.resume and not cfg.test.evaluate:
         logger.info("there is no checkpoint in %s yet: the run starts from the beginning", cfg.data.save_dir)
     return engine
 
 
 def _build_engine(
-    cfg: CfgNode,
-    datamanager: CrossModalDataManager,
-    model: Any,
-    criterion: MSOLoss | None,
-    optimizer: torch.optim.Optimizer,
+    cfg: CfgNode, datamanager: CrossModalDataManager, model: Any, criterion: MSOLoss | None
 ) -> CrossModalEngine:
-    scheduler = build_lr_scheduler(
-        optimizer,
-        cfg.train.lr_scheduler,
-        cfg.train.stepsize,
-        cfg.train.gamma,
-        cfg.train.max_epoch,
-        cfg.train.warmup_epoch,
-    )
+    optimizer = build_optimizer(cfg, model, criterion)
+    schedule = cfg.train.lr_scheduler, cfg.train.stepsize, cfg.train.gamma, cfg.train.max_epoch
+    warmup = cfg.train.warmup_epoch, cfg.train.warmup_start
     options: dict[str, Any] = {
-        "scheduler": scheduler,
+        "scheduler": build_lr_scheduler(optimizer, *schedule, *warmup),
         "use_gpu": datamanager.use_gpu,
         "eval_options": eval_options(cfg),
         "metadata": metadata(cfg.model.name, model, datamanager) | {"config": cfg.dump()},
@@ -89,17 +74,9 @@ def _build_engine(
     }
     if cfg.loss.name == "mso":
         return CrossModalEngine(datamanager, model, optimizer, criterion, **options, **step_options(cfg))
-    return BaselineEngine(
-        datamanager,
-        model,
-        optimizer,
-        loss=cfg.loss.name,
-        label_smooth=cfg.loss.softmax.label_smooth,
-        margin=cfg.loss.triplet.margin,
-        weight_t=cfg.loss.triplet.weight_t,
-        weight_x=cfg.loss.triplet.weight_x,
-        **options,
-    )
+    options |= {"label_smooth": cfg.loss.softmax.label_smooth, "margin": cfg.loss.triplet.margin}
+    options |= {"weight_t": cfg.loss.triplet.weight_t, "weight_x": cfg.loss.triplet.weight_x}
+    return BaselineEngine(datamanager, model, optimizer, loss=cfg.loss.name, **options)
 
 
 def build_datamanager(cfg: CfgNode) -> CrossModalDataManager:

@@ -3,6 +3,7 @@
 import logging
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from yacs.config import CfgNode
@@ -23,9 +24,6 @@ logger = logging.getLogger(__name__)
 def train(cfg: CfgNode) -> CrossModalEngine:
     """Trains and tests a model, or only tests it with `test.evaluate True`. The run's files are in `data.save_dir`.
 
-    Args:
-        cfg: the complete configuration.
-
     Returns:
         The engine. Its `results` are the contents of results.json, and its `features` are those of the last test.
 
@@ -33,42 +31,35 @@ def train(cfg: CfgNode) -> CrossModalEngine:
         ValueError, FileNotFoundError: the configuration, the data or a checkpoint has a mistake. Nothing was written.
     """
     checks.check(cfg)
-    checks.check_model(cfg)
     host.utils.set_random_seed(cfg.train.seed)
     if torch.cuda.is_available():
         torch.backends.cudnn.benchmark = True  # as in torchreid's script: search for the fastest convolutions
+    save_dir = Path(cfg.data.save_dir).expanduser()
     with distributed.processes():
-        if distributed.rank() > 0:
-            with log_to(sys.stdout):  # `processes` discards the output of every process but the first
-                engine = build_engine(cfg)
-                engine.run(**run_kwargs(cfg))
-                return engine
-        return _train(cfg, Path(cfg.data.save_dir).expanduser())
-
-
-def _train(cfg: CfgNode, save_dir: Path) -> CrossModalEngine:
-    with run_folder(save_dir, "test.log" if cfg.test.evaluate else "train.log") as folder:
-        if not cfg.test.evaluate:
-            compare_with_run(save_dir, cfg)
-        engine = build_engine(cfg)
-        folder.open()
-        # A test in the folder of a training run does not overwrite the files of the training.
-        beside = "test-" if cfg.test.evaluate and (save_dir / CONFIG).exists() else ""
-        written = save_dir / f"{beside}{CONFIG}"
-        atomic.write_text(written, cfg.dump())
-        engine.run(**run_kwargs(cfg))
-
-        tested = engine.checkpoint_path or cfg.model.load_weights
-        origin = {
-            "checkpoint": tested,
-            "config": str(written),
-            "run": provenance(cfg, engine.datamanager, engine.seconds),
-        }
-        write_results(engine, save_dir / f"{beside}results.json", origin)
-        if left_out := engine.datamanager.left_out:
-            logger.warning(
-                "%d images cannot be read and were skipped:\n  %s", len(left_out), "\n  ".join(left_out.values())
-            )
+        if distributed.rank() == 0:
+            output: Any = run_folder(save_dir, "test.log" if cfg.test.evaluate else "train.log")
+        else:  # `processes` discards the output of every process but the first
+            output = log_to(sys.stdout)
+        with output as folder:
+            if folder and not cfg.test.evaluate:
+                compare_with_run(save_dir, cfg)
+            engine = build_engine(cfg)
+            # A test in the folder of a training run does not overwrite the files of the training.
+            beside = "test-" if cfg.test.evaluate and (save_dir / CONFIG).exists() else ""
+            if folder:
+                folder.open()
+                atomic.write_text(save_dir / f"{beside}{CONFIG}", cfg.dump())
+            engine.run(**run_kwargs(cfg))
+            if folder:
+                origin = {
+                    "checkpoint": engine.checkpoint_path or cfg.model.load_weights,
+                    "config": str(save_dir / f"{beside}{CONFIG}"),
+                    "run": provenance(cfg, engine.datamanager, engine.seconds),
+                }
+                write_results(engine, save_dir / f"{beside}results.json", origin)
+                if left_out := engine.datamanager.left_out:
+                    images = "\n  ".join(left_out.values())
+                    logger.warning("%d images cannot be read and were skipped:\n  %s", len(left_out), images)
     return engine
 
 
@@ -83,8 +74,7 @@ def write_results(engine: CrossModalEngine, path: Path, origin: dict) -> None:
     for name, results in engine.results.items():
         results |= origin | {"versions": versions()}
         own = path if len(engine.results) == 1 else path.with_stem(f"{path.stem}-{name}")
-        report.write_results(own, results)
-        report.write_text(own.with_suffix(".md"), report.markdown_table(results))
+        report.write_with_table(own, results)
         logger.info("results written to %s, and as a table to %s", own, own.with_suffix(".md"))
 
 
