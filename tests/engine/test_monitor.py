@@ -41,6 +41,10 @@ def test_measures_by_hand():
     assert found["min_center_dist"].item() == pytest.approx(1.0)  # centers (e0 + e2) / 2 and (e1 + e3) / 2
     equal = monitor.collapse_measures(torch.ones(8, 4), batch(8, 2))
     assert equal["feature_variance"].item() == pytest.approx(0, abs=1e-6)
+    alone = monitor.collapse_measures(
+        torch.eye(4), batch(4, 1)
+    )  # one identity of this process has no other to compare with
+    assert alone["feature_variance"].item() == pytest.approx(0.75) and "min_center_dist" not in alone
 
 
 @pytest.mark.parametrize(

@@ -61,23 +61,23 @@ def _to(value: Tensor | float, other: Tensor) -> Tensor | float:
 
 @torch.no_grad()
 def collapse_measures(features: Tensor, batch: Batch) -> dict[str, Tensor]:
-    """How far apart the features of a batch of all processes are. The results stay on their device.
+    """How far apart the features of a batch are. The results stay on their device.
+
+    Each process measures its own images, so that nothing is exchanged at every step. `RunningMeans` averages over the processes.
 
     Args:
-        features: (B, D), this process's.
-        batch: this process's.
+        features: (B, D).
+        batch: of these features.
 
     Returns:
         'feature_variance': the mean squared distance of the unit-length features from their mean, in [0, 1].
-        'min_center_dist', of aligned halves: the smallest distance between the centers of two identities, in [0, 2]. The
-        contrastive-center loss compares with it, and its form `ratio` divides by it.
+        'min_center_dist', of aligned halves with at least two identities: the smallest distance between the centers of two
+        identities, in [0, 2]. The contrastive-center loss compares with it, and its form `ratio` divides by it.
     """
-    is_aligned = 2 * batch.num_rgb == len(features)
-    features, num_ids = distributed.gather_batch(features, batch.num_rgb), batch.num_ids * distributed.world_size()
     unit = unit_length(features)
     measures = {"feature_variance": 1 - unit.mean(0).square().sum()}
-    if is_aligned:
-        centers = unit.view(2, num_ids, -1, unit.shape[1]).mean(dim=(0, 2))  # (P, D)
+    if 2 * batch.num_rgb == len(features) and batch.num_ids > 1:
+        centers = unit.view(2, batch.num_ids, -1, unit.shape[1]).mean(dim=(0, 2))  # (P, D)
         measures["min_center_dist"] = torch.pdist(centers).min()
     return measures
 
