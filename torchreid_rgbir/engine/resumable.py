@@ -61,9 +61,8 @@ class ResumableEngine(host.SoftmaxTripletEngine):
         max_skipped: int = 0,
         metadata: dict[str, Any] | None = None,
     ):
-        super().__init__(
-            datamanager, model, optimizer, weight_x=1, scheduler=scheduler, use_gpu=use_gpu, label_smooth=False
-        )
+        options: dict[str, Any] = {"scheduler": scheduler, "use_gpu": use_gpu, "label_smooth": False}
+        super().__init__(datamanager, model, optimizer, weight_x=1, **options)
         self.target_loss = target_loss
         self.checkpoint_freq = checkpoint_freq
         self.keep_checkpoints = keep_checkpoints
@@ -105,9 +104,7 @@ class ResumableEngine(host.SoftmaxTripletEngine):
         test_only: bool = False,
         **testing: Any,
     ) -> None:
-        """Trains and tests like torchreid's `run`.
-
-        It also resumes within an epoch, ends at a target loss, and ends gracefully after a signal.
+        """torchreid's `run`, which also resumes within an epoch, and ends at a target loss or after a signal.
 
         Args:
             start_epoch: the number of epochs done. After `resume`, the checkpoint's number is used instead.
@@ -144,10 +141,7 @@ class ResumableEngine(host.SoftmaxTripletEngine):
                     if self.is_target(self.losses):
                         self.max_epoch = done
                     is_due = eval_freq > 0 and done >= start_eval and done % eval_freq == 0
-                    rank1 = None
-                    if is_due or done == self.max_epoch:
-                        with self.stop.immediately():
-                            rank1 = self.test(**testing)
+                    rank1 = self._test(testing) if is_due or done == self.max_epoch else None
                     self.update_lr()
                     self.means = RunningMeans()
                     if rank1 is not None or done % self.checkpoint_freq == 0:
@@ -228,8 +222,9 @@ class ResumableEngine(host.SoftmaxTripletEngine):
                     part.load_state_dict(state[name])
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
             reason = str(error).splitlines()[-1].strip()
-            advice = "resume with the config.yaml of that run"
-            raise ValueError(f"{path} belongs to a different run ({reason}): {advice}") from None
+            raise ValueError(
+                f"{path} belongs to a different run ({reason}): resume with the config.yaml of that run"
+            ) from None
         self.optimizer._opt_called = True  # otherwise torch warns that the schedule runs ahead of the optimizer
         if "random" in state:
             random_state.load_state_dict(state["random"])
@@ -255,6 +250,9 @@ class ResumableEngine(host.SoftmaxTripletEngine):
         self.max_epoch = self.epoch
         self.epoch -= 1
         self.saved = (self.epoch, self.batches_done)  # nothing new to save
-        with self.stop.immediately():
-            self.test(**testing)
+        self._test(testing)
         self.epoch += 1
+
+    def _test(self, testing: dict[str, Any]) -> float:
+        with self.stop.immediately():
+            return self.test(**testing)
