@@ -17,6 +17,7 @@ def learning_rates(cfg, num_epochs):
         cfg.train.gamma,
         cfg.train.max_epoch,
         cfg.train.warmup_epoch,
+        cfg.train.warmup_start,
     )
     rates = []
     for _ in range(num_epochs):
@@ -50,6 +51,15 @@ def test_cosine_rises_falls_and_stays_above_zero():
     assert rates[5:] == sorted(rates[5:], reverse=True)
     assert rates[-1] == pytest.approx((1 + math.cos(math.pi * 25 / 26)) / 2)
     assert rates[-1] > 0
+
+
+def test_the_start_of_the_warm_up():
+    """A published schedule: epoch t, from 0, has the factor 0.01 (1 - t / 10) + t / 10 before epoch 10."""
+    words = ["train.warmup_epoch", "11", "train.warmup_start", "0.01", "train.stepsize", "[40]", "train.lr", "1.0"]
+    rates = learning_rates(config.override(config.defaults(), words), 42)
+    assert rates[:10] == pytest.approx([0.01 * (1 - t / 10) + t / 10 for t in range(10)], rel=1e-12)
+    assert rates[10:40] == [1.0] * 30 and rates[40:] == pytest.approx([0.1, 0.1])
+    assert warmup_cosine(1, warmup_epoch=5, max_epoch=30, start=0.2) == 0.2
 
 
 def test_no_warm_up():

@@ -26,7 +26,7 @@ KEYS = SHARED_KEYS + keys_of(
         "model": "last_stride allow_partial",
         "data": "transforms_rgb transforms_ir transforms_rgb2 cache cache_dir ir_range skip_broken",
         "sampler": "name batches_per_epoch",
-        "train": "warmup_epoch target_loss amp accumulate ema compile gather_features sync_batchnorm "
+        "train": "warmup_epoch warmup_start target_loss amp accumulate ema compile gather_features sync_batchnorm "
         "checkpoint_freq keep_checkpoints on_nonfinite max_skipped",
         "loss.mso": "weight_cmcc weight_tri weight_hctri weight_pef weight_wrt weight_wrt_sq weight_id",
         "loss.cmcc": "form normalize",

@@ -62,7 +62,8 @@ def defaults() -> CN:
     cfg.train.new_layers = ["classifier"]
     cfg.train.base_lr_mult = 0.1
     cfg.train.lr_scheduler = "warmup_multi_step"  # warmup_multi_step, warmup_cosine, or one of torchreid
-    cfg.train.warmup_epoch = 10  # the number of epochs in which the learning rate rises from a tenth to train.lr
+    cfg.train.warmup_epoch = 10  # the number of epochs in which the learning rate rises to train.lr
+    cfg.train.warmup_start = 0.1  # the share of train.lr in the first of them
     cfg.train.stepsize = [20, 25, 30]
     cfg.train.gamma = 0.1
     cfg.train.target_loss = 0.0  # training ends after an epoch whose mean loss is not above this value; 0: never
@@ -165,6 +166,7 @@ RANGES = {
     "train.fixbase_epoch": (0, math.inf),
     "train.start_epoch": (0, math.inf),
     "train.target_loss": (0, math.inf),
+    "train.warmup_start": (0, 1),
     "train.base_lr_mult": (0, math.inf),
     "train.ema": (0, 0.999999),
     "adam.beta1": (0, 0.999999),

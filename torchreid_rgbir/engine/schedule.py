@@ -9,21 +9,24 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from torchreid_rgbir import host
 
 WARMUPS = ("warmup_multi_step", "warmup_cosine")
-WARMUP_START = 0.1  # the factor of the learning rate in the first epoch
+WARMUP_START = 0.1
 
 
-def warmup(epoch: int, warmup_epoch: int) -> float:
-    """The factor rises linearly from 0.1 in the first epoch to 1 in the last warm-up epoch.  epoch: from 1."""
+def warmup(epoch: int, warmup_epoch: int, start: float = WARMUP_START) -> float:
+    """The factor rises linearly from `start` in the first epoch to 1 in the last warm-up epoch.  epoch: from 1."""
     if epoch >= warmup_epoch:
         return 1.0
-    return WARMUP_START + (1 - WARMUP_START) * (epoch - 1) / (warmup_epoch - 1)
+    return start + (1 - start) * (epoch - 1) / (warmup_epoch - 1)
 
 
-def warmup_multi_step(epoch: int, warmup_epoch: int, stepsize: Sequence[int], gamma: float) -> float:
+def warmup_multi_step(
+    epoch: int, warmup_epoch: int, stepsize: Sequence[int], gamma: float, start: float = WARMUP_START
+) -> float:
     """The patent's schedule: warm-up, then one more factor of `gamma` after each epoch in `stepsize`.
 
     Args:
         epoch: from 1. Epoch `stepsize[0]` is the last one with the full learning rate.
+        start: the factor in the first epoch.
 
     Returns:
         The factor of the base learning rate.
@@ -32,13 +35,13 @@ def warmup_multi_step(epoch: int, warmup_epoch: int, stepsize: Sequence[int], ga
         >>> [round(warmup_multi_step(epoch, 10, [20, 25], 0.1), 3) for epoch in (1, 10, 20, 21, 26)]
         [0.1, 1.0, 1.0, 0.1, 0.01]
     """
-    return warmup(epoch, warmup_epoch) * gamma ** sum(epoch > step for step in stepsize)
+    return warmup(epoch, warmup_epoch, start) * gamma ** sum(epoch > step for step in stepsize)
 
 
-def warmup_cosine(epoch: int, warmup_epoch: int, max_epoch: int) -> float:
+def warmup_cosine(epoch: int, warmup_epoch: int, max_epoch: int, start: float = WARMUP_START) -> float:
     """Warm-up, then half a cosine period, which would reach 0 one epoch after the last.  epoch: from 1."""
     if epoch <= warmup_epoch:
-        return warmup(epoch, warmup_epoch)
+        return warmup(epoch, warmup_epoch, start)
     done = (epoch - warmup_epoch) / (max_epoch + 1 - warmup_epoch)
     return (1 + math.cos(math.pi * done)) / 2
 
@@ -50,6 +53,7 @@ def build_lr_scheduler(
     gamma: float = 0.1,
     max_epoch: int = 200,
     warmup_epoch: int = 10,
+    warmup_start: float = WARMUP_START,
 ) -> LRScheduler:
     """torchreid's `build_lr_scheduler`, which also knows the two schedules above. Step it once per epoch.
 
@@ -58,8 +62,8 @@ def build_lr_scheduler(
     """
     if lr_scheduler == "warmup_multi_step":
         steps = [stepsize] if isinstance(stepsize, int) else list(stepsize)
-        return LambdaLR(optimizer, lambda done: warmup_multi_step(done + 1, warmup_epoch, steps, gamma))
+        return LambdaLR(optimizer, lambda done: warmup_multi_step(done + 1, warmup_epoch, steps, gamma, warmup_start))
     if lr_scheduler == "warmup_cosine":
-        return LambdaLR(optimizer, lambda done: warmup_cosine(done + 1, warmup_epoch, max_epoch))
+        return LambdaLR(optimizer, lambda done: warmup_cosine(done + 1, warmup_epoch, max_epoch, warmup_start))
     stepsize = list(stepsize) if not isinstance(stepsize, int) else stepsize
     return host.optim.build_lr_scheduler(optimizer, lr_scheduler, stepsize, gamma, max_epoch)

@@ -150,7 +150,7 @@ def _with_warmup(original: Callable) -> Callable:
     def build(optimizer, lr_scheduler="single_step", stepsize=1, gamma=0.1, max_epoch=1):
         if lr_scheduler in WARMUPS:
             return build_lr_scheduler(
-                optimizer, lr_scheduler, stepsize, gamma, max_epoch, settings.current.train.warmup_epoch
+                optimizer, lr_scheduler, stepsize, gamma, max_epoch, train.warmup_epoch, train.warmup_start
             )
         return original(optimizer, lr_scheduler, stepsize, gamma, max_epoch)
 
