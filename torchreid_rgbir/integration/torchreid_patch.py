@@ -149,6 +149,7 @@ def _with_warmup(original: Callable) -> Callable:
     @wraps(original)
     def build(optimizer, lr_scheduler="single_step", stepsize=1, gamma=0.1, max_epoch=1):
         if lr_scheduler in WARMUPS:
+            train = settings.current.train
             return build_lr_scheduler(
                 optimizer, lr_scheduler, stepsize, gamma, max_epoch, train.warmup_epoch, train.warmup_start
             )
