@@ -32,6 +32,7 @@ def batch(seed=0, **changes):
         "images": rand(8, 3, 64, 32),
         "num_rgb": 4,
         "num_ids": 2,
+        "is_balanced": True,
         "pooled": rand(8, 16),
         "featuremaps": rand(8, 16, 4, 2),
     } | changes

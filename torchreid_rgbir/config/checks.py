@@ -14,7 +14,7 @@ from torchreid_rgbir.losses import LOSSES
 from torchreid_rgbir.losses.vgg import MIN_SIZE
 from torchreid_rgbir.models import MODELS
 
-FEATURE_LOSSES = ("wrt", "cmcc", "wrt_sq", "tri", "hctri")  # their gradient does not reach the classifier
+FEATURE_LOSSES = ("wrt", "cmcc", "wrt_sq", "tri", "tri_pooled", "hctri", "cmr")  # their gradient does not reach the classifier
 # Keys under `train` that belong to the method's training step. torchreid's models do not use them.
 STEP_KEYS = ("amp", "accumulate", "ema", "compile", "gather_features", "sync_batchnorm", "on_nonfinite")
 

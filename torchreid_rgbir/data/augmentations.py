@@ -95,7 +95,7 @@ def random_flip(images: Tensor, random_numbers: RandomNumbers, colors: Colors) -
 def pad_crop(images: Tensor, random_numbers: RandomNumbers, colors: Colors) -> Tensor:
     """Pads 10 black pixels on each side and crops the original size at a random place."""
     top, left = (randint(random_numbers[:, i], 2 * PADDING) for i in range(2))
-    return _crop(F.pad(images, (PADDING,) * 4), top, left, *images.shape[2:])
+    return crop(F.pad(images, (PADDING,) * 4), top, left, *images.shape[2:])
 
 
 def random_crop(images: Tensor, random_numbers: RandomNumbers, colors: Colors) -> Tensor:
@@ -105,7 +105,7 @@ def random_crop(images: Tensor, random_numbers: RandomNumbers, colors: Colors) -
     images = to_unit(images)
     enlarged = F.interpolate(images, (tall, wide), mode="bilinear", align_corners=False)
     top, left = randint(random_numbers[:, 1], tall - height), randint(random_numbers[:, 2], wide - width)
-    cropped = _crop(enlarged, top, left, height, width)
+    cropped = crop(enlarged, top, left, height, width)
     return torch.where(mask(random_numbers[:, 0] < 0.5, images), cropped, images)
 
 
@@ -158,7 +158,7 @@ def _boxes(images: Tensor, random_numbers: RandomNumbers) -> Tensor:
     return to_device(inside_y, images)[:, :, None] & to_device(inside_x, images)[:, None]
 
 
-def _crop(images: Tensor, top: NDArray[np.int64], left: NDArray[np.int64], height: int, width: int) -> Tensor:
+def crop(images: Tensor, top: NDArray[np.int64], left: NDArray[np.int64], height: int, width: int) -> Tensor:
     """Crops (height, width) from each image (B, C, H', W') at a place of its own; top, left: (B,)."""
     pixels = to_nhwc(images).contiguous()
     num, tall, wide, channels = pixels.shape

@@ -46,6 +46,8 @@ class CrossModalSampler(Sampler[list[int]]):
         True
     """
 
+    is_balanced = True  # each identity of a batch has as many RGB as IR images
+
     def __init__(
         self,
         pids: Sequence[int],

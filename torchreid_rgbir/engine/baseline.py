@@ -60,7 +60,8 @@ class BaselineEngine(CrossModalEngine):
         """
         images, pids = (tensor.to(self.device, non_blocking=True) for tensor in self.parse_data_for_train(data))
         transforms = self.datamanager.transforms
-        images = transforms.augment(images, len(images) // 2, self.epoch, self.batch_idx)
+        num_rgb = self.datamanager.sampler.num_rgb(self.batch_idx)
+        images = transforms.augment(images, num_rgb, self.epoch, self.batch_idx)
         # Some of torchreid's models use `view`, which fails for channels-last maps.
         normalized = transforms.normalize(images).contiguous()
         summary = TORCHREID_ENGINES[self.loss].forward_backward(self, {"img": normalized, "pid": pids})

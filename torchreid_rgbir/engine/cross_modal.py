@@ -95,6 +95,7 @@ class CrossModalEngine(EvaluatingEngine):
             self.trainable, self.step.ddp_model = trainable, distributed.parallel(self.model)
         first = self.batches_done
         self.datamanager.sampler.set_epoch(self.epoch, first)
+        self.num_batches = len(self.train_loader)  # it varies with some samplers
         title, is_first_rank = f"epoch {self.epoch + 1}/{self.max_epoch}", distributed.rank() == 0
         bar = progress(self.train_loader, title, self.num_batches, unit="batch", done=first, shown=is_first_rank)
         start = time.monotonic()
@@ -135,7 +136,7 @@ class CrossModalEngine(EvaluatingEngine):
         self.guard.check(self.epoch)
         losses = self.means.read()
         if self.writer is not None:
-            step = self.epoch * self.num_batches + self.batch_idx
+            step = self.epoch * self.steps_per_epoch + self.batch_idx * self.steps_per_epoch // self.num_batches
             for name, value in losses.items():
                 self.writer.add_scalar(f"Train/{name}", value, step)
             self.writer.add_scalar("Train/lr", self.get_current_lr(), step)

@@ -76,7 +76,7 @@ def collapse_measures(features: Tensor, batch: Batch) -> dict[str, Tensor]:
     """
     unit = unit_length(features)
     measures = {"feature_variance": 1 - unit.mean(0).square().sum()}
-    if 2 * batch.num_rgb == len(features) and batch.num_ids > 1:
+    if batch.has_aligned_halves and batch.num_ids > 1:
         centers = unit.view(2, batch.num_ids, -1, unit.shape[1]).mean(dim=(0, 2))  # (P, D)
         measures["min_center_dist"] = torch.pdist(centers).min()
     return measures

@@ -37,7 +37,7 @@ def prepare(
     images = transforms.augment(images, num_rgb, epoch, batch_idx)
     if transforms.num_rgb_views == 2:
         pids, num_rgb = torch.cat([pids[:num_rgb], pids]), 2 * num_rgb
-    batch = Batch(to_unit(images), pids, num_rgb, sampler.num_own_ids)
+    batch = Batch(to_unit(images), pids, num_rgb, sampler.num_own_ids, sampler.is_balanced)
     return batch, transforms.normalize(images)
 
 

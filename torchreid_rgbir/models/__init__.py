@@ -12,9 +12,12 @@ from torchreid_rgbir.models.dual_resnet import (
     dual_resnet101,
 )
 from torchreid_rgbir.models.gem import FixedGeM, GeM, gem
+from torchreid_rgbir.models.luckydc import luckydc_resnet50
+from torchreid_rgbir.models.mcja import MDA, mcja_resnet50, mcja_resnet50_m12
 from torchreid_rgbir.models.two_stream import Stream, TwoStreamNetwork
 
 __all__ = [
+    "MDA",
     "MODELS",
     "Batch",
     "DualResNet",
@@ -31,4 +34,7 @@ __all__ = [
     "dual_resnet50_ibn_a",
     "dual_resnet101",
     "gem",
+    "luckydc_resnet50",
+    "mcja_resnet50",
+    "mcja_resnet50_m12",
 ]

@@ -19,12 +19,20 @@ class Batch(NamedTuple):
         pids: (B,) training identities, 0 to N - 1.
         num_rgb: the number of RGB images. It is B / 2 in aligned halves.
         num_ids: P, the number of identities.
+        is_balanced: each identity has as many RGB as IR images. False for a sampler that does not see to it.
     """
 
     images: Tensor
     pids: Tensor
     num_rgb: int
     num_ids: int
+    is_balanced: bool = True
+
+    @property
+    def has_aligned_halves(self) -> bool:
+        """Whether each half, RGB and IR, has the same number of images of each identity."""
+        num_images = len(self.pids)
+        return self.is_balanced and 2 * self.num_rgb == num_images and num_images % (2 * self.num_ids) == 0
 
     def require_aligned_halves(self, loss: str) -> None:
         """Checks that the batch has as many IR images as RGB images, the same number of each identity.
@@ -32,11 +40,10 @@ class Batch(NamedTuple):
         Raises:
             ValueError: it has not. The message names the loss.
         """
-        num_images = len(self.pids)
-        if 2 * self.num_rgb != num_images or num_images % (2 * self.num_ids):
+        if not self.has_aligned_halves:
             raise ValueError(
                 f"{loss} compares the RGB half of a batch with its IR half: got {self.num_rgb} RGB images and "
-                f"{num_images - self.num_rgb} IR images of {self.num_ids} identities, "
+                f"{len(self.pids) - self.num_rgb} IR images of {self.num_ids} identities, "
                 "expected K images of each identity in each half"
             )
 
