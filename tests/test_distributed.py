@@ -9,7 +9,7 @@ import time
 import pytest
 import torch
 
-from torchreid_rgbir import config, distributed
+from torchreid_rgbir import config, distributed, host
 from torchreid_rgbir.engine.monitor import MEASURES
 from torchreid_rgbir.runs.build import build_engine
 from torchreid_rgbir.runs.train import train
@@ -139,6 +139,30 @@ def test_two_processes_train_test_and_write_as_one(device, tiny_cfg, tmp_path):
     weights = ["test.evaluate", "True", "model.load_weights", str(run / "model" / "model.pth.tar-1")]
     alone = train(config.override(tiny_cfg.clone(), [*weights, "data.save_dir", str(tmp_path / "alone")]))
     assert json.loads((run / "results.json").read_text())["settings"] == alone.results["sysu_mm01"]["settings"]
+
+
+@pytest.mark.slow
+def test_two_processes_open_frozen_layers_together(tiny_cfg, tmp_path):
+    """After `train.fixbase_epoch`, more parameters are trained, so the processes must exchange more gradients."""
+    (tmp_path / "run.py").write_text(
+        "import torch\nfrom torchreid_rgbir import distributed\nfrom torchreid_rgbir.engine import CrossModalEngine\n"
+        "train = CrossModalEngine.train\ndef and_keep(self, *args, **kwargs):\n    means = train(self, *args, **kwargs)\n"
+        "    parameters = {name: p.detach() for name, p in self.model.named_parameters()}\n"
+        f"    torch.save(parameters, f'{tmp_path}/{{self.epoch}}-{{distributed.rank()}}.pt')\n    return means\n"
+        f"CrossModalEngine.train = and_keep\n{RUN}"
+    )
+    words = ["train.fixbase_epoch", "1", "train.open_layers", "[classifier]", "train.max_epoch", "2"]
+    path = written(tiny_cfg, tmp_path / "cfg.yaml", words)
+    done = torchrun(tmp_path / "run.py", "train", "--config-file", path, "--root", tiny_cfg.data.root)
+    assert done.returncode == 0, done.stderr
+    epochs = [[torch.load(tmp_path / f"{epoch}-{rank}.pt") for rank in (0, 1)] for epoch in (0, 1)]
+    for first, second in epochs:
+        assert all(torch.equal(first[name], second[name]) for name in first)
+    moved = {name for name in epochs[0][0] if not torch.equal(epochs[0][0][name], epochs[1][0][name])}
+    assert moved == set(epochs[0][0])
+    host.utils.set_random_seed(tiny_cfg.train.seed)
+    initial = dict(build_engine(config.load(str(path))).model.named_parameters())
+    assert [name for name in initial if not torch.equal(initial[name], epochs[0][0][name])] == ["classifier.weight"]
 
 
 @pytest.mark.slow
