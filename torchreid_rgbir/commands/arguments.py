@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from torchreid_rgbir.commands import load_package
+from torchreid_rgbir.modality import NAMES
 
 if TYPE_CHECKING:
     from torchreid_rgbir.retrieval.extractor import Extractor
@@ -46,6 +47,32 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--amp", action="store_true", help="use mixed precision; it is faster on a GPU")
 
 
+def add_image_arguments(parser: argparse.ArgumentParser, topk: str) -> None:
+    add = parser.add_argument
+    add("--image", required=True, nargs="+", metavar="X", help="images, or folders of images")
+    add_modality_argument(parser)
+    add("--topk", type=int, default=10, metavar="N", help=f"{topk} per image (default: %(default)s)")
+
+
+def add_modality_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--modality", required=True, choices=NAMES, help="modality of the images")
+
+
+def add_reference_arguments(parser: argparse.ArgumentParser) -> None:
+    source = "references: a folder with one subfolder per category, a CSV file (docs/guide.md) or a gallery"
+    modality = "modality of the references; needed unless --reference is a gallery"
+    parser.add_argument("--reference", required=True, metavar="X", help=source)
+    parser.add_argument("--reference-modality", choices=NAMES, help=modality)
+
+
+def add_run_arguments(parser: argparse.ArgumentParser, out: str, seeds: list[int]) -> None:
+    default = " ".join(map(str, seeds))
+    parser.add_argument(
+        "--seeds", nargs="+", type=int, default=seeds, metavar="N", help=f"seeds of the runs (default: {default})"
+    )
+    parser.add_argument("--out", default=out, metavar="DIR", help="folder for all runs (default: %(default)s)")
+
+
 def load_extractor(args: argparse.Namespace) -> "Extractor":
     from torchreid_rgbir.retrieval.extractor import Extractor
 
@@ -81,13 +108,10 @@ def filter_of(args: argparse.Namespace) -> "Filter":
 
 
 def moment(text: str) -> datetime:
-    """Parses an ISO 8601 time with its zone."""
+    """An argparse type for ISO 8601 times with their zone."""
+    from torchreid_rgbir.retrieval.reference_table import parse_time
+
     try:
-        time = datetime.fromisoformat(
-            text[:-1] + "+00:00" if text[-1:] in ("Z", "z") else text
-        )  # Python 3.10 rejects Z
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text} is not a time: write it as 2026-05-31T08:00+02:00") from None
-    if time.tzinfo is None:
-        raise argparse.ArgumentTypeError(f"{text} has no time zone: write {time.isoformat()}+00:00 for UTC")
-    return time
+        return parse_time(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

@@ -19,15 +19,12 @@ COMMIT_ROWS = 1024
 
 
 class Additions(NamedTuple):
-    """Attributes:
-    gallery: the gallery after the additions.
-    num_new, num_changed, num_known: images that were added, extracted again because their files have changed, and skipped.
-    """
+    """The gallery after the additions, and the numbers of images."""
 
     gallery: Gallery
     num_new: int
-    num_changed: int
-    num_known: int
+    num_changed: int  # images whose files have changed, so that they were extracted again
+    num_known: int  # images that were skipped
 
 
 def build_gallery(
@@ -51,34 +48,29 @@ def build_gallery(
     """
     rows = read_image_table(images)
     # The path of a row must not depend on the folder in which the command runs.
-    rows = replace(rows, paths=np.array([str(expand(path)) for path in rows.paths], object))
+    files = np.array([str(expand(path)) for path in rows.paths], object)
     gallery = _open_or_create(location, extractor, modality)
-    gallery.check_names(rows)
-    stored = gallery.rows().paths.tolist()
+    gallery.check_names(replace(rows, paths=files))
+    stored = gallery.rows().paths
     path_of = dict(zip(file_keys(stored), stored, strict=True))
-    files = rows.paths.tolist()
-    rows = replace(
-        rows,
-        paths=np.array([path_of.get(key, path) for key, path in zip(file_keys(files), files, strict=True)], object),
-    )
+    paths = [path_of.get(key, file) for key, file in zip(file_keys(files), files, strict=True)]
+    rows = replace(rows, paths=np.array(paths, object))
     num_new = num_changed = 0
     for start in progress(range(0, len(rows), COMMIT_ROWS), "adding", unit="commit"):
-        part, part_files = rows.take(slice(start, start + COMMIT_ROWS)), files[start : start + COMMIT_ROWS]
+        commit = slice(start, start + COMMIT_ROWS)
+        part, part_files = rows.take(commit), files[commit]
         known = gallery.rows(Filter(paths=list(part.paths)))
         state_of = dict(zip(known.paths, known.states, strict=True))
-        states = [_state(file, state_of.get(path)) for file, path in zip(part_files, part.paths, strict=True)]
-        chosen = np.array(
-            [path not in state_of or state != state_of[path] for path, state in zip(part.paths, states, strict=True)]
-        )
+        before = np.array([state_of.get(path) for path in part.paths], object)  # None: the image is new
+        now = np.array([_state(file, state) for file, state in zip(part_files, before, strict=True)], object)
+        chosen = now != before
         if chosen.any():
-            new = replace(part, states=np.array(states, object)).take(chosen)
-            features = extractor(
-                [file for file, wanted in zip(part_files, chosen, strict=True) if wanted], modality, batch_size
-            )
-            gallery.add(features, new, same_files=True)  # other commands may have added some of them meanwhile
-            changed = sum(path in state_of for path in new.paths)
+            features = extractor(part_files[chosen].tolist(), modality, batch_size)
+            # With `same_files`, because other commands may have added some of them meanwhile.
+            gallery.add(features, replace(part, states=now).take(chosen), same_files=True)
+            changed = sum(state is not None for state in before[chosen])
             num_changed += changed
-            num_new += len(new) - changed
+            num_new += len(features) - changed
     return Additions(gallery, num_new, num_changed, len(rows) - num_new - num_changed)
 
 
@@ -98,12 +90,11 @@ def _open_or_create(location: str, extractor: Extractor, modality: str) -> Galle
 
 
 def _state(path: str, known: str | None) -> str:
-    """Returns size, time and content hash of a file as text.
+    """Returns size, time and content hash of a file as text, or the known state if the file has not changed.
 
     Args:
-        path: the file.
-        known: the stored state. It is returned if the file has not changed. None: the file is not stored. Empty: an earlier
-            version stored the file without its state, and the file counts as unchanged.
+        known: the stored state. None: the file is not stored. Empty: an earlier version stored the file without its state,
+            and the file counts as unchanged.
     """
     if known == "":
         return known

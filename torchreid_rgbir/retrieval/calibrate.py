@@ -15,9 +15,8 @@ class Calibration(NamedTuple):
     """Attributes:
     threshold: an image whose best score is below it is unknown.
     false_match_rate: share of the images that would be identified if their own category were not among the references.
-    identified: share of the images with a category among the references that are identified correctly. It is NaN if
-        there is no such image.
-    num_images: number of labeled images that were compared.
+    identified: share of the images with a category among the references that are identified correctly, NaN if there are none.
+    num_images: number of labeled images.
     """
 
     threshold: float
@@ -45,13 +44,9 @@ def calibrate(features: NDArray, categories: NDArray, references: Searchable, ra
     """
     allowed = num_allowed(rate, len(features))
     answers = identify(features, references, topk=2)
-    other = np.array(
-        [
-            next(match.score for match in answer.matches if match.category != category)
-            for category, answer in zip(categories, answers, strict=True)
-        ],
-        np.float32,
-    )
+    pairs = zip(categories, answers, strict=True)
+    others = [next(match.score for match in answer.matches if match.category != own) for own, answer in pairs]
+    other = np.array(others, np.float32)
     # Just above the best score that must be rejected.
     threshold = np.nextafter(np.sort(other)[::-1][allowed], np.float32(2))
     own = _own_scores(features, categories, references)

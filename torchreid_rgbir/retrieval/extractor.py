@@ -15,7 +15,6 @@ import yaml
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from torchreid_rgbir.data.images import TURNS, read_image, to_8_bits
 from torchreid_rgbir.data.transforms import BatchTransforms, Decode
@@ -99,11 +98,7 @@ class Extractor:
 
     @torch.no_grad()
     def __call__(
-        self,
-        images: AnyImage | Sequence[AnyImage],
-        modality: str,
-        batch_size: int = 64,
-        normalize: bool = True,
+        self, images: AnyImage | Sequence[AnyImage], modality: str, batch_size: int = 64, normalize: bool = True
     ) -> NDArray[np.float32]:
         """Extracts features of images of one modality.
 
@@ -135,20 +130,25 @@ class Extractor:
 
     def _batches(self, images: Sequence[AnyImage], batch_size: int) -> Iterator[Tensor]:
         """Yields uint8 batches (B, 3, H, W). Threads decode the next batches during a forward pass."""
-        starts = range(0, len(images), batch_size)
         ahead: deque[list[Future[Tensor]]] = deque()
+
+        def decoded() -> Tensor:
+            batch = torch.stack([future.result() for future in ahead.popleft()])
+            bar.update(len(batch))
+            return batch
+
         # Threads suffice because Pillow releases the GIL while it decodes. LanceDB does not allow forking.
         with (
             ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
             progress(None, "extracting features", len(images), unit="image") as bar,
         ):
             try:
-                for start in starts:
+                for start in range(0, len(images), batch_size):
                     ahead.append([pool.submit(self._read, image) for image in images[start : start + batch_size]])
                     if len(ahead) > 2:
-                        yield self._stacked(ahead.popleft(), bar)
+                        yield decoded()
                 while ahead:
-                    yield self._stacked(ahead.popleft(), bar)
+                    yield decoded()
             finally:
                 pool.shutdown(cancel_futures=True)
 
@@ -164,12 +164,6 @@ class Extractor:
                 )
             return self._decode(Image.fromarray(image).convert("RGB"))
         return self._decode(read_image(os.fspath(image), self.ir_range))
-
-    @staticmethod
-    def _stacked(batch: Sequence[Future[Tensor]], bar: tqdm) -> Tensor:
-        images = torch.stack([future.result() for future in batch])
-        bar.update(len(batch))
-        return images
 
 
 def image_list(images: AnyImage | Sequence[AnyImage]) -> list[AnyImage]:

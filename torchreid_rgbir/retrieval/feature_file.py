@@ -35,17 +35,16 @@ def extract(
         FileNotFoundError, ValueError: as for `Extractor`. A missing image or folder is found before extraction starts.
     """
     labeled = {name: sorted(labeled_images(images[name])) for name in sorted(images, key=modality_of)}
-    listed = [(path, identity, name) for name, found in labeled.items() for path, identity in found]
-    identities = {identity for _, identity, _ in listed}
+    identities = {identity for found in labeled.values() for _, identity in found}
     pid_of = {identity: pid for pid, identity in enumerate(sorted(filterfalse(is_junk, identities)))}
     columns: list[tuple[int, int, int, int]] = []  # pid, camid, modality, number
     count: Counter[tuple[int, int, int]] = Counter()
-    for path, identity, name in listed:
-        group = (pid_of.get(identity, -1), parse_camera(Path(path).name), modality_of(name))
-        count[group] += 1
-        columns.append((*group, count[group]))
+    for name, found in labeled.items():
+        for path, identity in found:
+            group = (pid_of.get(identity, -1), parse_camera(Path(path).name), modality_of(name))
+            count[group] += 1
+            columns.append((*group, count[group]))
     pids, camids, modalities, numbers = np.array(columns).T
-    features = np.concatenate(
-        [extractor([path for path, _ in found], name, batch_size, normalize) for name, found in labeled.items()]
-    )
-    return TestFeatures(features, pids, camids, modalities, numbers, np.array([path for path, *_ in listed]))
+    paths = {name: [path for path, _ in found] for name, found in labeled.items()}
+    features = np.concatenate([extractor(paths[name], name, batch_size, normalize) for name in paths])
+    return TestFeatures(features, pids, camids, modalities, numbers, np.concatenate(list(paths.values())))

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from numpy.typing import NDArray
 
-from torchreid_rgbir.modality import NAMES
-from torchreid_rgbir.retrieval.reference_table import Filter, ReferenceMatch, ReferenceTable
+from torchreid_rgbir.modality import modality_of
+from torchreid_rgbir.retrieval.reference_table import EVERYTHING, Filter, ReferenceMatch, ReferenceTable
 from torchreid_rgbir.retrieval.references import check_features, check_queries
 from torchreid_rgbir.retrieval.search import unit
 from torchreid_rgbir.retrieval.store import LANCE_TABLE, GalleryInfo, Store
@@ -39,7 +39,7 @@ class Gallery:
             ValueError: the gallery is damaged, or the package of its store is not installed.
             ConnectionError: the server does not answer.
         """
-        return cls(_store_class(location).open(_expanded(location)))
+        return cls(_store_class(location).open(os.path.expanduser(location)))
 
     @classmethod
     def create(cls, location: str | Path, fingerprint: str, dim: int, modality: str) -> "Gallery":
@@ -56,9 +56,9 @@ class Gallery:
             ValueError: the modality is unknown, or the package of the store is not installed.
             ConnectionError: the server does not answer.
         """
-        if modality not in NAMES:
-            raise ValueError(f"modality {modality!r} is unknown: choose one of {', '.join(NAMES)}")
-        return cls(_store_class(location).create(_expanded(location), GalleryInfo(fingerprint, dim, modality)))
+        modality_of(modality)  # raises the error
+        about = GalleryInfo(fingerprint, dim, modality)
+        return cls(_store_class(location).create(os.path.expanduser(location), about))
 
     @property
     def location(self) -> str:
@@ -67,7 +67,7 @@ class Gallery:
 
     @property
     def about(self) -> GalleryInfo:
-        """See `GalleryInfo`."""
+        """What the gallery records about itself."""
         return self.store.about
 
     def __len__(self) -> int:
@@ -139,16 +139,12 @@ class Gallery:
             raise ValueError("nothing says which images to remove: give a path or a filter")
         return self.store.remove(where)
 
-    def rows(self, where: Filter = Filter()) -> ReferenceTable:  # noqa: B008
+    def rows(self, where: Filter = EVERYTHING) -> ReferenceTable:
         """Returns the table of the images that the filter selects."""
         return self.store.rows(where)
 
     def search(
-        self,
-        queries: NDArray,
-        k: int = 10,
-        where: Filter = Filter(),  # noqa: B008
-        exact: bool | None = None,
+        self, queries: NDArray, k: int = 10, where: Filter = EVERYTHING, exact: bool | None = None
     ) -> list[list[ReferenceMatch]]:
         """Returns the images nearest to each query.
 
@@ -191,11 +187,7 @@ class Gallery:
 
 def is_gallery(location: str | Path) -> bool:
     """Whether a location is a gallery and not a folder of images. The address of a server always is."""
-    return "://" in str(location) or Path(_expanded(location), f"{LANCE_TABLE}.lance").is_dir()
-
-
-def _expanded(location: str | Path) -> str:
-    return os.path.expanduser(location)
+    return "://" in str(location) or Path(location, f"{LANCE_TABLE}.lance").expanduser().is_dir()
 
 
 def _store_class(location: str | Path) -> type[Store]:

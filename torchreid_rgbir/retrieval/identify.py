@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchreid_rgbir.retrieval.gallery import Gallery, is_gallery
-from torchreid_rgbir.retrieval.reference_table import Filter, ReferenceMatch
+from torchreid_rgbir.retrieval.reference_table import EVERYTHING, Filter, ReferenceMatch
 from torchreid_rgbir.retrieval.references import References, Searchable
 
 if TYPE_CHECKING:
@@ -14,13 +14,10 @@ if TYPE_CHECKING:
 
 
 class Answer(NamedTuple):
-    """Attributes:
-    unknown: whether the best score is below the threshold.
-    matches: the best reference of each category, best category first.
-    """
+    """Who or what an image shows."""
 
-    unknown: bool
-    matches: list[ReferenceMatch]
+    unknown: bool  # the best score is below the threshold
+    matches: list[ReferenceMatch]  # the best reference of each category, best category first
 
 
 def identify(
@@ -28,7 +25,7 @@ def identify(
     references: Searchable,
     topk: int = 10,
     threshold: float | None = None,
-    where: Filter = Filter(),  # noqa: B008
+    where: Filter = EVERYTHING,
 ) -> list[Answer]:
     """Ranks the categories of the references for each image. A category's score is that of its best reference.
 

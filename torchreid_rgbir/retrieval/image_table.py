@@ -5,14 +5,13 @@ import json
 import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from torchreid_rgbir.data.folder import is_junk, parse_camera
 from torchreid_rgbir.data.images import IMAGE_SUFFIXES, find_files
 from torchreid_rgbir.files.paths import expand, normalize_name, without_duplicates
-from torchreid_rgbir.retrieval.reference_table import ReferenceTable, to_utc
+from torchreid_rgbir.retrieval.reference_table import ReferenceTable, parse_time
 
 logger = logging.getLogger(__name__)
 
@@ -43,8 +42,8 @@ def read_image_table(source: str | Path) -> ReferenceTable:
             f"{source} is missing: give a folder with one folder per category, a .csv file, or a gallery"
         )
     found = images_below(source)
-    labeled = [(category, path) for path, category in found if category]
-    images = sorted((category, path) for category, path in labeled if not is_junk(category))
+    labeled = sorted((category, path) for path, category in found if category)
+    images = [(category, path) for category, path in labeled if not is_junk(category)]
     if not images:
         loose = " (its images are not in category folders)" if found else ""
         loose = " (its folders are negative numbers, which mark junk)" if labeled else loose
@@ -52,11 +51,8 @@ def read_image_table(source: str | Path) -> ReferenceTable:
     if len(labeled) < len(found):
         logger.warning("skipped %d images that are not in a category folder of %s", len(found) - len(labeled), source)
     if len(images) < len(labeled):
-        logger.warning(
-            "skipped %d junk images of %s: the name of their folder is a negative number",
-            len(labeled) - len(images),
-            source,
-        )
+        num_junk = len(labeled) - len(images)
+        logger.warning("skipped %d junk images of %s: the name of their folder is a negative number", num_junk, source)
     categories, paths = zip(*images, strict=True)
     return ReferenceTable.of(paths, categories, cameras=[parse_camera(Path(path).name) for path in paths])
 
@@ -73,9 +69,8 @@ def images_below(folder: Path) -> list[tuple[str, str]]:
     """
     found = find_files(folder)
     if found.others:
-        logger.info(
-            "skipped %d files below %s that are not images, such as %s", len(found.others), folder, found.others[0]
-        )
+        num = len(found.others)
+        logger.info("skipped %d files below %s that are not images, such as %s", num, folder, found.others[0])
     if found.duplicates:
         path, listed = next(iter(found.duplicates.items()))
         logger.info("skipped %d links below %s: %s is the same as %s", len(found.duplicates), folder, path, listed)
@@ -118,10 +113,8 @@ def _read_csv(path: Path) -> ReferenceTable:
     for number, row in _numbered(path):
         try:
             lines.append(_parsed(row, path.parent))
-        except FileNotFoundError as error:
-            raise FileNotFoundError(f"{path}, line {number}: {error}") from None
-        except ValueError as error:
-            raise ValueError(f"{path}, line {number}: {error}") from None
+        except (FileNotFoundError, ValueError) as error:
+            raise type(error)(f"{path}, line {number}: {error}") from None
     if not lines:
         raise ValueError(f"{path} lists no image: write one line per image")
     images, *_ = columns = list(zip(*lines, strict=True))
@@ -149,7 +142,7 @@ def _numbered(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
             ) from None
 
 
-def _parsed(row: Mapping[str, str], folder: Path) -> tuple[str, str, int, datetime | None, dict[str, Any]]:
+def _parsed(row: Mapping[str, str], folder: Path) -> tuple:
     if None in row or None in row.values():
         raise ValueError("the number of cells differs from the number of columns: fix the line")
     if not row["category"]:
@@ -159,34 +152,32 @@ def _parsed(row: Mapping[str, str], folder: Path) -> tuple[str, str, int, dateti
         image = folder / row["path"].replace("\\", "/")  # written on Windows
     if not image.is_file():
         raise FileNotFoundError(f"{image} is missing: write the path relative to the .csv file")
-    camera, time, extra = (row.get(name) or "" for name in ("camera", "time", "extra"))
-    return str(image), row["category"], _camera(camera), _time(time), _extra(extra)
+    values = []
+    for name, parse in (("camera", _camera), ("time", parse_time), ("extra", _extra)):
+        text = row.get(name)
+        try:
+            values.append(parse(text) if text else None)
+        except ValueError as error:
+            raise ValueError(f"column {name}: {error}") from None
+    camera, time, extra = values
+    return str(image), row["category"], camera or 0, time, extra or {}
 
 
 def _camera(text: str) -> int:
     try:
-        number = int(text or 0)
+        number = int(text)
     except ValueError:
         number = -1
     if not 0 <= number < 2**63:
-        raise ValueError(f"column camera: {text[:40]} is not a number from 0 to 2^63 - 1: number the cameras")
+        raise ValueError(f"{text[:40]} is not a number from 0 to 2^63 - 1: number the cameras")
     return number
-
-
-def _time(text: str) -> datetime | None:
-    try:  # Python 3.10 does not read Z
-        time = datetime.fromisoformat(text[:-1] + "+00:00" if text[-1:] in ("Z", "z") else text) if text else None
-        to_utc(time)  # checks the time zone
-    except ValueError as error:
-        raise ValueError(f"column time: {error}") from None
-    return time
 
 
 def _extra(text: str) -> dict[str, Any]:
     try:
-        parsed = json.loads(text) if text else {}
+        parsed = json.loads(text)
     except ValueError as error:
-        raise ValueError(f"column extra: {text[:40]} is not JSON ({error})") from None
+        raise ValueError(f"{text[:40]} is not JSON ({error})") from None
     if not isinstance(parsed, dict):
-        raise ValueError(f"column extra: {text[:40]} is not a JSON object")
+        raise ValueError(f"{text[:40]} is not a JSON object")
     return parsed

@@ -14,16 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchreid_rgbir.extras import require
-from torchreid_rgbir.retrieval.lance_access import (
-    LIBRARY_ERRORS,
-    LOCK,
-    NEXT,
-    NUM_RETRIES,
-    ForeignTable,
-    one_line_errors,
-    only_writer,
-    repeated,
-)
+from torchreid_rgbir.retrieval import lance_access as access
 from torchreid_rgbir.retrieval.reference_table import Filter, ReferenceMatch, ReferenceTable, file_keys
 from torchreid_rgbir.retrieval.references import References
 from torchreid_rgbir.retrieval.search import unit
@@ -61,10 +52,10 @@ class LanceStore(Store):
         folder = Path(location) / f"{LANCE_TABLE}.lance"
         # The library makes a folder of that name if there is none.
         if "://" in location or (folder.is_dir() and not _is_unfinished(folder)):
-            with one_line_errors(location):
+            with access.one_line_errors(location):
                 database = lancedb.connect(location)
                 if LANCE_TABLE in database.list_tables().tables:
-                    return repeated(lambda: cls(location, database.open_table(LANCE_TABLE)))
+                    return access.repeated(lambda: cls(location, database.open_table(LANCE_TABLE)))
         raise FileNotFoundError(f"{location} is not a gallery: make one with `torchreid-rgbir gallery add`")
 
     @classmethod
@@ -74,7 +65,7 @@ class LanceStore(Store):
             if not _is_free(folder):  # before a lock is written into a folder of a different kind
                 raise _exists(location)
             folder.mkdir(parents=True, exist_ok=True)
-        with only_writer(location), one_line_errors(location):
+        with access.only_writer(location), access.one_line_errors(location):
             if folder is not None:
                 if not _is_free(folder):  # a different process made it while this one waited
                     raise _exists(location)
@@ -128,10 +119,10 @@ class LanceStore(Store):
         features = np.empty((len(self), self.about.dim), np.float32)
         parts, start = [], 0
         for batch in self._table.search().select(["feature", *COLUMNS]).to_batches(BATCH_ROWS):
-            part = batch.column("feature").flatten().to_numpy()
-            features[start : start + len(batch)] = part.reshape(len(batch), -1)
+            stop = start + len(batch)
+            features[start:stop] = batch.column("feature").flatten().to_numpy().reshape(len(batch), -1)
             parts.append(batch.select(list(COLUMNS)))
-            start += len(batch)
+            start = stop
         schema = pa.schema([self._table.schema.field(name) for name in COLUMNS])
         return References(to_rows(pa.Table.from_batches(parts, schema)), features)
 
@@ -155,7 +146,7 @@ class LanceStore(Store):
             self._table.update_field_metadata({"path": "feature", "metadata": {"threshold": repr(float(threshold))}})
 
     def refresh(self) -> None:
-        with one_line_errors(self.location):
+        with access.one_line_errors(self.location):
             self._table.checkout_latest()
             self._reload()
 
@@ -180,14 +171,9 @@ class LanceStore(Store):
 
     def _remove_duplicates(self) -> int:
         found = self._table.search().select(["path"]).with_row_id(True).to_arrow()
-        seen: set[str] = set()
-        duplicates = []
-        for key, row in zip(
-            file_keys(found.column("path").to_pylist()), found.column("_rowid").to_pylist(), strict=True
-        ):
-            if key in seen:
-                duplicates.append(row)
-            seen.add(key)
+        rows, keys = found.column("_rowid").to_pylist(), file_keys(found.column("path").to_pylist())
+        first = dict(zip(reversed(keys), reversed(rows), strict=True))
+        duplicates = sorted(set(rows).difference(first.values()))
         for start in range(0, len(duplicates), BATCH_ROWS):
             self._table.delete(f"_rowid IN ({', '.join(map(str, duplicates[start : start + BATCH_ROWS]))})")
         return len(duplicates)
@@ -195,18 +181,18 @@ class LanceStore(Store):
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """Excludes other writers and makes a change to the latest state."""
-        with only_writer(self.location), one_line_errors(self.location):
+        with access.only_writer(self.location), access.one_line_errors(self.location):
             self._table.checkout_latest()
             yield
             self._reload()
 
     def _read(self, operation: Callable[[], T]) -> T:
         """Reads from the table. If `compact --erase` has deleted the files of the open state, it reads the new state."""
-        with one_line_errors(self.location):
-            for _ in range(NUM_RETRIES):
+        with access.one_line_errors(self.location):
+            for _ in range(access.NUM_RETRIES):
                 try:
                     return operation()
-                except LIBRARY_ERRORS:
+                except access.LIBRARY_ERRORS:
                     version = self._table.version
                     self._table.checkout_latest()
                     if self._table.version == version:
@@ -224,7 +210,7 @@ class LanceStore(Store):
         try:
             self.about = GalleryInfo.from_text(metadata)
         except KeyError as error:
-            raise ForeignTable(
+            raise access.ForeignTable(
                 f"{self.location} is not a gallery of this package ({error} is missing): make one with gallery add"
             ) from None
 
@@ -238,7 +224,9 @@ def _is_free(folder: Path) -> bool:
     """Whether a gallery can be made in a folder: it is missing or empty, except for an unfinished table and locks."""
     if not folder.exists():
         return True
-    unfinished = {LOCK, NEXT} | ({f"{LANCE_TABLE}.lance"} if _is_unfinished(folder / f"{LANCE_TABLE}.lance") else set())
+    unfinished = {access.LOCK, access.NEXT} | (
+        {f"{LANCE_TABLE}.lance"} if _is_unfinished(folder / f"{LANCE_TABLE}.lance") else set()
+    )
     return folder.is_dir() and all(entry.name in unfinished for entry in folder.iterdir())
 
 

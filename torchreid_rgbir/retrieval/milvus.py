@@ -62,22 +62,21 @@ class MilvusStore(Store):
         index = MilvusClient.prepare_index_params()
         parameters = {"M": GRAPH_DEGREE, "efConstruction": CONSTRUCTION_CANDIDATES}
         index.add_index("feature", index_type="HNSW", metric_type="IP", params=parameters)
+        options = {
+            "schema": schema,
+            "index_params": index,
+            "properties": about.as_text(),
+            "consistency_level": "Strong",
+        }
+        exists = f"{location} already holds a gallery {collection}: choose a different name, or add to it"
         with _one_line_errors(location):
             if client.has_collection(collection):
-                raise FileExistsError(
-                    f"{location} already holds a gallery {collection}: choose a different name, or add to it"
-                )
+                raise FileExistsError(exists)
             try:
-                client.create_collection(
-                    collection,
-                    schema=schema,
-                    index_params=index,
-                    properties=about.as_text(),
-                    consistency_level="Strong",
-                )
+                client.create_collection(collection, **options)
             except MilvusException:
                 if client.has_collection(collection):  # a different process made it meanwhile
-                    raise FileExistsError(f"{location} already holds a gallery {collection}: add to it") from None
+                    raise FileExistsError(exists) from None
                 raise
         return cls(location, client, collection)
 
@@ -87,20 +86,15 @@ class MilvusStore(Store):
 
     def add(self, features: NDArray, rows: ReferenceTable, same_files: bool = False) -> None:
         # `same_files` has no effect: a server has no lock under which the stored paths could be looked up.
-        times = rows.times.astype(np.int64).tolist()
-        unknown = np.isnat(rows.times)
-        entries = [
-            {
-                "path": rows.paths[i],
-                "feature": features[i],
-                "category": rows.categories[i],
-                "camera": int(rows.cameras[i]),
-                "time": None if unknown[i] else times[i],
-                "extra": json.loads(rows.extras[i]),
-                **({STATE: rows.states[i]} if self._has_states else {}),
-            }
-            for i in range(len(rows))
-        ]
+        columns = {
+            "path": rows.paths,
+            "feature": features,
+            "category": rows.categories,
+            "camera": rows.cameras.tolist(),
+            "time": [None if np.isnat(time) else int(time.astype(np.int64)) for time in rows.times],
+            "extra": map(json.loads, rows.extras),
+        } | ({STATE: rows.states} if self._has_states else {})
+        entries = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
         with _one_line_errors(self.location):
             for start in range(0, len(entries), BATCH_ROWS):
                 self._client.upsert(self._collection, entries[start : start + BATCH_ROWS])
@@ -113,12 +107,10 @@ class MilvusStore(Store):
 
     def rows(self, where: Filter) -> ReferenceTable:
         found: list[dict] = []
+        columns = [*COLUMNS, STATE] if self._has_states else COLUMNS
         with _one_line_errors(self.location):
             pages = self._client.query_iterator(
-                self._collection,
-                batch_size=BATCH_ROWS,
-                filter=_expression(where),
-                output_fields=[*COLUMNS, STATE] if self._has_states else COLUMNS,
+                self._collection, batch_size=BATCH_ROWS, filter=_expression(where), output_fields=columns
             )
             while page := pages.next():
                 found += page
@@ -189,15 +181,15 @@ def _one_line_errors(location: str) -> Iterator[None]:
 
 
 def _rows(found: Sequence[dict]) -> ReferenceTable:
-    times = [row["time"] if row["time"] is not None else "NaT" for row in found]
-    return ReferenceTable(
-        np.array([row["path"] for row in found], object),
-        np.array([row["category"] for row in found], object),
-        np.array([row["camera"] for row in found], np.int64),
-        np.array(times, "datetime64[us]"),
-        np.array([json.dumps(row["extra"]) for row in found], object),
-        np.array([row.get(STATE, "") for row in found], object),
+    columns = (
+        ([row["path"] for row in found], object),
+        ([row["category"] for row in found], object),
+        ([row["camera"] for row in found], np.int64),
+        ([row["time"] if row["time"] is not None else "NaT" for row in found], "datetime64[us]"),
+        ([json.dumps(row["extra"]) for row in found], object),
+        ([row.get(STATE, "") for row in found], object),
     )
+    return ReferenceTable(*(np.array(values, kind) for values, kind in columns))
 
 
 def _expression(where: Filter) -> str:

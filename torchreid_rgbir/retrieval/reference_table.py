@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timezone
@@ -18,16 +19,11 @@ FEW = 8  # up to this many values, comparing with each is faster than np.isin
 
 
 class ReferenceMatch(NamedTuple):
-    """A reference image that a search found.
-
-    Attributes:
-        path, category, camera, time, extra: the image's columns in the `ReferenceTable`.
-        score: cosine of the image's feature and the query's feature, in [-1, 1].
-    """
+    """A reference image that a search found, with its columns in the `ReferenceTable`."""
 
     path: str
     category: str
-    score: float
+    score: float  # cosine of the image's feature and the query's feature, in [-1, 1]
     camera: int
     time: datetime | None
     extra: dict[str, Any]
@@ -55,6 +51,9 @@ class Filter:
 
     def __bool__(self) -> bool:
         return any((self.categories, self.cameras, self.since, self.until, self.paths))
+
+
+EVERYTHING = Filter()
 
 
 @dataclass(frozen=True)
@@ -104,11 +103,9 @@ class ReferenceTable:
         for name, column in columns.items():
             if len(column) != num:
                 raise ValueError(f"{name} has {len(column)} entries for {num} paths: give one for each path")
-        seen: set[str] = set()
-        for path in paths:
-            if path in seen:
+        for path, count in Counter(paths).items():
+            if count > 1:
                 raise ValueError(f"path {path} is given twice: list each path once")
-            seen.add(path)
         try:
             texts = [json.dumps(extra, allow_nan=False) for extra in columns["extras"]]
         except (TypeError, ValueError) as error:
@@ -196,6 +193,22 @@ def file_keys(paths: Iterable[str]) -> list[str]:
         else:
             keys.append(same_file_key(path) if os.path.isabs(path) else path)
     return keys
+
+
+def parse_time(text: str) -> datetime:
+    """Reads an ISO 8601 time with its zone.
+
+    Raises:
+        ValueError: the text is not a time, or has no time zone.
+    """
+    try:
+        time = datetime.fromisoformat(
+            text[:-1] + "+00:00" if text[-1:] in ("Z", "z") else text
+        )  # Python 3.10 rejects Z
+    except ValueError:
+        raise ValueError(f"{text} is not a time: write it as 2026-05-31T08:00+02:00") from None
+    to_utc(time)  # checks the time zone
+    return time
 
 
 def to_utc(time: datetime | None) -> np.datetime64:

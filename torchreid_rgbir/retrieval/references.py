@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from torchreid_rgbir.retrieval.reference_table import Filter, ReferenceMatch, ReferenceTable
+from torchreid_rgbir.retrieval.reference_table import EVERYTHING, Filter, ReferenceMatch, ReferenceTable
 from torchreid_rgbir.retrieval.search import nearest, unit
 
 
@@ -14,24 +14,20 @@ class Searchable(Protocol):
     """Anything that finds nearest references: `References` in memory, or a `Gallery`."""
 
     def __len__(self) -> int: ...
-
     def search(self, queries: NDArray, k: int = 10, where: Filter = ...) -> list[list[ReferenceMatch]]: ...
 
 
 @dataclass(frozen=True)
 class References:
-    """Attributes:
-    rows: the table of N images.
-    features: (N, D), of length 1.
-    """
+    """N images and their features."""
 
     rows: ReferenceTable
-    features: NDArray[np.float32]
+    features: NDArray[np.float32]  # (N, D), of length 1
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def search(self, queries: NDArray, k: int = 10, where: Filter = Filter()) -> list[list[ReferenceMatch]]:  # noqa: B008
+    def search(self, queries: NDArray, k: int = 10, where: Filter = EVERYTHING) -> list[list[ReferenceMatch]]:
         """Returns the references nearest to each query.
 
         Args:
@@ -47,9 +43,7 @@ class References:
         """
         check_queries(queries, k, self.features.shape[1])
         found = nearest(unit(queries), self.features, k, self.rows.mask(where))
-        return [
-            [self.rows.match(row, score) for row, score in zip(rows, scores, strict=True)] for rows, scores in found
-        ]
+        return [[self.rows.match(*one) for one in zip(rows, scores, strict=True)] for rows, scores in found]
 
 
 def check_queries(queries: NDArray, k: int, dim: int) -> None:
