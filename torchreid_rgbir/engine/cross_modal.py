@@ -115,19 +115,12 @@ class CrossModalEngine(EvaluatingEngine):
         means = self.means.read()
         monitor.warn_of_collapse(means, self.epoch)
         if self.is_target(means):
-            reached = (means["loss"], self.epoch + 1, self.target_loss)
+            reached = means["loss"], self.epoch + 1, self.target_loss
             logger.info("the mean loss %.4f of epoch %d is not above the target %g", *reached)
         return means
 
     def forward_backward(self, data: dict) -> tuple[dict[str, Tensor], Tensor]:
-        """One training step: augments a batch on the device and calls `step`.
-
-        Args:
-            data: a batch of the train loader, its RGB images first.
-
-        Returns:
-            What `TrainingStep` returns: the losses, and whether they are finite.
-        """
+        """One training step on a batch of the train loader: augments it on the device and returns what `step` returns."""
         batch, inputs = prepare(self.datamanager, data, self.device, self.epoch, self.batch_idx)
         return self.step(inputs, batch, self.batch_idx, self.num_batches, data["impath"])
 
@@ -144,16 +137,6 @@ class CrossModalEngine(EvaluatingEngine):
 
     def _log(self, text: str, seconds: float) -> None:
         num_left = self.num_batches - self.batches_done + (self.max_epoch - self.epoch - 1) * self.num_batches
-        logger.info(
-            "epoch %d/%d batch %d/%d  %s  lr %.3g  %.3g s/batch  eta %s",
-            *(
-                self.epoch + 1,
-                self.max_epoch,
-                self.batches_done,
-                self.num_batches,
-                text,
-                self.get_current_lr(),
-                seconds,
-            ),
-            datetime.timedelta(seconds=round(seconds * num_left)),
-        )
+        place = f"epoch {self.epoch + 1}/{self.max_epoch} batch {self.batches_done}/{self.num_batches}"
+        eta = datetime.timedelta(seconds=round(seconds * num_left))
+        logger.info("%s  %s  lr %.3g  %.3g s/batch  eta %s", place, text, self.get_current_lr(), seconds, eta)

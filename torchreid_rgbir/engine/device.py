@@ -12,12 +12,8 @@ DTYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 def autocast_dtype(amp: str, device: torch.device) -> torch.dtype | None:
     """The type that autocast computes in, or None for full precision. Warns when the device lacks the requested type.
 
-    Args:
-        amp: a name in `DTYPES`.
-        device: of the model.
-
     Raises:
-        ValueError: the name is unknown.
+        ValueError: `amp` is not a name in `DTYPES`.
     """
     if amp not in DTYPES:
         raise ValueError(f"train.amp is {amp!r}: choose from {', '.join(DTYPES)}")
@@ -35,10 +31,7 @@ def compile_works(device: torch.device) -> bool:
     try:
         torch.compile(torch.sin)(torch.ones(8, device=device))
     except Exception as error:  # the compiler may raise anything
-        reason = str(error).strip().splitlines()
-        logger.warning(
-            "train.compile: torch.compile does not work here (%s), the model is not compiled",
-            reason[0] if reason else error,
-        )
+        reason = str(error).strip().partition("\n")[0] or repr(error)
+        logger.warning("train.compile: torch.compile does not work here (%s), the model is not compiled", reason)
         return False
     return True

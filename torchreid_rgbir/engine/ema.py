@@ -31,15 +31,15 @@ class EMA:
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
         """Averages the model's present weights in."""
-        pairs = list(zip(_tensors(self.module), _tensors(model), strict=True))
-        averaged = [pair for pair in pairs if self.num_averaged and pair[0].is_floating_point()]
-        copied = [pair for pair in pairs if not (self.num_averaged and pair[0].is_floating_point())]
+        averaged: list[tuple[Tensor, Tensor]] = []
+        copied: list[tuple[Tensor, Tensor]] = []
+        for pair in zip(_tensors(self.module), _tensors(model), strict=True):
+            # Integers are the number of batches that batch normalization has seen.
+            (averaged if self.num_averaged and pair[0].is_floating_point() else copied).append(pair)
         if averaged:
-            old, new = zip(*averaged, strict=True)
-            self._average(old, new, self.num_averaged)
-        if copied:  # the number of batches that batch normalization has seen; everything in the first update
-            old, new = zip(*copied, strict=True)
-            torch._foreach_copy_(old, new)
+            self._average(*zip(*averaged, strict=True), self.num_averaged)
+        if copied:
+            torch._foreach_copy_(*zip(*copied, strict=True))  # type: ignore[arg-type]
         self.num_averaged += 1
 
 

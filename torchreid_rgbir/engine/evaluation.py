@@ -49,9 +49,8 @@ class EvaluatingEngine(ResumableEngine):
     """An engine whose test is the protocol of each test set. A subclass says how an epoch is trained.
 
     Args:
-        *args: of ResumableEngine.
+        *args, **options: of ResumableEngine.
         eval_options: how the model is scored.
-        **options: of ResumableEngine.
 
     Attributes:
         features: data set -> the features of its last test.
@@ -77,11 +76,7 @@ class EvaluatingEngine(ResumableEngine):
 
     @torch.no_grad()
     def extract(self, loaders: Sequence[DataLoader]) -> TestFeatures:
-        """Extracts the features of every image of the loaders, in order.
-
-        Args:
-            loaders: each has the images of one modality, and this process's share of them.
-        """
+        """The features of all images in order, from loaders of one modality each with this process's share of them."""
         distributed.share_buffers(self.eval_model)
         parts: list[Tensor] = []
         items: list[Item] = []
@@ -130,15 +125,8 @@ class EvaluatingEngine(ResumableEngine):
         settings = distributed.broadcast_from_rank0(
             lambda: protocol.score(features, **chosen, rerank=options.rerank if is_last else None)
         )
-        results = report.results(
-            dataset_name,
-            settings,
-            query=options.query,
-            feature=options.feature,
-            distance=dist_metric,
-            flip=options.flip,
-            normalize_feature=normalize_feature,
-        )
+        made: dict[str, Any] = {"distance": dist_metric, "flip": options.flip, "normalize_feature": normalize_feature}
+        results = report.results(dataset_name, settings, query=options.query, feature=options.feature, **made)
         self.features[dataset_name], self.results[dataset_name] = features, results
         logger.info("%s\n\n%s", report.terminal_table(results), report.torchreid_line(results))
         if visrank and distributed.rank() == 0:

@@ -23,7 +23,7 @@ class NonFiniteError(ValueError):
 class NonFiniteGuard:
     """Takes the optimizer's steps, except for batches that are not finite. With a fused optimizer nothing waits for the device.
 
-    After more bad batches than `allowed` no step is taken any more. The weights then stay what they were until `check` raises.
+    After more bad batches than `allowed` no step is taken any more, and `check` raises.
 
     Args:
         model: its running statistics are restored after a bad batch, if any are allowed.
@@ -54,9 +54,7 @@ class NonFiniteGuard:
         """Looks at the losses and gradients of a batch, after `backward`.
 
         Args:
-            losses: scalars of the batch.
-            batch_idx: its number in the epoch, from 0.
-            impaths: its images.
+            losses, batch_idx, impaths: of the batch: scalars, its number in the epoch, from 0, and its images.
             is_due: False when gradients are only accumulated and the optimizer's step follows a later batch.
             scale: the factor of a gradient scaler, a scalar on the device. While it is above 1, the scaler answers a
                 gradient that is not finite by a lower scale, and the batch does not count as bad.
@@ -130,26 +128,24 @@ class _Statistics:
     """The running statistics of a model's last finite batch, with a constant number of kernels for any number of buffers."""
 
     def __init__(self, model: nn.Module):
-        self.groups = [
-            group
-            for group in (
-                [buffer for buffer in model.buffers() if buffer.is_floating_point()],
-                [buffer for buffer in model.buffers() if not buffer.is_floating_point()],
-            )
-            if group
-        ]
+        kinds = [[b for b in model.buffers() if b.is_floating_point() == floats] for floats in (True, False)]
+        self.groups = [group for group in kinds if group]
         self.save()
 
     def save(self) -> None:
         """Takes the statistics as they are."""
-        self.good = [torch.cat([buffer.flatten() for buffer in group]) for group in self.groups]
+        self.good = [_flat(group) for group in self.groups]
 
     def keep(self, finite: Tensor) -> None:
         """Saves the statistics of a finite batch, and puts the saved ones back after a bad one."""
         for group, good in zip(self.groups, self.good, strict=True):
-            torch.where(finite, torch.cat([buffer.flatten() for buffer in group]), good, out=good)
+            torch.where(finite, _flat(group), good, out=good)
             saved = good.split([buffer.numel() for buffer in group])
             torch._foreach_copy_(group, [part.view_as(buffer) for part, buffer in zip(saved, group, strict=True)])
+
+
+def _flat(buffers: Sequence[Tensor]) -> Tensor:
+    return torch.cat([buffer.flatten() for buffer in buffers])
 
 
 def _fuse(optimizer: Optimizer) -> None:

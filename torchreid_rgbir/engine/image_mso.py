@@ -83,10 +83,7 @@ class ImageMSOEngine(host.SoftmaxTripletEngine):
         super().train(*args, **kwargs)
 
     def forward_backward(self, data: dict) -> dict[str, float]:
-        """One training step.
-
-        Args:
-            data: a batch of the train loader, its RGB images first.
+        """One training step on a batch of the train loader.
 
         Returns:
             The weighted sum of the losses, each loss, and the accuracy.
@@ -101,9 +98,9 @@ class ImageMSOEngine(host.SoftmaxTripletEngine):
         summary = {name: value.item() for name, value in (losses | {"acc": accuracy}).items()}
         for name, value in reversed(summary.items()):  # the sum comes first, and is not finite if a part is not
             if not math.isfinite(value):
-                place = f"epoch {self.epoch + 1}, batch {self.batch_idx + 1}"
                 raise NonFiniteError(
-                    f"{name} is {value} in {place}. The weights were not updated. Lower the learning rate"
+                    f"{name} is {value} in epoch {self.epoch + 1}, batch {self.batch_idx + 1}. The weights were not updated. "
+                    "Lower the learning rate"
                 )
         self.optimizer.zero_grad()
         losses["loss"].backward()

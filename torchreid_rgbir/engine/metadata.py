@@ -53,8 +53,6 @@ def describe(
 
     Args:
         cfg: the configuration for everything that model and data do not show.
-        model: the model that is trained.
-        datamanager: its data.
         root: `data.root`. None selects the folder that contains all images of the data manager.
     """
     cfg = cfg.clone()

@@ -83,12 +83,7 @@ def collapse_measures(features: Tensor, batch: Batch) -> dict[str, Tensor]:
 
 
 def warn_of_collapse(means: dict[str, float], epoch: int) -> None:
-    """Logs a warning for each sign of collapse in an epoch's means.
-
-    Args:
-        means: the losses and `collapse_measures`. Some may be missing.
-        epoch: from 0.
-    """
+    """Logs a warning for each sign of collapse in an epoch's means of losses and `collapse_measures`.  epoch: from 0."""
     signs = []
     if means.get("feature_variance", 1.0) < MIN_VARIANCE:
         signs.append(f"the features of a batch are almost equal (variance {means['feature_variance']:.1e})")
