@@ -16,8 +16,8 @@ def ablation(out: Path, seeds: Sequence[int], questions: Sequence[str] = tuple(Q
     """Trains and scores every method of the questions with every seed. Finished runs are kept.
 
     Args:
-        out: The folder for data/, runs/, ablation.md and ablation.png.
-        seeds: The seeds of the runs. The data is always that of the quick start.
+        out: The folder for data/ (that of the quick start), runs/, ablation.md and ablation.png.
+        seeds: The seeds of the runs.
         questions: Names in `QUESTIONS`.
 
     Returns:
@@ -36,8 +36,7 @@ def ablation(out: Path, seeds: Sequence[int], questions: Sequence[str] = tuple(Q
     found = compare(cfg, list(methods), seeds, out / "runs")
     rows = {row["method"]: row for row in found["methods"]}
     sections = []
-    for name in questions:
-        question = QUESTIONS[name]
+    for question in (QUESTIONS[name] for name in questions):
         asked = found | {"methods": [rows[method] for method in question.methods]}
         tables = (markdown(against(asked, reference)) for reference in question.references)
         sections.append(f"## {question.title}\n\n" + "\n".join(tables))

@@ -28,7 +28,7 @@ def configure(cfg: CfgNode, method: str) -> CfgNode:
     """Returns the configuration of one method.
 
     Args:
-        cfg: The configuration of the complete method: data, schedule and everything else that all methods share.
+        cfg: The configuration of the complete method, with everything that all methods share.
         method: "mso" for `cfg` itself, a name in `ABLATIONS`, or MODEL:LOSS with a model of torchreid and its loss,
             softmax or triplet. `KEY VALUE` words after it change the configuration further, as in "id+wrt+cmcc
             loss.cmcc.form ratio".
@@ -85,22 +85,19 @@ def compare(cfg: CfgNode, methods: Sequence[str], seeds: Sequence[int], out: Pat
     if out.is_file():
         raise NotADirectoryError(f"{out} is a file: choose a folder")
     # Every method runs with the first seed before any method runs with the second one.
-    planned = [(method, seed, configure(cfg, method)) for seed in seeds for method in methods]
+    planned = [(method, seed, configure(cfg, f"{method} train.seed {seed}")) for seed in seeds for method in methods]
     targets = list(cfg.data.targets or cfg.data.sources)
     if len(targets) > 1:
         raise ValueError(
             f"data.targets is {', '.join(targets)}: methods are compared on one data set, select it with -t"
         )
     for method, seed, own in planned:
-        own.train.seed = seed
-        checks.check(own)
         check_same_run(own, _folder(out, method, seed))
     runs: dict[str, dict[int, dict]] = {method: {} for method in methods}
     for number, (method, seed, own) in enumerate(planned, start=1):
         logger.info("run %d of %d: %s, seed %d", number, len(planned), method, seed)
         runs[method][seed] = _run(own, _folder(out, method, seed))
-    found = summary(runs)
-    found |= {"dataset": targets[0], "versions": versions()}
+    found = summary(runs) | {"dataset": targets[0], "versions": versions()}
     out.mkdir(parents=True, exist_ok=True)  # it is missing if every run failed
     report.write_results(out / "compare.json", found)
     report.write_text(out / "compare.md", markdown(found))
@@ -139,8 +136,7 @@ def summary(runs: dict[str, dict[int, dict]]) -> dict:
                 first = results["settings"][0]
                 setting = report.setting_name(first)
                 row["runs"].append({"seed": seed, "mean": first["mean"]})
-        measures = [run["mean"] for run in row["runs"] if "mean" in run]
-        if measures:
+        if measures := [run["mean"] for run in row["runs"] if "mean" in run]:
             columns = {key: [mean[key] for mean in measures] for key in SHOWN}
             row["mean"] = {key: float(np.mean(values)) for key, values in columns.items()}
             row["std"] = {key: float(np.std(values)) for key, values in columns.items()}
@@ -154,7 +150,6 @@ def against(found: dict, reference: str) -> dict:
 
     Args:
         found: What `compare` returned.
-        reference: One of its methods.
 
     Returns:
         `found` with "reference". Each other method has "difference": its mAP minus the reference's, over the seeds that
@@ -173,19 +168,19 @@ def against(found: dict, reference: str) -> dict:
     for row in found["methods"]:
         row = {key: value for key, value in row.items() if key != "difference"}
         own, other = mAPs[row["method"]], mAPs[reference]
-        both = [seed for seed in own if seed in other]
-        if row["method"] != reference and both:
-            row["difference"] = _difference([own[seed] - other[seed] for seed in both])
+        differences = [own[seed] - other[seed] for seed in own if seed in other]
+        if row["method"] != reference and differences:
+            row["difference"] = _difference(differences)
         rows.append(row)
     return found | {"reference": reference, "methods": rows}
 
 
 def _difference(values: list[float]) -> dict[str, float]:
-    found = {"mAP": float(np.mean(values))}
-    if len(values) > 1:
-        half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
-        found |= {"low": found["mAP"] - float(half), "high": found["mAP"] + float(half)}
-    return found
+    mean = float(np.mean(values))
+    if len(values) == 1:
+        return {"mAP": mean}
+    half = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
+    return {"mAP": mean, "low": mean - half, "high": mean + half}
 
 
 def markdown(found: dict) -> str:

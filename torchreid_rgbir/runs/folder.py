@@ -1,7 +1,4 @@
-"""The folder of a run (`data.save_dir`).
-
-It belongs to one process and one run at a time, and has a log of everything that is printed.
-"""
+"""The folder of a run (`data.save_dir`): it belongs to one process and one run at a time, and logs everything printed."""
 
 import fcntl
 import io
@@ -9,7 +6,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -28,6 +25,13 @@ IGNORED_KEYS = ("model.resume", "train.start_epoch")  # they say where a process
 ANSI_COLORS = re.compile(r"\033\[\d*m")
 
 
+def changed_keys(folder: Path, cfg: CfgNode, ignored: Sequence[str]) -> list[str]:
+    """Returns the keys with different values in the folder's config.yaml and in `cfg`. None if there is no such file."""
+    written = folder / CONFIG
+    changed = config.differences(config.load(str(written)), cfg) if written.is_file() else []
+    return [key for key in changed if key not in ignored]
+
+
 def compare_with_run(folder: Path, cfg: CfgNode) -> None:
     """Checks before a run starts that its folder does not have a different run, which would be lost.
 
@@ -37,9 +41,8 @@ def compare_with_run(folder: Path, cfg: CfgNode) -> None:
     found = numbered(folder / "model")
     if not found:
         return
-    path = folder / CONFIG
-    changed = config.differences(config.load(str(path)), cfg) if path.is_file() else ["config.yaml is missing"]
-    changed = [key for key in changed if key not in IGNORED_KEYS]
+    written = (folder / CONFIG).is_file()
+    changed = changed_keys(folder, cfg, IGNORED_KEYS) if written else ["config.yaml is missing"]
     resume = cfg.model.resume
     if resume == "auto" or (resume and Path(resume).expanduser().absolute().parent == (folder / "model").absolute()):
         if changed:
@@ -50,10 +53,8 @@ def compare_with_run(folder: Path, cfg: CfgNode) -> None:
             "set data.save_dir to a new folder, or set model.resume auto to continue that run"
         )
     elif not resume:
-        logger.warning(
-            "%s belongs to this run, which now starts from scratch: set model.resume auto to continue from it",
-            found[-1],
-        )
+        advice = "set model.resume auto to continue from it"
+        logger.warning("%s belongs to this run, which now starts from scratch: %s", found[-1], advice)
 
 
 class RunFolder(io.TextIOBase):

@@ -24,13 +24,7 @@ def device_name() -> str:
 
 
 def provenance(cfg: CfgNode, datamanager: CrossModalDataManager, seconds: float) -> dict[str, Any]:
-    """Returns what results.json stores so that the run can be repeated.
-
-    Args:
-        cfg: The configuration of the run.
-        datamanager: The data manager with the data that the run used.
-        seconds: The duration of the run, including the runs that it resumed.
-    """
+    """Returns what results.json stores so that the run can be repeated. `seconds` includes the parts that it resumed."""
     train: Any = datamanager.train_loader.dataset
     data = {"train": fingerprint(train.train)}
     for name, loaders in datamanager.test_loader.items():
@@ -41,7 +35,7 @@ def provenance(cfg: CfgNode, datamanager: CrossModalDataManager, seconds: float)
         "command": sys.argv,
         "git": git_revision(Path(__file__)),
         "device": torch.cuda.get_device_name() if datamanager.use_gpu else "cpu",
-        "configuration": {key: value for key, value in cfg.items()},
+        "configuration": dict(cfg),
         "data": data,
         "num_left_out": len(datamanager.left_out),  # images that cannot be read
         "batches_per_epoch": len(datamanager.sampler),
@@ -50,10 +44,7 @@ def provenance(cfg: CfgNode, datamanager: CrossModalDataManager, seconds: float)
 
 
 def fingerprint(items: Iterable[Item]) -> dict[str, Any]:
-    """Counts the files and hashes their names with identity, camera and modality.
-
-    The hash does not depend on where the data set is.
-    """
+    """Counts the files and hashes their names with identity, camera and modality, wherever the data set is."""
     lines = sorted(f"{Path(i.impath).parent.name}/{Path(i.impath).name} {i.pid} {i.camid} {i.modality}" for i in items)
     return {"num_files": len(lines), "sha256": hashlib.sha256("\n".join(lines).encode(errors="replace")).hexdigest()}
 

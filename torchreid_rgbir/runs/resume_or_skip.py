@@ -5,7 +5,7 @@ from pathlib import Path
 
 from yacs.config import CfgNode
 
-from torchreid_rgbir import config
+from torchreid_rgbir.runs.folder import changed_keys
 from torchreid_rgbir.runs.train import train
 
 # Keys that may change while a run is interrupted: where the data is, and how fast it is read.
@@ -40,8 +40,5 @@ def check_same_run(cfg: CfgNode, folder: Path) -> None:
     Raises:
         ValueError: It has a run of a different configuration. The message has the first key that differs.
     """
-    written = folder / "config.yaml"
-    changed = config.differences(config.load(str(written)), cfg) if written.is_file() else []
-    changed = [key for key in changed if key not in IGNORED_KEYS]
-    if changed:
+    if changed := changed_keys(folder, cfg, IGNORED_KEYS):
         raise ValueError(f"{folder} holds a run with a different {changed[0]}: choose a new folder, or remove this one")

@@ -15,9 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 def run_splits(cfg: CfgNode, num_splits: int = NUM_SPLITS) -> dict:
-    """Trains and tests one split after the other, in `data.save_dir`/split_1, split_2 and so on.
-
-    A complete split is not repeated. An interrupted split resumes from its newest checkpoint.
+    """Trains and tests one split after the other, in `data.save_dir`/split_1, split_2 and so on, as `resume_or_skip` does.
 
     Args:
         cfg: The configuration of every split. Its `data.split_id` is set here.
@@ -38,16 +36,19 @@ def run_splits(cfg: CfgNode, num_splits: int = NUM_SPLITS) -> dict:
     save_dir = Path(cfg.data.save_dir).expanduser()
     done = []
     for split in range(1, num_splits + 1):
+        folder, own = save_dir / f"split_{split}", cfg.clone()
+        own.data.split_id = split - 1
         logger.info("split %d of %d", split, num_splits)
-        done.append(_run(cfg, split, save_dir / f"split_{split}"))
+        if (folder / "results.json").is_file():
+            logger.info("split %d is complete: %s", split, folder)
+        done.append(resume_or_skip(own, folder))
     results = done[0] | {
         "settings": [*mean_over_splits(done), *(setting for results in done for setting in results["settings"])],
         "checkpoint": [results["checkpoint"] for results in done],
         "config": [results["config"] for results in done],
         "versions": versions(),
     }
-    report.write_results(save_dir / "results.json", results)
-    report.write_text(save_dir / "results.md", report.markdown_table(results))
+    report.write_with_table(save_dir / "results.json", results)
     return results
 
 
@@ -58,11 +59,3 @@ def mean_over_splits(done: list[dict]) -> list[dict]:
         named = {"split": None, "splits": [setting["split"] for setting in settings], "num_trials": len(settings)}
         averaged.append(settings[0] | named | mean_and_std([setting["mean"] for setting in settings]))
     return averaged
-
-
-def _run(cfg: CfgNode, split: int, folder: Path) -> dict:
-    cfg = cfg.clone()
-    cfg.data.split_id = split - 1
-    if (folder / "results.json").is_file():
-        logger.info("split %d is complete: %s", split, folder / "results.json")
-    return resume_or_skip(cfg, folder)
