@@ -1,24 +1,20 @@
 """Finds images that cannot be read, and removes them from data sets if the configuration says so."""
 
 import os
-from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from torchreid_rgbir import terminal
-from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, Item
+from torchreid_rgbir.data.cross_modal import CrossModalImageDataset
+from torchreid_rgbir.data.image_list import numbered_in_order
 from torchreid_rgbir.data.images import read_image
 
 T = TypeVar("T")
 
 
 def find_broken_images(paths: Sequence[str], progress: bool = False) -> dict[str, str]:
-    """Decodes every image, several at a time.
-
-    Args:
-        paths: the image files.
-        progress: show a bar if standard error is a terminal.
+    """Decodes every image, several at a time, with a progress bar if `progress` and standard error is a terminal.
 
     Returns:
         For each image that cannot be read its path and what is wrong with it, in the order of `paths`.
@@ -49,22 +45,11 @@ def exclude_broken_images(datasets: Sequence[CrossModalImageDataset]) -> dict[st
     for dataset in datasets:
         for name in ("train", "query", "gallery", "data"):
             items = [item for item in getattr(dataset, name) if item[0] not in broken]
-            setattr(dataset, name, items if name == "train" or dataset.mode == "train" else _numbered(items))
+            setattr(dataset, name, items if "train" in (name, dataset.mode) else numbered_in_order(items))
         if not dataset.data:
             raise ValueError(f"none of the {dataset.mode} images can be read: {next(iter(broken.values()))}")
         dataset.left_out = broken
     return broken
-
-
-def _numbered(items: Sequence[Item]) -> list[Item]:
-    """Numbers the images of an identity and camera from 1 without gaps."""
-    seen: Counter = Counter()
-    numbered = []
-    for item in items:
-        group = item.modality, item.pid, item.camid
-        seen[group] += 1
-        numbered.append(item._replace(number=seen[group]))
-    return numbered
 
 
 def _error(path: str) -> str:

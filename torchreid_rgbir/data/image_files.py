@@ -16,19 +16,15 @@ class FoundFiles(NamedTuple):
 
 
 def find_images(folder: str | Path) -> list[str]:
-    """The image files below a folder, at any depth, sorted by path; an empty list if there is no such folder.
-
-    Hidden files and folders are skipped. A link is followed, unless the image or folder it leads to is listed already.
-    A link to nothing is listed, so that reading it fails with its name.
-
-    Raises:
-        ValueError: a link leads to a folder that contains it, or to itself.
-    """
+    """The image files below a folder, by the rule of `find_files`."""
     return find_files(folder).images
 
 
 def find_files(folder: str | Path) -> FoundFiles:
-    """Lists everything below a folder; `find_images` says by which rule.
+    """Lists everything below a folder, at any depth; nothing if there is no such folder.
+
+    Hidden files and folders are skipped. A link is followed, unless the image or folder it leads to is listed already.
+    A link to nothing is listed, so that reading it fails with its name.
 
     Raises:
         ValueError: a link leads to a folder that contains it, or to itself.

@@ -92,9 +92,14 @@ def _find(folder: Path, name: str) -> tuple[str, bool]:
 
 def numbered(items: Iterable[Item]) -> list[Item]:
     """Sets the number of every item: its 1-based place, by path, among the images of its identity, modality and camera."""
+    return numbered_in_order(sorted(items, key=lambda item: item.impath))
+
+
+def numbered_in_order(items: Iterable[Item]) -> list[Item]:
+    """As `numbered`, but the place is that among `items`."""
     count: Counter[tuple[int, int, int]] = Counter()
     result = []
-    for item in sorted(items, key=lambda item: item.impath):
+    for item in items:
         group = (item.pid, item.modality, item.camid)
         count[group] += 1
         result.append(item._replace(number=count[group]))

@@ -98,12 +98,11 @@ def worker_errors() -> Iterator[None]:
         text = str(error)
         if "DataLoader worker" not in text and "shared memory" not in text:
             raise
+        advice = "memory may have run out: lower data.workers or train.batch_size"
         if "Bus error" in text or "shared memory" in text or "shm" in text:
             advice = (
                 "there is too little shared memory: lower data.workers, or enlarge /dev/shm (docker run --shm-size)"
             )
-        else:
-            advice = "memory may have run out: lower data.workers or train.batch_size"
         reason = text.strip().splitlines()[-1]
         raise OSError(
             f"a process that loads images died ({reason}): {advice}. model.resume auto continues from the last checkpoint"

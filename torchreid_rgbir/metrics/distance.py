@@ -12,8 +12,7 @@ def distances(query: NDArray, gallery: NDArray, metric: str = "cosine") -> NDArr
     """The distance of every query to every gallery image.
 
     Args:
-        query: (Q, D) features.
-        gallery: (G, D) features of the same dtype.
+        query, gallery: (Q, D) and (G, D) features of the same dtype.
         metric: "cosine" (1 - cos, from 0 to 2 up to rounding; a feature of zeros has cos 0 to every feature) or "euclidean".
 
     Returns:

@@ -24,11 +24,9 @@ def results(
     """The content of results.json.
 
     Args:
-        dataset: the data set's name.
         settings: the dicts that a protocol's `score` returns.
         query: "ir" or "rgb", the modality of the queries, or of the first direction's queries.
         feature: which of the model's features was evaluated.
-        distance: "cosine" or "euclidean".
         flip: whether the mirrored image's feature was added. With None (unknown) the key is omitted.
         normalize_feature: whether features were scaled to length 1 first. With None (unknown) the key is omitted.
     """
@@ -76,11 +74,10 @@ def terminal_table(results: dict) -> str:
     """The settings as aligned columns of plain text; measures in %, mean ± standard deviation over the trials."""
     table = _cells(results)
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
-    lines = [
-        "  ".join(_aligned(cell, width, column) for column, (cell, width) in enumerate(zip(row, widths, strict=True)))
-        for row in table
-    ]
-    lines.insert(1, "  ".join("-" * width for width in widths))
+    lines = []
+    for row in [table[0], ["-" * width for width in widths], *table[1:]]:
+        numbers = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  ".join([row[0].ljust(widths[0]), *numbers]))
     return "\n".join([_caption(results), "", *(line.rstrip() for line in lines)])
 
 
@@ -117,9 +114,8 @@ def setting_name(setting: dict) -> str:
 def _caption(results: dict) -> str:
     """The line above a table: what is the same for every row."""
     queries = "" if any("direction" in setting for setting in results["settings"]) else f"{results['query']} queries, "
-    made = (", flip test" if results.get("flip") else "") + (
-        ", L2-normalized" if results.get("normalize_feature") else ""
-    )
+    made = ", flip test" if results.get("flip") else ""
+    made += ", L2-normalized" if results.get("normalize_feature") else ""
     num_junk = max(setting.get("num_junk", 0) for setting in results["settings"])
     junk = f"; {num_junk} junk images (negative identities) excluded" if num_junk else ""
     return (
@@ -139,7 +135,3 @@ def _cells(results: dict) -> list[list[str]]:
 
 def _percent(mean: float, std: float, num_trials: int) -> str:
     return f"{100 * mean:.2f}" + (f" ± {100 * std:.2f}" if num_trials > 1 else "")
-
-
-def _aligned(cell: str, width: int, column: int) -> str:
-    return cell.ljust(width) if column == 0 else cell.rjust(width)

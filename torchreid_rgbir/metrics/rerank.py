@@ -59,10 +59,8 @@ def re_rank(
     The original distance is the squared one, divided by each image's largest, as in torchreid's `re_ranking`.
 
     Args:
-        query: (Q, D) features.
-        gallery: (G, D) features of the same dtype.
-        k1, k2, weight: see `Rerank`.
-        metric: "cosine" or "euclidean".
+        query, gallery, metric: as in `distances`.
+        k1, k2, weight: as in `Rerank`.
         progress: wraps the loops, for example in `terminal.progress`.
 
     Returns:

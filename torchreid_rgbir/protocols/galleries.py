@@ -59,9 +59,9 @@ def draw_agw(gallery: TestFeatures, camids: Sequence[int]) -> list[NDArray[np.in
     Returns:
         The chosen rows of each of the ten trials, ascending.
     """
-    rows_of = {folder: rows for folder, rows in folders(gallery).items() if folder[1] in camids}
+    drawn_from = [rows for (_, camid), rows in folders(gallery).items() if camid in camids]
     trials = []
     for trial in range(NUM_TRIALS):
         generator = random.Random(trial)  # the same numbers as after random.seed(trial)
-        trials.append(np.array([rows[generator.choice(range(len(rows)))] for rows in rows_of.values()], np.int64))
+        trials.append(np.array([rows[generator.choice(range(len(rows)))] for rows in drawn_from], np.int64))
     return trials

@@ -55,11 +55,8 @@ def parse_permutations(cameras: NDArray) -> Permutations:
         ValueError: the structure differs, there are fewer than ten trials, or a row is not a permutation. The message names camera
             and identity.
     """
-    if (
-        cameras.dtype != object
-        or cameras.size != NUM_CAMERAS
-        or any(np.asarray(camera).dtype != object for camera in cameras.flat)
-    ):
+    of_cells = cameras.dtype == object and all(np.asarray(camera).dtype == object for camera in cameras.flat)
+    if not of_cells or cameras.size != NUM_CAMERAS:
         raise ValueError(
             f"rand_perm_cam is {cameras.dtype} {cameras.shape}, expected {NUM_CAMERAS} cells of cells, one per camera"
         )
@@ -87,7 +84,6 @@ def check_images(data: TestFeatures, camids: Sequence[int], permutations: Permut
     Args:
         data: the images in their given order, so that an error can name the row.
         camids: the cameras to draw from.
-        permutations: the tables of `read_permutations`.
 
     Raises:
         ValueError: there are no image numbers, an image appears twice, or the file does not have an image. The message names the field
@@ -97,9 +93,8 @@ def check_images(data: TestFeatures, camids: Sequence[int], permutations: Permut
         raise ValueError(
             "image_numbers is missing: the official trials need the 1-based place of each image in its camera/id folder"
         )
-    num_images = {
-        (camid, pid): table.shape[1] for camid in camids for pid, table in permutations.get(camid, {}).items()
-    }
+    tables = ((camid, permutations.get(camid, {})) for camid in camids)
+    num_images = {(camid, pid): table.shape[1] for camid, of_camera in tables for pid, table in of_camera.items()}
     seen = set()
     columns = (data.camids, data.pids, data.image_numbers)
     for row, image in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
@@ -138,8 +133,6 @@ def draw_official(
     Args:
         gallery: G images in canonical order (`TestFeatures.of`); `check_images` has accepted them.
         camids: the cameras to draw from.
-        shots: 1 or 10.
-        permutations: the tables of `read_permutations`.
 
     Returns:
         The drawn rows of each of the ten trials, ascending.
@@ -149,11 +142,11 @@ def draw_official(
     """
     image_numbers = np.asarray(gallery.image_numbers)
     trials: list[list[NDArray[np.int64]]] = [[] for _ in range(NUM_TRIALS)]
-    rows_of = {folder: rows for folder, rows in folders(gallery).items() if folder[1] in camids}
-    for (pid, camid), rows in rows_of.items():
-        table = permutations[camid][pid]
+    for (pid, camid), rows in folders(gallery).items():
+        if camid not in camids:
+            continue
         row_of = dict(zip(image_numbers[rows].tolist(), rows.tolist(), strict=True))
-        for trial, numbers in zip(trials, table[:NUM_TRIALS, :shots].tolist(), strict=True):
+        for trial, numbers in zip(trials, permutations[camid][pid][:NUM_TRIALS, :shots].tolist(), strict=True):
             missing = [number for number in numbers if number not in row_of]
             if missing:
                 raise ValueError(

@@ -31,9 +31,8 @@ def ranked_lists(
 
     Args:
         features: the features of test images, with paths.
-        query: "ir" or "rgb".
+        query, distance: as in `Protocol.score`.
         ignored: the protocol's `ignored`.
-        distance: "cosine" or "euclidean".
         topk: the largest length of a list.
         num_queries: the largest number of queries; they are spread evenly over all of them.
 
