@@ -135,10 +135,9 @@ def _load(
         arguments[0]["write"] = False
     if adapter is RegDB and (there := list_splits(folder)):
         arguments = {split: {"split_id": split - 1} for split in there}
-        missing = [str(split) for split in range(1, NUM_SPLITS + 1) if split not in there]
-        if missing:
-            text = f"idx/ has no split {', '.join(missing)}: published numbers are means over {NUM_SPLITS} splits, get the official lists"
-            findings.append(Finding(False, text))
+        if missing := [str(split) for split in range(1, NUM_SPLITS + 1) if split not in there]:
+            text = f"published numbers are means over {NUM_SPLITS} splits, get the official lists"
+            findings.append(Finding(False, f"idx/ has no split {', '.join(missing)}: {text}"))
     for number, options in arguments.items():
         try:
             splits[number] = adapter(root=str(folder), verbose=False, **options)
@@ -177,15 +176,12 @@ def _check_unused(folder: Path, depths: Mapping[str, int | None], unused: set[st
     unlisted: list[str] = []
     for name, depth in depths.items():
         for path in unused:
-            if not Path(path).is_relative_to(folder / name):
-                continue
-            is_read = depth is None or len(Path(path).relative_to(folder / name).parts) == depth + 1
-            (unlisted if is_read else misplaced).append(os.path.relpath(path, folder))
+            if Path(path).is_relative_to(folder / name):
+                is_read = depth is None or len(Path(path).relative_to(folder / name).parts) == depth + 1
+                (unlisted if is_read else misplaced).append(os.path.relpath(path, folder))
     where = "at a place where none is read: move them to the folders that the layout has (docs/data.md)"
-    return [
-        *listed(True, "readable image", where, sorted(misplaced)),
-        *listed(False, "readable image", "that no list names: not used", sorted(unlisted)),
-    ]
+    findings = listed(True, "readable image", where, sorted(misplaced))
+    return findings + listed(False, "readable image", "that no list names: not used", sorted(unlisted))
 
 
 def _expected_counts(folder: Path, layout: Layout) -> tuple[dict[str, int], bool]:

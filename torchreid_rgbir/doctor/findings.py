@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, Item
 from torchreid_rgbir.data.folder import RGBIRFolder
 from torchreid_rgbir.data.sysu_mm01 import SYSUMM01
-from torchreid_rgbir.modality import IR, NAMES, RGB
+from torchreid_rgbir.modality import IR, RGB
 from torchreid_rgbir.protocols.permutations import read_permutations
 
 
@@ -35,15 +35,10 @@ def check_training(label: str, split: CrossModalImageDataset) -> list[Finding]:
     """Identities that training excludes. `label` begins every text ("split 3: ")."""
     findings = []
     seen = _first_images(split.train)
-    for modality in (RGB, IR):
-        findings += listed(
-            True,
-            "training identity",
-            f"with {NAMES[modality].upper()} images only, which training excludes: "
-            f"add {NAMES[1 - modality].upper()} images, or remove the identity",
-            [_identity_folder(split, images[modality]) for images in seen.values() if set(images) == {modality}],
-            label,
-        )
+    for modality, has, lacks in ((RGB, "RGB", "IR"), (IR, "IR", "RGB")):
+        text = f"with {has} images only, which training excludes: add {lacks} images, or remove the identity"
+        alone = [_identity_folder(split, images[modality]) for images in seen.values() if set(images) == {modality}]
+        findings += listed(True, "training identity", text, alone, label)
     if sum(len(images) == 2 for images in seen.values()) < 2:
         text = f"{label}fewer than 2 training identities have both modalities: a batch needs 2, add data"
         findings.append(Finding(True, text))
@@ -75,14 +70,9 @@ def check_test(label: str, split: CrossModalImageDataset) -> list[Finding]:
             text += ": give the identities of test/ the same names or numbers in both modalities"
         folders = dict.fromkeys(_identity_folder(split, item) for item in unmatched)
         findings.append(Finding(is_all, text, tuple(folders)))
-    without_query = [
-        _identity_folder(split, images[RGB])
-        for pid, images in _first_images([*split.query, *split.gallery]).items()
-        if set(images) == {RGB} and pid >= 0
-    ]
-    findings += listed(
-        False, "test identity", "with RGB images only, for which there is no IR query", without_query, label
-    )
+    tested = _first_images(item for item in (*split.query, *split.gallery) if item.pid >= 0)
+    alone = [_identity_folder(split, images[RGB]) for images in tested.values() if set(images) == {RGB}]
+    findings += listed(False, "test identity", "with RGB images only, for which there is no IR query", alone, label)
     junk = [item.impath for item in (*split.junk, *split.query, *split.gallery) if item.pid < 0]
     findings += listed(False, "junk image", "(negative identity): neither training nor test uses them", junk, label)
     if isinstance(split, RGBIRFolder):

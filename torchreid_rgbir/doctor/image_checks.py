@@ -45,30 +45,17 @@ def _inspect(path: str, ir_range: str) -> ImageFacts:
 
 def check_images(facts: Mapping[str, ImageFacts], used: set[str], ir_range: str) -> list[Finding]:
     """Unreadable images, flat ones and those of more than 8 bits."""
-    broken = {path: fact.error for path, fact in facts.items() if fact.error}
+    broken = [fact.error for path, fact in facts.items() if path in used and fact.error]
+    others = [fact.error for path, fact in facts.items() if path not in used and fact.error]
     flat = [path for path, fact in facts.items() if path in used and fact.is_flat]
     deep = Counter(fact.bits for path, fact in facts.items() if path in used and fact.bits > 8)
-    counts = tuple(f"{number} of {bits} bits per channel" for bits, number in sorted(deep.items()))
-    return [
-        *listed(
-            True,
-            "image",
-            "that cannot be read: replace, or take out of the data set",
-            [error for path, error in broken.items() if path in used],
-        ),
-        *listed(
-            False,
-            "image",
-            "that no list names and that cannot be read",
-            [error for path, error in broken.items() if path not in used],
-        ),
-        *listed(False, "image", "with nearly one gray value: check the camera, or set data.ir_range", flat),
-        *(
-            [Finding(False, f"images of more than 8 bits, scaled to 8 by data.ir_range {ir_range}", counts)]
-            if deep
-            else []
-        ),
-    ]
+    findings = listed(True, "image", "that cannot be read: replace, or take out of the data set", broken)
+    findings += listed(False, "image", "that no list names and that cannot be read", others)
+    findings += listed(False, "image", "with nearly one gray value: check the camera, or set data.ir_range", flat)
+    if deep:
+        counts = tuple(f"{number} of {bits} bits per channel" for bits, number in sorted(deep.items()))
+        findings.append(Finding(False, f"images of more than 8 bits, scaled to 8 by data.ir_range {ir_range}", counts))
+    return findings
 
 
 def check_depths(label: str, split: CrossModalImageDataset, facts: Mapping[str, ImageFacts]) -> list[Finding]:
@@ -77,16 +64,16 @@ def check_depths(label: str, split: CrossModalImageDataset, facts: Mapping[str, 
     for item in {item.impath: item for item in (*split.train, *split.query, *split.gallery)}.values():
         if not facts[item.impath].error:
             depths[item.modality][facts[item.impath].bits] += 1
-    return [
-        Finding(
-            False,
-            f"{label}{NAMES[modality].upper()} images of mixed bit depths: 8-bit images stay as they are, the others are scaled "
-            "by data.ir_range, so their brightness may differ. Store all of them with the same depth",
-            tuple(f"{number} images of {bits} bits per channel" for bits, number in sorted(found.items())),
-        )
-        for modality, found in depths.items()
-        if len(found) > 1
-    ]
+    text = (
+        "images of mixed bit depths: 8-bit images stay as they are, the others are scaled by data.ir_range, so their brightness "
+        "may differ. Store all of them with the same depth"
+    )
+    findings = []
+    for modality, found in depths.items():
+        if len(found) > 1:
+            counts = tuple(f"{number} images of {bits} bits per channel" for bits, number in sorted(found.items()))
+            findings.append(Finding(False, f"{label}{NAMES[modality].upper()} {text}", counts))
+    return findings
 
 
 def check_leaks(label: str, split: CrossModalImageDataset, facts: Mapping[str, ImageFacts]) -> list[Finding]:
@@ -95,13 +82,11 @@ def check_leaks(label: str, split: CrossModalImageDataset, facts: Mapping[str, I
     for item in split.train:
         trained[facts[item.impath].content].append(item.impath)
 
-    def name(path: str) -> str:
-        return os.path.relpath(path, split.dataset_dir)
-
-    copies = [
-        f"{name(item.impath)} is {name(trained[fact.content][0])}"
-        for item in (*split.query, *split.gallery)
-        if not (fact := facts[item.impath]).error and not fact.is_flat and fact.content in trained
-    ]
+    copies = []
+    for item in (*split.query, *split.gallery):
+        fact = facts[item.impath]
+        if not fact.error and not fact.is_flat and fact.content in trained:
+            pair = (os.path.relpath(path, split.dataset_dir) for path in (item.impath, trained[fact.content][0]))
+            copies.append(" is ".join(pair))
     text = "that training uses too (same content), which makes every score too high: take them out of one of the two"
     return listed(True, "test image", text, copies, label)
