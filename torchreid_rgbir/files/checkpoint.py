@@ -1,12 +1,12 @@
 """Checkpoint files with torchreid's keys, written atomically with a checksum. They contain no executable code."""
 
 import hashlib
+import io
 import pickle
 import re
-import shutil
 import zipfile
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 from torch import nn
@@ -19,41 +19,24 @@ MAX_LISTED = 10  # names of weights in an error message
 CHECKSUMS = "SHA256SUMS"  # the file with the checksums of a folder, in the format of `sha256sum --check`
 
 
-def save(state: dict[str, Any], path: str | Path) -> None:
-    """Writes a checkpoint, and its checksum into SHA256SUMS in its folder. The file is complete at every moment.
+def save(state: dict[str, Any], *paths: str | Path) -> None:
+    """Writes a checkpoint to each path, and its checksum into SHA256SUMS in the same folder. Files are always complete.
 
     Raises:
         OSError: the disk is full or the folder is read-only. The previous files are unchanged.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    checksums = read_checksums(path.parent)
-    if checksums.pop(path.name, None):
-        # A process that is killed between these writes leaves a file without a checksum, never one with a wrong one.
-        write_checksums(path.parent, checksums)
-    with atomic.replacing(path) as file:
-        hashing = _HashingWriter(file)
-        try:
-            torch.save(state, hashing)  # type: ignore[arg-type]
-        except RuntimeError:
-            if hashing.error is None:
-                raise
-            raise hashing.error from None  # torch reports a full disk as a RuntimeError
-    write_checksums(path.parent, checksums | {path.name: hashing.sha256.hexdigest()})
-
-
-def copy(source: Path, path: Path) -> None:
-    """Copies a checkpoint within its folder. That is faster than to serialize and hash the same state again.
-
-    Raises:
-        OSError: the copy cannot be written.
-    """
-    checksums = read_checksums(path.parent)
-    if checksums.pop(path.name, None):
-        write_checksums(path.parent, checksums)
-    with open(source, "rb") as read, atomic.replacing(path) as file:
-        shutil.copyfileobj(read, file, 1 << 20)
-    write_checksums(path.parent, checksums | {path.name: checksums[source.name]})
+    content = io.BytesIO()
+    torch.save(state, content)
+    checksum = hashlib.sha256(content.getbuffer()).hexdigest()
+    for path in map(Path, paths):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        checksums = read_checksums(path.parent)
+        if checksums.pop(path.name, None):
+            # A process that is killed between these writes leaves a file without a checksum, never one with a wrong one.
+            write_checksums(path.parent, checksums)
+        with atomic.replacing(path) as file:
+            file.write(content.getbuffer())
+        write_checksums(path.parent, checksums | {path.name: checksum})
 
 
 def load(path: str | Path) -> dict[str, Any]:
@@ -156,23 +139,3 @@ def _sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-class _HashingWriter:
-    """Writes to a file, computes the checksum of what it is given, and keeps the error of a write that fails."""
-
-    def __init__(self, file: IO[bytes]):
-        self.file = file
-        self.sha256 = hashlib.sha256()
-        self.error: OSError | None = None
-
-    def write(self, data: bytes) -> int:
-        self.sha256.update(data)
-        try:
-            return self.file.write(data)
-        except OSError as error:
-            self.error = error
-            raise
-
-    def flush(self) -> None:
-        self.file.flush()

@@ -37,11 +37,8 @@ class CheckpointFolder:
         """
         place = (state["epoch"], state["batch"])
         path = self.folder / ("model.pth.tar-" + "-".join(map(str, place if place[1] else place[:1])))
-        if is_best:  # the best one first, so that a process that is killed in between writes both again
-            checkpoint.save(state, self.folder / BEST)
-            checkpoint.copy(self.folder / BEST, path)
-        else:
-            checkpoint.save(state, path)
+        # The best one first, so that a process that is killed in between writes both again.
+        checkpoint.save(state, *([self.folder / BEST] if is_best else []), path)
         # Checkpoints of later epochs are from an earlier run in this folder.
         for old in [found for found in numbered(self.folder) if _place(found) <= place][: -self.keep]:
             old.unlink()
