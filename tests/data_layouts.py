@@ -113,6 +113,26 @@ def write_folder(root: Path, train: Sequence[str], test: Sequence[str], files: M
     return root
 
 
+def write_wide(root: Path, files: Mapping[str, Sequence[str]], num_parts: int = 3, height: int = 8) -> Path:
+    """Wide images with parts of one color each (50, 100, 150) at `root/rgbir/SUBSET/FILE`; files: names for each subset."""
+    for subset in ("bounding_box_train", "query", "bounding_box_test"):
+        folder = root / "rgbir" / subset
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in files.get(subset, ()):
+            pixels = np.repeat(50 * np.arange(1, num_parts + 1, dtype=np.uint8), 2 * height)
+            Image.fromarray(np.tile(pixels, (height, 1))).save(folder / name, quality=100)
+    return root
+
+
+def write_triples(root: Path, files: Mapping[str, Sequence[str]], spectra: Sequence[str]) -> Path:
+    """`root/FOLDER/SPECTRUM/FILE` for every spectrum; files: names for each folder."""
+    for folder, names in files.items():
+        for spectrum in spectra:
+            for name in names:
+                write_image(root / folder / spectrum / name)
+    return root
+
+
 def random_features(dataset) -> TestFeatures:
     """Random features of every test image of a data set, in the form an extraction returns them."""
     items = [*dataset.query, *dataset.gallery]

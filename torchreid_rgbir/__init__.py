@@ -19,6 +19,8 @@ old_names.install()  # after `__getattr__`, which it extends, and before the mod
 
 from torchreid_rgbir import host, losses
 from torchreid_rgbir.data import LLCM, SYSUMM01, CrossModalDataManager, RegDB, RGBIRFolder
+from torchreid_rgbir.data.spectrum_folders import MSVR310, RGBNT201
+from torchreid_rgbir.data.wide_images import RGBN300, RGBNT100
 from torchreid_rgbir.engine import CrossModalEngine, ImageMSOEngine
 from torchreid_rgbir.integration.torchreid_tools import check_engines, check_feature_extractor
 from torchreid_rgbir.models import MODELS
@@ -28,6 +30,10 @@ DATASETS = {
     "sysu_mm01": SYSUMM01,
     "regdb": RegDB,
     "llcm": LLCM,
+    "rgbnt100": RGBNT100,
+    "rgbn300": RGBN300,
+    "msvr310": MSVR310,
+    "rgbnt201": RGBNT201,
     "rgbir_folder": RGBIRFolder,
     "rgbir_synthetic": RGBIRSynthetic,
 }

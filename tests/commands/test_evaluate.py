@@ -163,7 +163,7 @@ def test_an_unknown_protocol_from_python(features):
     from torchreid_rgbir.commands.evaluate import evaluate
 
     with pytest.raises(
-        ValueError, match="protocol 'market' is unknown: choose one of sysu_mm01, regdb, llcm, standard"
+        ValueError, match="protocol 'market' is unknown: choose one of sysu_mm01, regdb, llcm, rgbnt100"
     ):
         evaluate(features, "market")
 

@@ -46,7 +46,8 @@ def test_getitem_gives_image_and_fields(tmp_path):
     dataset = CrossModalImageDataset(train, items(1, [3]), items(1, [1]), verbose=False)
     found = dataset[0]
     assert found.pop("img").getpixel((3, 5)) == (10, 20, 30)
-    assert found == {"impath": str(tmp_path / "a.png"), "pid": 0, "camid": 3, "dsetid": 0, "modality": IR, "number": 2}
+    assert found == {"impath": str(tmp_path / "a.png"), "pid": 0, "camid": 3, "dsetid": 0, "modality": IR, "number": 2,
+                     "track": 0, "role": 0}  # fmt: skip
     assert len(dataset) == 1
 
     dataset.transform = lambda image: torch.tensor(image.getpixel((0, 0)))

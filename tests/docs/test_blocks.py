@@ -146,7 +146,7 @@ class Given:
 
     def features(self):
         data = SYSUMM01(str(self.sysu_root), verbose=False)
-        _, pids, camids, _, modalities, numbers = map(np.array, zip(*data.query, *data.gallery, strict=True))
+        _, pids, camids, _, modalities, numbers, *_ = map(np.array, zip(*data.query, *data.gallery, strict=True))
         features = np.random.default_rng(0).standard_normal((len(pids), 8))
         np.savez(
             "features.npz", features=features, pids=pids, camids=camids, modalities=modalities, image_numbers=numbers

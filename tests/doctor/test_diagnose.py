@@ -454,7 +454,7 @@ def test_images_outside_the_usual_folders_are_opened_if_listed(tmp_path, write_l
 
 
 def test_mistakes_of_the_user(tmp_path, capsys, fails):
-    with fails(ValueError, "'market1501'", "sysu_mm01, regdb, llcm, rgbir_folder"):
+    with fails(ValueError, "'market1501'", "sysu_mm01, regdb, llcm, rgbnt100"):
         diagnose("market1501", tmp_path)
     with fails(FileNotFoundError, tmp_path / "nowhere"):
         diagnose("regdb", tmp_path / "nowhere")

@@ -24,7 +24,7 @@ TRANSFORMS = ["random_flip", "random_crop", "pad_crop", "channel_augment", "rand
 KEYS = SHARED_KEYS + keys_of(
     {
         "model": "last_stride allow_partial",
-        "data": "transforms_rgb transforms_ir transforms_rgb2 cache cache_dir ir_range skip_broken",
+        "data": "transforms_rgb transforms_ir transforms_rgb2 cache cache_dir ir_range ir skip_broken",
         "sampler": "name batches_per_epoch",
         "train": "warmup_epoch warmup_start target_loss amp accumulate ema compile gather_features sync_batchnorm "
         "checkpoint_freq keep_checkpoints on_nonfinite max_skipped",

@@ -15,9 +15,10 @@ EXAMPLE = "torchreid-rgbir evaluate features.npz --protocol sysu_mm01 --permutat
 
 LIGHT = True
 
-PROTOCOLS = ("sysu_mm01", "regdb", "llcm", "standard")
+PROTOCOLS = ("sysu_mm01", "regdb", "llcm", "rgbnt100", "rgbn300", "msvr310", "rgbnt201", "standard")
 # Written out, because the modules that define them import NumPy. A test compares them.
 SAMPLINGS, DISTANCES = ("official", "agw"), ("cosine", "euclidean")
+SPECTRA, THREE_SPECTRA = ("nir", "tir"), ("rgbnt100", "msvr310", "rgbnt201")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "features",
         metavar="FEATURES.npz",
         help="file with the arrays features (N, D), pids, camids, modalities (0 RGB, 1 IR) and, for SYSU-MM01, "
-        "image_numbers (1-based in each cam/id folder)",
+        "image_numbers (1-based in each cam/id folder); optionally tracks and roles (docs/protocols.md)",
     )
     parser.add_argument(
         "--protocol",
@@ -49,6 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         metavar="N",
         help="regdb: the number of the split that the features are from; it is only recorded in the results",
+    )
+    parser.add_argument(
+        "--ir",
+        choices=SPECTRA,
+        help=f"{', '.join(THREE_SPECTRA)}: the spectrum of the IR images, which the results record (default: nir)",
     )
     parser.add_argument(
         "--distance", choices=DISTANCES, default="cosine", help="distance between features (default: %(default)s)"
@@ -78,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
         permutations=args.permutations,
         sampling=args.sampling,
         split=args.split,
+        ir=args.ir,
         query=args.query,
         distance=args.distance,
         rerank=_rerank(args.rerank),
@@ -97,6 +104,7 @@ def evaluate(
     permutations: str | Path | None = None,
     sampling: str | None = None,
     split: int | None = None,
+    ir: str | None = None,
     query: str = "ir",
     distance: str = "cosine",
     rerank: "Rerank | None" = None,
@@ -105,9 +113,10 @@ def evaluate(
 
     Args:
         features: the .npz file (`metrics.load_features`).
-        protocol: "sysu_mm01", "regdb", "llcm" or "standard".
+        protocol: a name in `PROTOCOLS`.
         permutations, sampling: for sysu_mm01; the default of sampling is "official".
         split: for regdb.
+        ir: "nir" or "tir", for sets with three spectra; the default is "nir".
         query, distance, rerank: as in `Protocol.score`.
 
     Returns:
@@ -120,17 +129,26 @@ def evaluate(
     import scipy
 
     from torchreid_rgbir.metrics import load_features, report
-    from torchreid_rgbir.protocols import LLCMProtocol, Protocol, RegDBProtocol, StandardProtocol, SYSUMM01Protocol
+    from torchreid_rgbir.protocols import (
+        BothDirectionsProtocol,
+        LLCMProtocol,
+        MSVR310Protocol,
+        Protocol,
+        RegDBProtocol,
+        StandardProtocol,
+        SYSUMM01Protocol,
+    )
 
     if protocol not in PROTOCOLS:
         raise ValueError(f"protocol {protocol!r} is unknown: choose one of {', '.join(PROTOCOLS)}")
-    for flag, value, owner in (
-        ("permutations", permutations, "sysu_mm01"),
-        ("sampling", sampling, "sysu_mm01"),
-        ("split", split, "regdb"),
+    for flag, value, owners in (
+        ("permutations", permutations, ("sysu_mm01",)),
+        ("sampling", sampling, ("sysu_mm01",)),
+        ("split", split, ("regdb",)),
+        ("ir", ir, THREE_SPECTRA),
     ):
-        if value is not None and protocol != owner:
-            raise ValueError(f"--{flag} is for {owner} and has no effect on {protocol}: remove it")
+        if value is not None and protocol not in owners:
+            raise ValueError(f"--{flag} is for {', '.join(owners)} and has no effect on {protocol}: remove it")
     if permutations is not None and sampling == "agw":
         raise ValueError(
             "--permutations has no effect with --sampling agw, which draws without a file: remove one of them"
@@ -140,6 +158,10 @@ def evaluate(
         "sysu_mm01": lambda: SYSUMM01Protocol(permutations),
         "regdb": lambda: RegDBProtocol(split),
         "llcm": LLCMProtocol,
+        "rgbnt100": lambda: BothDirectionsProtocol(ir or "nir"),
+        "rgbn300": lambda: BothDirectionsProtocol("nir"),
+        "msvr310": lambda: MSVR310Protocol(ir or "nir"),
+        "rgbnt201": lambda: BothDirectionsProtocol(ir or "nir"),
         "standard": StandardProtocol,
     }[protocol]()
     data = load_features(features)

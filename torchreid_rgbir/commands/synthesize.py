@@ -6,7 +6,7 @@ import shlex
 EXAMPLE = "torchreid-rgbir synthesize --layout sysu_mm01 --out data/SYSU-MM01 --ids 100"
 
 # Written out, because the modules that define them take long to import. A test compares them.
-LAYOUTS = ("sysu_mm01", "regdb", "llcm", "folder")
+LAYOUTS = ("sysu_mm01", "regdb", "llcm", "folder", "rgbnt100", "rgbn300", "msvr310", "rgbnt201")
 PRESETS = {"standard": 100, "hard": 1000}  # the default number of identities
 
 

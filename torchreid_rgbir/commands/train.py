@@ -7,6 +7,7 @@ import sys
 
 from torchreid_rgbir import terminal
 from torchreid_rgbir.commands.arguments import add_import_argument
+from torchreid_rgbir.commands.doctor import LAYOUTS
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sources",
         nargs="+",
         metavar="NAME",
-        help="training data sets: sysu_mm01, regdb, llcm, rgbir_synthetic, rgbir_folder, or one that --import registers",
+        help=f"training data sets: {', '.join(LAYOUTS)}, or one that --import registers",
     )
     parser.add_argument(
         "-t", "--targets", nargs="+", metavar="NAME", help="test data sets (default: the training data sets)"

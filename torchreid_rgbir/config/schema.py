@@ -41,6 +41,7 @@ def defaults() -> CN:
     cfg.data.norm_std = [0.229, 0.224, 0.225]
     # the gray values that become black and white in files of more than 8 bits: auto, dtype or LOW,HIGH
     cfg.data.ir_range = "auto"
+    cfg.data.ir = "nir"  # the infrared spectrum of data sets with two, such as msvr310: nir, tir
     cfg.data.skip_broken = False  # skip images that cannot be read, instead of stopping with an error
     cfg.data.save_dir = "log"
 
@@ -135,6 +136,7 @@ def loss_options(name: str) -> dict[str, Option]:
 CHOICES = {
     "data.type": ("image",),
     "data.cache": ("none", "ram", "disk"),
+    "data.ir": ("nir", "tir"),
     "sampler.name": tuple(SAMPLERS),
     "train.amp": ("off", "bf16", "fp16"),
     "train.optim": ("adam", "amsgrad", "sgd", "rmsprop", "radam"),

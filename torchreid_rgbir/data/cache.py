@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from torchreid_rgbir.data.images import parse_ir_range, read_image
+from torchreid_rgbir.data.images import file_of, parse_ir_range, read_image
 from torchreid_rgbir.data.loading import Loader, worker_errors
 from torchreid_rgbir.data.transforms import Decode
 from torchreid_rgbir.files import atomic
@@ -140,7 +140,7 @@ def cache_images(
     try:
         images = open_images()
     except FileNotFoundError:
-        if path.exists() or not all(map(os.path.exists, impaths)):
+        if path.exists() or not all(os.path.exists(file_of(impath)) for impath in impaths):
             raise
         images = open_images()  # a run with other settings removed the file before it was open
     logger.debug("decoded images: %s", path)
@@ -197,7 +197,7 @@ def _digest(impaths: Sequence[str], height: int, width: int, ir_range: str) -> s
     digest = hashlib.sha256(f"{FORMAT} {height} {width} {parse_ir_range(ir_range)}".encode())
     for impath in impaths:
         try:
-            stat = os.stat(impath)
+            stat = os.stat(file_of(impath))
         except FileNotFoundError:
             raise FileNotFoundError(f"{impath} is missing: it was there when the data set was listed") from None
         digest.update(

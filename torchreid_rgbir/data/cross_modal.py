@@ -6,13 +6,14 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from torch.utils.data import default_collate
 
 from torchreid_rgbir import host
 from torchreid_rgbir.data.cache import DecodedImages
 from torchreid_rgbir.data.images import read_image
 from torchreid_rgbir.files.paths import expand
-from torchreid_rgbir.metrics.features import TestFeatures
+from torchreid_rgbir.metrics.features import BOTH_ROLES, GALLERY_ONLY, QUERY_ONLY, TestFeatures
 from torchreid_rgbir.modality import IR, RGB
 from torchreid_rgbir.protocols import Protocol, StandardProtocol
 
@@ -26,12 +27,16 @@ class Item(NamedTuple):
     dsetid: int
     modality: int
     number: int  # 1-based place of the image in the sorted list of its camera and identity
+    track: int = 0  # number of the image's track; 0: the image is no frame of a track
+    role: int = BOTH_ROLES  # in the test: query and gallery image, QUERY_ONLY or GALLERY_ONLY
 
 
 class CrossModalImageDataset(host.data.ImageDataset):
     """A data set with RGB and IR images.
 
-    `query` holds all test images of one modality and `gallery` all of the other. The protocol draws its trials from them.
+    `query` holds all test images of one modality and `gallery` all of the other. The protocol draws its trials from them, and
+    scores both directions if it has both. If queries and gallery images are different images in both modalities, the items' roles
+    tell them apart.
 
     Args:
         train, query, gallery: the images; training pids are relabeled 0..N-1, test pids are those of the data set.
@@ -43,6 +48,7 @@ class CrossModalImageDataset(host.data.ImageDataset):
 
     folder = ""  # the data set's official folder name, below data.root
     dataset_dir = Path()  # the doctor shows paths relative to it
+    infrared: tuple[str, ...] = ("nir", "tir")  # what `data.ir` can select; both if the spectrum is not known
     protocol: Protocol = StandardProtocol()  # scores the features of the test images
     version = ""  # of the data themselves; scores on different versions are not comparable
     train: list[Item]
@@ -50,6 +56,7 @@ class CrossModalImageDataset(host.data.ImageDataset):
     ir_range = "auto"  # how gray images of more than 8 bits are read; see `data.images.parse_ir_range`
     cache: DecodedImages | None = None  # replaces reading and transforming images
     left_out: dict[str, str] = {}  # with `data.skip_broken`: path of an image that cannot be read -> why
+    skipped: Sequence[str] = ()  # what the data set holds and no list uses, and why, in words
 
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
@@ -71,10 +78,8 @@ class CrossModalImageDataset(host.data.ImageDataset):
 
     def test_labels(self) -> TestFeatures:
         """The labels of every test image, for `protocol.check`; the features have no columns."""
-        _, pids, camids, _, modalities, numbers = (
-            np.array(column) for column in zip(*self.query, *self.gallery, strict=True)
-        )
-        return TestFeatures(np.zeros((len(pids), 0), np.float32), pids, camids, modalities, numbers)
+        items = [*self.query, *self.gallery]
+        return with_labels(np.zeros((len(items), 0), np.float32), items)
 
     def __getitem__(self, index: int) -> dict:
         item = Item(*self.data[index])
@@ -134,14 +139,37 @@ class CrossModalImageDataset(host.data.ImageDataset):
     def show_summary(self) -> None:
         print(f"=> Loaded {type(self).__name__}")
         print("  subset   |  ids | RGB images | IR images | cameras")
-        for name in ("train", "query", "gallery"):
-            items = getattr(self, name)
+        test = [*self.query, *self.gallery]
+        for name, items in (
+            ("train", self.train),
+            ("query", [item for item in test if item.role == QUERY_ONLY] or self.query),
+            ("gallery", [item for item in test if item.role == GALLERY_ONLY] or self.gallery),
+        ):
             num_rgb, num_ir = (sum(item.modality == modality for item in items) for modality in (RGB, IR))
             print(
                 f"  {name:<8} | {self.get_num_pids(items):>4} | {num_rgb:>10} | {num_ir:>9} | {self.get_num_cams(items):>7}"
             )
         if self.junk:
             print(f"  {len(self.junk)} training images have negative labels, which mark junk, and are not used")
+        if self.skipped:
+            print(f"  {len(self.skipped)} skipped, such as {self.skipped[0]}")
+
+
+def with_labels(features: NDArray[np.floating], items: Sequence[Item]) -> TestFeatures:
+    """The features (N, D) of test images with the images' labels. Tracks and roles are None if no image has one."""
+    impaths, pids, camids, _, modalities, numbers, tracks, roles = (
+        np.array(column) for column in zip(*items, strict=True)
+    )
+    return TestFeatures(
+        features,
+        pids,
+        camids,
+        modalities,
+        numbers,
+        impaths,
+        tracks if tracks.any() else None,
+        roles if roles.any() else None,
+    )
 
 
 def find_folder(root: str, name: str, needed: Sequence[str]) -> Path:

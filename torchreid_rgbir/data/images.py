@@ -1,4 +1,9 @@
-"""Reads image files. Training, cache, extraction, galleries, reports and all checks read images here."""
+"""Reads image files. Training, cache, extraction, galleries, reports and all checks read images here.
+
+A wide file holds the spectra of one moment side by side (RGBNT100, RGBN300). Each of them is an image with a path of its
+own: `FILE#1of3`, `FILE#2of3` and so on, from left to right. Everything that reads an image by its path reads that part.
+No image file is named like this, because names of images end with .jpg or the like.
+"""
 
 import contextlib
 import os
@@ -17,11 +22,13 @@ from torchreid_rgbir.data.image_files import IMAGE_SUFFIXES, find_files, find_im
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "file_of",
     "find_files",
     "find_images",
     "is_image_name",
     "list_images",
     "parse_ir_range",
+    "part_path",
     "read_image",
 ]
 
@@ -29,6 +36,8 @@ FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "PPM")  # by content; so
 MAX_PIXELS = 2**26  # far more than a crop of a person has; a small damaged file may claim to have more
 ADVICE = "replace the file, or set data.skip_broken True to train without it"
 PERCENTILES = (1, 99)  # of the rule `auto`
+PART = re.compile(r"(.+)#([1-9])of([1-9])")
+PART_ASPECT = 2  # a part is twice as wide as high: 256 x 128 pixels in RGBNT100 and RGBN300
 TURNS = {  # EXIF orientation -> what makes the image upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -84,7 +93,7 @@ def read_image(path: str, ir_range: str = "auto") -> Image.Image:
     images of more than 8 bits are scaled to 8 by `ir_range`. 8-bit images are never changed.
 
     Args:
-        path: of the file. Its content decides on the format, not its name.
+        path: of the file, or of a part of a wide file. The file's content decides on the format, not its name.
         ir_range: as `parse_ir_range` takes it.
 
     Raises:
@@ -96,18 +105,48 @@ def read_image(path: str, ir_range: str = "auto") -> Image.Image:
 
 def read_with_bits(path: str, ir_range: str = "auto") -> tuple[Image.Image, int]:
     """As `read_image`, and the number of bits per channel that the file has: 8, 16 or 32."""
+    file = file_of(path)
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for its writer
+        if not stat.S_ISREG(os.stat(file).st_mode):  # opening a pipe would wait for its writer
             raise ValueError("it is not a regular file")
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(file, formats=FORMATS) as image:
             _check(image)
-            rgb = to_8_bits(image, ir_range).convert("RGB")
+            rgb = _cropped(to_8_bits(image, ir_range).convert("RGB"), path)
             turn = TURNS.get(_orientation(image))
             return rgb if turn is None else rgb.transpose(turn), _bits(image)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} is missing: it was there when the data set was listed") from None
     except Exception as error:  # a damaged file makes Pillow's readers fail in many ways
-        raise ValueError(f"{path} cannot be read ({_reason(path, error)}): {ADVICE}") from None
+        raise ValueError(f"{path} cannot be read ({_reason(file, error)}): {ADVICE}") from None
+
+
+def part_path(file: str, number: int, count: int) -> str:
+    """The path of part `number` (from 1) of a wide file with `count` parts.
+
+    Examples:
+        >>> part_path("0502_c0001_000.jpg", 2, 3)
+        '0502_c0001_000.jpg#2of3'
+    """
+    return f"{file}#{number}of{count}"
+
+
+def file_of(path: str) -> str:
+    """The file that contains an image: its path, or the path without the number of the part."""
+    found = PART.fullmatch(path)
+    return found[1] if found else path
+
+
+def _cropped(image: Image.Image, path: str) -> Image.Image:
+    found = PART.fullmatch(path)
+    if not found:
+        return image
+    number, count, width = int(found[2]), int(found[3]), PART_ASPECT * image.height
+    if number > count or image.width != count * width:
+        raise ValueError(
+            f"it is {image.width} x {image.height} pixels, which are not {count} parts side by side, "
+            f"each {PART_ASPECT} times as wide as high"
+        )
+    return image.crop(((number - 1) * width, 0, number * width, image.height))
 
 
 def _check(image: Image.Image) -> None:

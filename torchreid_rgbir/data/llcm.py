@@ -29,6 +29,7 @@ class LLCM(CrossModalImageDataset):
     """
 
     folder = "LLCM"
+    infrared = ("nir",)
     protocol = LLCMProtocol()
 
     def __init__(self, root: str = "", **kwargs):

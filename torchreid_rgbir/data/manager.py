@@ -17,6 +17,8 @@ from torchreid_rgbir.data.cross_modal import CrossModalImageDataset
 from torchreid_rgbir.data.images import parse_ir_range
 from torchreid_rgbir.data.loading import Loader
 from torchreid_rgbir.data.sampler import SAMPLERS
+from torchreid_rgbir.data.spectra import SPECTRA, infrared
+from torchreid_rgbir.data.spectra import check as check_spectrum
 from torchreid_rgbir.data.transforms import BatchTransforms, Decode
 
 logger = logging.getLogger(__name__)
@@ -45,6 +47,7 @@ class CrossModalDataManager(host.data.ImageDataManager):
         cache_dir: the folder for "disk"; empty is `.decoded` in the data root.
         sampler: of the training batches, a name in `data.sampler.SAMPLERS`.
         ir_range: how gray images of more than 8 bits become 8 bits; see `data.images.parse_ir_range`.
+        ir: "nir" or "tir", the spectrum that is IR in data sets with both.
 
     Attributes:
         left_out: for each excluded image, its path and what is wrong with it.
@@ -84,6 +87,7 @@ class CrossModalDataManager(host.data.ImageDataManager):
         ir_range: str = "auto",
         sampler: str = "pk",
         transforms_rgb2: Sequence[str] = (),
+        ir: str = SPECTRA[0],
     ):
         self.ir_range = str(parse_ir_range(ir_range))
         rank, world_size = distributed.rank(), distributed.world_size()
@@ -103,7 +107,9 @@ class CrossModalDataManager(host.data.ImageDataManager):
         targets = [targets] if isinstance(targets, str) else list(targets or sources)
         check_cross_modal("data.sources", sources)
         check_cross_modal("data.targets", targets)
-        with _hidden_transforms():
+        registered: dict[str, Any] = host.image_datasets()
+        check_spectrum(ir, {name: registered[name].infrared for name in (*sources, *targets)})
+        with _hidden_transforms(), infrared(ir):
             super().__init__(
                 root=root,
                 sources=sources,

@@ -27,6 +27,7 @@ class RegDB(CrossModalImageDataset):
     """
 
     folder = "RegDB"
+    infrared = ("tir",)
 
     def __init__(self, root: str = "", split_id: int = 0, **kwargs):
         self.dataset_dir = find_folder(root, self.folder, ["idx", "Visible", "Thermal"])

@@ -23,6 +23,7 @@ class SYSUMM01(CrossModalImageDataset):
     """
 
     folder = "SYSU-MM01"
+    infrared = ("nir",)
 
     def __init__(self, root: str = "", **kwargs):
         ids = ("exp/train_id.txt", "exp/val_id.txt", "exp/test_id.txt")

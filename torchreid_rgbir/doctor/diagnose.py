@@ -10,7 +10,7 @@ from typing import Any
 from torchreid_rgbir import host
 from torchreid_rgbir.data.cross_modal import CrossModalImageDataset
 from torchreid_rgbir.data.image_files import FoundFiles, find_files
-from torchreid_rgbir.data.images import parse_ir_range
+from torchreid_rgbir.data.images import file_of, parse_ir_range
 from torchreid_rgbir.data.regdb import RegDB, list_splits
 from torchreid_rgbir.data.sysu_mm01 import SYSUMM01
 from torchreid_rgbir.doctor.findings import Finding, check_permutations, check_test, check_training, listed
@@ -26,6 +26,7 @@ from torchreid_rgbir.doctor.official_counts import (
     Layout,
 )
 from torchreid_rgbir.files.paths import expand
+from torchreid_rgbir.metrics.features import GALLERY_ONLY, QUERY_ONLY
 from torchreid_rgbir.modality import IR, RGB
 from torchreid_rgbir.protocols.regdb import NUM_SPLITS
 from torchreid_rgbir.synthetic.benchmark import RGBIRSynthetic
@@ -61,8 +62,8 @@ def diagnose(dataset: str, root: str | os.PathLike[str], progress: bool = False,
     """Checks a data set on disk; every image is decoded, several at a time.
 
     Args:
-        dataset: sysu_mm01, regdb (all ten splits), llcm, rgbir_folder, rgbir_synthetic (which is not written here), or one
-            that `register_dataset` added.
+        dataset: a name in `LAYOUTS`, or one that `register_dataset` added. RegDB is checked with all ten splits, a set with
+            three spectra with both infrared ones, and rgbir_synthetic is not written here.
         root: its folder, or the folder that contains it under its official name.
         progress: show a bar while images are opened, if standard error is a terminal.
         ir_range: `data.ir_range` of the training.
@@ -79,22 +80,25 @@ def diagnose(dataset: str, root: str | os.PathLike[str], progress: bool = False,
     name = layout.adapter.folder
     folder = top / name if name and (top / name).is_dir() else top
 
-    splits, findings = _load(layout.adapter, folder)
+    splits, findings = _load(layout, folder)
     loaded = not any(finding.problem for finding in findings)
     used = {
         item.impath for split in splits.values() for item in (*split.train, *split.junk, *split.query, *split.gallery)
     }
-    found, errors = _find_files(folder, layout.image_folders)
+    base = next(iter(splits.values())).dataset_dir if splits and layout.image_folders else folder
+    found, errors = _find_files(base, layout.image_folders)
     findings += errors
-    images = sorted({*used, *(path for files in found.values() for path in files.images)})
+    used_files = {file_of(path) for path in used}
+    images = sorted({*used, *(path for files in found.values() for path in files.images if path not in used_files)})
     if images or any(files.others for files in found.values()):  # else the layout is broken as a whole
-        findings += _check_cameras(folder, layout.camera_folders, images)
+        findings += _check_cameras(base, layout.camera_folders, images)
     expected, synthetic = _expected_counts(folder, layout)
     counts = _count(splits, expected)
     findings += _compare(counts, synthetic, layout.fix)
     facts = inspect_images(images, ir_range, progress)
     for number, split in splits.items():
         label = _label(number)
+        findings += listed(False, "incomplete triple", "that training and test skip", split.skipped, label)
         findings += check_training(label, split)
         findings += check_test(label, split)
         findings += check_leaks(label, split, facts)
@@ -104,7 +108,7 @@ def diagnose(dataset: str, root: str | os.PathLike[str], progress: bool = False,
     findings += check_images(facts, used if loaded else set(images), ir_range)
     if loaded:
         unused = {path for path in images if path not in used and not facts[path].error}
-        findings += _check_unused(folder, layout.image_folders, unused)
+        findings += _check_unused(base, layout.image_folders, unused)
     links = [f"{path} is {known}" for files in found.values() for path, known in sorted(files.duplicates.items())]
     findings += listed(False, "link", "to a file or folder that is listed already: not counted again", links)
     others = sorted(path for files in found.values() for path in files.others)
@@ -123,14 +127,13 @@ def _custom_layout(dataset: str) -> Layout:
     return Layout(adapter, image_folders={})
 
 
-def _load(
-    adapter: type[CrossModalImageDataset], folder: Path
-) -> tuple[dict[int, CrossModalImageDataset], list[Finding]]:
-    """Loads every split, by its official number (0: the only one), and reports those that cannot be loaded."""
-    splits: dict[int, CrossModalImageDataset] = {}
+def _load(layout: Layout, folder: Path) -> tuple[dict[int | str, CrossModalImageDataset], list[Finding]]:
+    """Loads every split by its official number (0: the only one) and every variant, and reports those that cannot be loaded."""
+    adapter = layout.adapter
+    splits: dict[int | str, CrossModalImageDataset] = {}
     findings = []
-    failed: dict[str, dict[int, str]] = {}  # what is wrong, or the missing image -> split -> the complete message
-    arguments: dict[int, dict[str, Any]] = {0: {}}
+    failed: dict[str, dict[int | str, str]] = {}  # what is wrong, or the missing image -> split -> the complete message
+    arguments: dict[int | str, dict[str, Any]] = dict(layout.variants) or {0: {}}
     if adapter is RGBIRSynthetic:
         arguments[0]["write"] = False
     if adapter is RegDB and (there := list_splits(folder)):
@@ -150,8 +153,9 @@ def _load(
     return splits, findings
 
 
-def _label(*numbers: int) -> str:
-    return f"split {', '.join(map(str, numbers))}: " if all(numbers) else ""
+def _label(*names: int | str) -> str:
+    split = "split " if isinstance(names[0], int) else ""
+    return f"{split}{', '.join(map(str, names))}: " if all(names) else ""
 
 
 def _find_files(folder: Path, names: Iterable[str]) -> tuple[dict[str, FoundFiles], list[Finding]]:
@@ -196,16 +200,16 @@ def _expected_counts(folder: Path, layout: Layout) -> tuple[dict[str, int], bool
         return {}, True
 
 
-def _count(splits: dict[int, CrossModalImageDataset], expected: dict[str, int]) -> list[Count]:
-    alike: dict[tuple[int, ...], list[int]] = {}  # counts -> splits: RegDB's ten are one row
+def _count(splits: dict[int | str, CrossModalImageDataset], expected: dict[str, int]) -> list[Count]:
+    alike: dict[tuple[int, ...], list[int | str]] = {}  # counts -> splits: RegDB's ten are one row
     for number, split in splits.items():
         found = (
             split.get_num_pids(split.train),
             sum(item.modality == RGB for item in split.train),
             sum(item.modality == IR for item in split.train),
             split.get_num_pids([*split.query, *split.gallery]),
-            len(split.query),
-            len(split.gallery),
+            sum(item.role != GALLERY_ONLY for item in split.query),
+            sum(item.role != QUERY_ONLY for item in split.gallery),
         )
         alike.setdefault(found, []).append(number)
     names = (TRAIN_IDS, TRAIN_RGB, TRAIN_IR, TEST_IDS, QUERY, GALLERY)

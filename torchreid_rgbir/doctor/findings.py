@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, Item
 from torchreid_rgbir.data.folder import RGBIRFolder
 from torchreid_rgbir.data.sysu_mm01 import SYSUMM01
+from torchreid_rgbir.metrics.features import GALLERY_ONLY
 from torchreid_rgbir.modality import IR, RGB
 from torchreid_rgbir.protocols.permutations import read_permutations
 
@@ -48,8 +49,8 @@ def check_training(label: str, split: CrossModalImageDataset) -> list[Finding]:
 def check_test(label: str, split: CrossModalImageDataset) -> list[Finding]:
     """Queries without a match under the protocol, identities without a query, and identities that are trained on."""
     labels = split.test_labels().without_junk()
-    query = [item for item in split.query if item.pid >= 0]
-    gallery = labels.take(labels.modalities == RGB)
+    query = [item for item in split.query if item.pid >= 0 and item.role != GALLERY_ONLY]
+    gallery = labels.gallery(RGB)
     matched = {
         (pid, camid): bool(((gallery.pids == pid) & ~split.protocol.ignored(pid, camid, gallery)).any())
         for pid, camid in {(item.pid, item.camid) for item in query}

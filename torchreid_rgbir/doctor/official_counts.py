@@ -1,12 +1,16 @@
 """The published facts of each data set: folders, cameras and counts."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from torchreid_rgbir.data.cross_modal import CrossModalImageDataset
 from torchreid_rgbir.data.folder import RGBIRFolder
 from torchreid_rgbir.data.llcm import LLCM
 from torchreid_rgbir.data.regdb import RegDB
+from torchreid_rgbir.data.spectra import SPECTRA
+from torchreid_rgbir.data.spectrum_folders import MSVR310, RGBNT201
 from torchreid_rgbir.data.sysu_mm01 import SYSUMM01
+from torchreid_rgbir.data.wide_images import RGBN300, RGBNT100, SUBSETS
 from torchreid_rgbir.protocols import llcm, sysu_mm01
 from torchreid_rgbir.synthetic.benchmark import RGBIRSynthetic
 
@@ -27,6 +31,7 @@ class Layout:
         camera_folders: folders with at least one image below each.
         published: counts by what is counted.
         fix: what to do if the counts differ.
+        variants: name -> arguments of the adapter, if the doctor loads the data set more than once.
     """
 
     adapter: type[CrossModalImageDataset]
@@ -34,8 +39,10 @@ class Layout:
     camera_folders: tuple[str, ...] = ()
     published: dict[str, int] | None = None
     fix: str = "unpack the official archive again"
+    variants: Mapping[int | str, dict] = field(default_factory=dict)
 
 
+_EACH_SPECTRUM: dict[int | str, dict] = {name: {"ir": name} for name in SPECTRA}
 _SYSU_FOLDERS = tuple(f"cam{camid}" for camid in sysu_mm01.CAMERAS)
 
 LAYOUTS = {
@@ -57,6 +64,25 @@ LAYOUTS = {
             f"test_{llcm.NAMES[modality]}/cam{camid}" for modality, camids in llcm.CAMERAS.items() for camid in camids
         ),
         published={TRAIN_IDS: 713, TEST_IDS: 351},
+    ),
+    "rgbnt100": Layout(
+        RGBNT100,
+        image_folders=dict.fromkeys(SUBSETS, 0),
+        published={TRAIN_IDS: 50, TRAIN_RGB: 8675, TRAIN_IR: 8675, TEST_IDS: 50, QUERY: 1715, GALLERY: 8575},
+        variants=_EACH_SPECTRUM,
+    ),
+    "rgbn300": Layout(RGBN300, image_folders=dict.fromkeys(SUBSETS, 0)),
+    "msvr310": Layout(
+        MSVR310,
+        image_folders=dict.fromkeys(MSVR310.subsets, 2),
+        published={TRAIN_IDS: 155, TRAIN_RGB: 1032, TRAIN_IR: 1032, TEST_IDS: 155, QUERY: 591, GALLERY: 1055},
+        variants=_EACH_SPECTRUM,
+    ),
+    "rgbnt201": Layout(
+        RGBNT201,
+        image_folders=dict.fromkeys(RGBNT201.subsets, 1),
+        published={TRAIN_IDS: 171, TRAIN_RGB: 3951, TRAIN_IR: 3951, TEST_IDS: 30, QUERY: 836, GALLERY: 836},
+        variants=_EACH_SPECTRUM,
     ),
     "rgbir_folder": Layout(
         RGBIRFolder,

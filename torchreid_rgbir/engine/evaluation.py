@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from torchreid_rgbir import distributed
-from torchreid_rgbir.data.cross_modal import Item
+from torchreid_rgbir.data.cross_modal import Item, with_labels
 from torchreid_rgbir.engine import monitor
 from torchreid_rgbir.engine.resumable import ResumableEngine
 from torchreid_rgbir.metrics import Rerank, TestFeatures, report
@@ -90,8 +90,7 @@ class EvaluatingEngine(ResumableEngine):
                 images = self.datamanager.transforms.normalize(images.to(self.device, non_blocking=True))
                 features.append(self.extract_features(images, modality).float())
             parts.append(distributed.gather_rows(features))
-        impaths, pids, camids, _, modalities, numbers = (np.array(column) for column in zip(*items, strict=True))
-        return TestFeatures(torch.cat(parts).numpy(), pids, camids, modalities, numbers, impaths)
+        return with_labels(torch.cat(parts).numpy(), items)
 
     def _evaluate(
         self,

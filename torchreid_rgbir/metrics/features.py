@@ -13,11 +13,20 @@ from torchreid_rgbir.files import atomic
 from torchreid_rgbir.modality import IR, NAMES, RGB
 
 INTEGER_FIELDS = ("pids", "camids", "modalities")
+OPTIONAL_FIELDS = ("image_numbers", "paths", "tracks", "roles")
+BOTH_ROLES, QUERY_ONLY, GALLERY_ONLY = 0, 1, 2
 # Column -> which values are allowed, and the rule in words.
 _ALLOWED = {
     "camids": [(lambda column: column >= 0, "but cameras are numbered from 1, and 0 means unknown")],
     "image_numbers": [(lambda column: column >= 1, "but images are numbered from 1")],
     "modalities": [(lambda column: np.isin(column, (RGB, IR)), f"expected {RGB} (RGB) or {IR} (IR)")],
+    "tracks": [(lambda column: column >= 0, "but tracks are numbered from 1, and 0 means that the image has none")],
+    "roles": [
+        (
+            lambda column: np.isin(column, (BOTH_ROLES, QUERY_ONLY, GALLERY_ONLY)),
+            "expected 0 (query and gallery), 1 (query) or 2 (gallery)",
+        )
+    ],
 }
 # What numpy and zipfile raise for a damaged file.
 _UNREADABLE = (
@@ -43,6 +52,10 @@ class TestFeatures:
         modalities: (N,) 0 RGB, 1 IR.
         image_numbers: (N,) 1-based place of the image in the sorted list of its camera and identity, or None.
         paths: (N,) the path of each image, or None.
+        tracks: (N,) the number of the image's track among those of its identity, camera and modality, 0 = none; or None.
+            A protocol scores the mean feature of a track (`metrics.tracks`).
+        roles: (N,) whether the image is a query and a gallery image (0), a query only (1) or a gallery image only (2). None:
+            every image is both.
     """
 
     __test__ = False  # its name makes pytest look for tests in it
@@ -53,6 +66,8 @@ class TestFeatures:
     modalities: NDArray[np.int64]
     image_numbers: NDArray[np.int64] | None = None
     paths: NDArray[np.str_] | None = None
+    tracks: NDArray[np.int64] | None = None
+    roles: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.pids)
@@ -68,11 +83,16 @@ class TestFeatures:
 
     def take(self, rows: NDArray) -> "TestFeatures":
         """The images of `rows` (indices or a mask), in that order."""
-        numbers = None if self.image_numbers is None else self.image_numbers[rows]
-        paths = None if self.paths is None else self.paths[rows]
-        return TestFeatures(
-            self.features[rows], self.pids[rows], self.camids[rows], self.modalities[rows], numbers, paths
-        )
+        columns = {name: column[rows] for name, column in vars(self).items() if column is not None}
+        return TestFeatures(**columns)
+
+    def queries(self, modality: int) -> "TestFeatures":
+        """The queries of one modality, as `of` returns them."""
+        return (self if self.roles is None else self.take(self.roles != GALLERY_ONLY)).of(modality)
+
+    def gallery(self, modality: int) -> "TestFeatures":
+        """The gallery images of one modality, as `of` returns them."""
+        return (self if self.roles is None else self.take(self.roles != QUERY_ONLY)).of(modality)
 
     def of(self, modality: int) -> "TestFeatures":
         """The images of one modality in canonical order: by identity, then camera, then number.
@@ -124,9 +144,7 @@ def check_labels(data: TestFeatures) -> TestFeatures:
         ValueError: a column has a wrong shape, dtype or length, or a value that it must not have.
     """
     columns = {name: np.asarray(getattr(data, name)) for name in INTEGER_FIELDS}
-    columns |= {
-        name: np.asarray(getattr(data, name)) for name in ("image_numbers", "paths") if getattr(data, name) is not None
-    }
+    columns |= {name: np.asarray(getattr(data, name)) for name in OPTIONAL_FIELDS if getattr(data, name) is not None}
     for name, column in columns.items():
         if column.shape != (len(data.features),):
             expected = f"({len(data.features)},), one entry per row of features"
@@ -154,7 +172,7 @@ def _fits_int64(column: NDArray) -> NDArray[np.bool_]:
 
 
 def load_features(path: str | Path) -> TestFeatures:
-    """Reads FEATURES.npz: `features`, `pids`, `camids`, `modalities`, optionally `image_numbers` and `paths`.
+    """Reads FEATURES.npz: `features`, `pids`, `camids`, `modalities`, and optionally the other columns of `TestFeatures`.
 
     Nothing in the file is unpickled.
 

@@ -30,7 +30,7 @@ class LLCMProtocol(Protocol):
             Setting(
                 {"direction": f"{NAMES[modality]}->{NAMES[1 - modality]}"},
                 modality,
-                draw_agw(labels.of(1 - modality), CAMERAS[1 - modality]),
+                draw_agw(labels.gallery(1 - modality), CAMERAS[1 - modality]),
             )
             for modality in (first, 1 - first)
         ]

@@ -12,6 +12,7 @@ from torchreid_rgbir.metrics import ranking
 from torchreid_rgbir.metrics.distance import DistanceRows
 from torchreid_rgbir.metrics.features import TestFeatures, check_features, check_labels
 from torchreid_rgbir.metrics.rerank import Rerank
+from torchreid_rgbir.metrics.tracks import mean_of_tracks
 from torchreid_rgbir.modality import IR, NAMES, RGB
 from torchreid_rgbir.terminal import progress
 
@@ -34,7 +35,8 @@ class Protocol(ABC):
     """The rules of an evaluation: how galleries are drawn, which gallery images a query ignores, and what CMC counts.
 
     A subclass defines `settings`, and `ignored` if a query ignores gallery images. Junk images, with negative identities, are neither
-    queries nor gallery images, as in Market-1501. The results contain their number.
+    queries nor gallery images, as in Market-1501. The results contain their number. If the images have tracks, every protocol scores
+    the mean feature of each track. If they have roles, queries and gallery images are different ones.
 
     Attributes:
         cmc_over_identities: each identity counts once in a ranked list, at its best-ranked image. Otherwise every image counts.
@@ -49,7 +51,7 @@ class Protocol(ABC):
         """Draws the galleries of every setting.
 
         Args:
-            labels: every test image of both modalities, checked, without features.
+            labels: every test image (or track) of both modalities, checked, without features.
             query: "ir" or "rgb", the modality of the queries, or of the first direction's queries.
             sampling: how galleries are drawn, if the protocol leaves a choice.
 
@@ -91,11 +93,12 @@ class Protocol(ABC):
         every = check_features(features)
         features = _without_junk(every)
         num_junk = len(every) - len(features)
+        features = mean_of_tracks(features)
         plain, reranked = [], []
         settings = self._checked_settings(features.labels, query, sampling)
         for modality, direction in itertools.groupby(settings, key=lambda setting: setting.modality):
             rows = list(direction)
-            queries, gallery = features.of(modality), features.of(1 - modality)
+            queries, gallery = features.queries(modality), features.gallery(1 - modality)
             trials = [trial for setting in rows for trial in setting.trials]
             dist = DistanceRows(queries.features, gallery.features, distance).rows
             scores = iter(ranking.score(queries, gallery, trials, dist, self.ignored, self.cmc_over_identities))
@@ -128,7 +131,7 @@ class Protocol(ABC):
         Raises:
             FileNotFoundError, ValueError: as `score`.
         """
-        self._checked_settings(_without_junk(check_labels(labels)), query, sampling)
+        self._checked_settings(mean_of_tracks(_without_junk(check_labels(labels))), query, sampling)
 
     def _checked_settings(self, labels: TestFeatures, query: str, sampling: str) -> list[Setting]:
         settings = self.settings(labels, query, sampling)
@@ -138,7 +141,7 @@ class Protocol(ABC):
 
     def _check_matches(self, setting: Setting, labels: TestFeatures) -> None:
         """Checks that every trial has a query with a match; without one there is nothing to measure."""
-        queries, gallery = labels.of(setting.modality), labels.of(1 - setting.modality)
+        queries, gallery = labels.queries(setting.modality), labels.gallery(1 - setting.modality)
         unmatched, has_ignored = setting.trials, False
         for pid, camid in dict.fromkeys(zip(queries.pids.tolist(), queries.camids.tolist(), strict=True)):
             matches, ignored = gallery.pids == pid, self.ignored(pid, camid, gallery)  # (G,)

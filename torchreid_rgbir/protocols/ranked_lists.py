@@ -7,6 +7,7 @@ import numpy as np
 from torchreid_rgbir.metrics.distance import distances
 from torchreid_rgbir.metrics.features import TestFeatures
 from torchreid_rgbir.metrics.ranking import Ignored
+from torchreid_rgbir.metrics.tracks import mean_of_tracks
 from torchreid_rgbir.modality import modality_of
 from torchreid_rgbir.protocols.galleries import draw_agw
 
@@ -45,8 +46,8 @@ def ranked_lists(
     if features.paths is None:
         raise ValueError("the features have no paths, so there are no images to show")
     modality = modality_of(query)
-    features = features.without_junk()
-    queries, gallery = features.of(modality), features.of(1 - modality)
+    features = mean_of_tracks(features.without_junk())
+    queries, gallery = features.queries(modality), features.gallery(1 - modality)
     gallery = gallery.take(draw_agw(gallery, np.unique(gallery.camids).tolist())[0])
     chosen = queries.take(np.unique(np.linspace(0, len(queries) - 1, num_queries).round().astype(int)))
     dist = distances(chosen.features, gallery.features, distance)  # (num_queries, G)

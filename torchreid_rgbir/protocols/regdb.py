@@ -34,7 +34,7 @@ class RegDBProtocol(Protocol):
             Setting(
                 {"split": self.split, "direction": f"{NAMES[modality]}->{NAMES[1 - modality]}"},
                 modality,
-                [np.arange(len(labels.of(1 - modality)))],
+                [np.arange(len(labels.gallery(1 - modality)))],
             )
             for modality in (first, 1 - first)
         ]

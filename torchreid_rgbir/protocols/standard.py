@@ -16,7 +16,7 @@ class StandardProtocol(Protocol):
 
     def settings(self, labels: TestFeatures, query: str, sampling: str) -> list[Setting]:
         modality = modality_of(query)
-        gallery = labels.of(1 - modality)
+        gallery = labels.gallery(1 - modality)
         return [
             Setting({"direction": f"{NAMES[modality]}->{NAMES[1 - modality]}"}, modality, [np.arange(len(gallery))])
         ]

@@ -78,7 +78,7 @@ class SYSUMM01Protocol(Protocol):
             check_numbers(labels)
         else:
             check_images(labels, sorted({camid for search in searches for camid in cameras[search]}), tables)
-        gallery = labels.of(1 - modality)
+        gallery = labels.gallery(1 - modality)
         reverse = {"query": NAMES[modality]} if modality == RGB else {}
         return [
             Setting(

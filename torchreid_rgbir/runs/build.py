@@ -111,6 +111,7 @@ def build_datamanager(cfg: CfgNode) -> CrossModalDataManager:
         cache="none" if cfg.test.evaluate else cfg.data.cache,  # a test reads every image only once
         cache_dir=cfg.data.cache_dir,
         ir_range=cfg.data.ir_range,
+        ir=cfg.data.ir,
         sampler=cfg.sampler.name,
         transforms_rgb2=cfg.data.transforms_rgb2,
     )

@@ -5,8 +5,6 @@ Source: the data sets' official files (names of folders and lists, the permutati
 
 import io
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 from scipy.io import savemat
@@ -15,6 +13,8 @@ from torchreid_rgbir.modality import IR, NAMES, RGB
 from torchreid_rgbir.protocols import llcm
 from torchreid_rgbir.protocols.galleries import NUM_TRIALS
 from torchreid_rgbir.protocols.regdb import NUM_SPLITS
+from torchreid_rgbir.synthetic import spectral_layouts
+from torchreid_rgbir.synthetic.plan import ImageSpec, Plan, ids_of, last_fifth, numbers
 from torchreid_rgbir.synthetic.scenes import Camera
 
 # Camera 3 (IR) is at the place of camera 2 (RGB); the official protocol skips such pairs.
@@ -33,33 +33,14 @@ LLCM_CAMERAS = (
 )
 
 
-class ImageSpec(NamedTuple):
-    """One image to render, and the path of its file relative to the root."""
-
-    path: str
-    pid: int
-    camera: Camera
-    number: int
-
-
-@dataclass
-class Plan:
-    """All files of a data set: images to render, and the content of the other files by path relative to the root."""
-
-    num_train_ids: int
-    num_test_ids: int
-    images: list[ImageSpec] = field(default_factory=list)
-    files: dict[str, bytes] = field(default_factory=dict)
-
-
 def plan_sysu_mm01(num_ids: int, images_per_camera: int, seed: int) -> Plan:
     """`camC/IIII/NNNN.jpg`, `exp/{train,val,test}_id.txt`, `exp/rand_perm_cam.mat`.
 
     The last fifth of the identities is for testing, the last quarter of the others for validation (official: 99 of 395).
     """
-    plan = _last_fifth(num_ids)
+    plan = last_fifth(num_ids)
     num_val = plan.num_train_ids // 4
-    ids = _ids(num_ids)
+    ids = ids_of(num_ids)
     for name, part in (
         ("train", ids[: plan.num_train_ids - num_val]),
         ("val", ids[plan.num_train_ids - num_val : plan.num_train_ids]),
@@ -69,7 +50,7 @@ def plan_sysu_mm01(num_ids: int, images_per_camera: int, seed: int) -> Plan:
     plan.files["exp/rand_perm_cam.mat"] = _permutation_file(num_ids, images_per_camera, seed)
     for camera in SYSU_CAMERAS:
         for pid in ids:
-            for number in _numbers(images_per_camera):
+            for number in numbers(images_per_camera):
                 plan.images.append(ImageSpec(f"cam{camera.number}/{pid:04d}/{number:04d}.jpg", pid, camera, number))
     return plan
 
@@ -83,8 +64,8 @@ def plan_regdb(num_ids: int, images_per_camera: int, seed: int) -> Plan:
     plan = Plan(num_train_ids=num_ids // 2, num_test_ids=num_ids - num_ids // 2)
     folders = {RGB: "Visible", IR: "Thermal"}
     for camera in REGDB_CAMERAS:
-        for pid in _ids(num_ids):
-            for number in _numbers(images_per_camera):
+        for pid in ids_of(num_ids):
+            for number in numbers(images_per_camera):
                 path = f"{folders[camera.modality]}/{pid}/{number:04d}.jpg"
                 plan.images.append(ImageSpec(path, pid, camera, number))
     rng = np.random.default_rng([seed, num_ids, NUM_SPLITS])
@@ -103,13 +84,13 @@ def plan_llcm(num_ids: int, images_per_camera: int, seed: int) -> Plan:
 
     The last fifth of the identities is for testing. Camera 3 has no infrared images, as in the official data set.
     """
-    plan = _last_fifth(num_ids)
+    plan = last_fifth(num_ids)
     train_ids = range(1, plan.num_train_ids + 1)
     for camera in LLCM_CAMERAS:
         word = llcm.NAMES[camera.modality]
-        for pid in _ids(num_ids):
+        for pid in ids_of(num_ids):
             folder = f"{word}/{pid:04d}" if pid in train_ids else f"test_{word}/cam{camera.number}/{pid:04d}"
-            for number in _numbers(images_per_camera):
+            for number in numbers(images_per_camera):
                 # identity, camera, second and frame of the video, modality
                 name = f"{pid:04d}_c{camera.number:02d}_s{number:06d}_f{number:04d}_{word}.jpg"
                 plan.images.append(ImageSpec(f"{folder}/{name}", pid, camera, number))
@@ -117,17 +98,17 @@ def plan_llcm(num_ids: int, images_per_camera: int, seed: int) -> Plan:
     for modality, word in llcm.NAMES.items():
         chosen = (p for p in plan.images if p.camera.modality == modality and p.pid in label_of)
         plan.files[f"idx/train_{word}.txt"] = _list(sorted(chosen), label_of)
-    plan.files["idx/test_id.txt"] = _line(_ids(num_ids)[plan.num_train_ids :])
+    plan.files["idx/test_id.txt"] = _line(ids_of(num_ids)[plan.num_train_ids :])
     return plan
 
 
 def plan_folder(num_ids: int, images_per_camera: int, seed: int) -> Plan:
     """`{train,test}/{rgb,ir}/IIII/cC_NNNN.jpg`, seen by SYSU-MM01's six cameras; the last fifth is for testing."""
-    plan = _last_fifth(num_ids)
+    plan = last_fifth(num_ids)
     for camera in SYSU_CAMERAS:
-        for pid in _ids(num_ids):
+        for pid in ids_of(num_ids):
             part = "train" if pid <= plan.num_train_ids else "test"
-            for number in _numbers(images_per_camera):
+            for number in numbers(images_per_camera):
                 path = f"{part}/{NAMES[camera.modality]}/{pid:04d}/c{camera.number}_{number:04d}.jpg"
                 plan.images.append(ImageSpec(path, pid, camera, number))
     return plan
@@ -138,19 +119,11 @@ LAYOUTS: dict[str, Callable[[int, int, int], Plan]] = {
     "regdb": plan_regdb,
     "llcm": plan_llcm,
     "folder": plan_folder,
+    "rgbnt100": spectral_layouts.plan_rgbnt100,
+    "rgbn300": spectral_layouts.plan_rgbn300,
+    "msvr310": spectral_layouts.plan_msvr310,
+    "rgbnt201": spectral_layouts.plan_rgbnt201,
 }
-
-
-def _last_fifth(num_ids: int) -> Plan:
-    return Plan(num_train_ids=num_ids - num_ids // 5, num_test_ids=num_ids // 5)
-
-
-def _ids(num_ids: int) -> list[int]:
-    return list(range(1, num_ids + 1))
-
-
-def _numbers(images: int) -> range:
-    return range(1, images + 1)
 
 
 def _line(ids: Iterable[int]) -> bytes:

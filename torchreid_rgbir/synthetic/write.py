@@ -16,8 +16,10 @@ from PIL import Image
 
 from torchreid_rgbir.data.loading import deferred_signal
 from torchreid_rgbir.modality import IR, RGB
-from torchreid_rgbir.synthetic.layouts import LAYOUTS, ImageSpec, Plan
+from torchreid_rgbir.synthetic.layouts import LAYOUTS
+from torchreid_rgbir.synthetic.plan import ImageSpec, Plan
 from torchreid_rgbir.synthetic.render import PRESETS
+from torchreid_rgbir.synthetic.spectra import render_spectra
 from torchreid_rgbir.terminal import progress
 
 SUMMARY = "synthetic.json"
@@ -80,12 +82,12 @@ def synthesize(
     """Writes a synthetic data set. The same arguments give the same bytes, with any number of workers.
 
     Args:
-        layout: `sysu_mm01`, `regdb`, `llcm` or `folder`.
+        layout: a name in `LAYOUTS`.
         out: folder to create; it must be missing or empty. It appears when the complete data set is written.
         num_ids: number of identities. The last fifth is for testing (RegDB: a random half in each split).
         images_per_camera: number of images per identity and camera (LLCM: per camera and modality).
         seed: of identities, images and splits, >= 0.
-        size: width and height of the images in pixels.
+        size: width and height of a person's images in pixels; those of a vehicle's images are swapped.
         workers: number of processes that render. None: the number of processors, fewer for a small data set.
         preset: `standard`, or `hard`: occluded, from all sides, in low light, noisy, blurred.
 
@@ -103,6 +105,8 @@ def synthesize(
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise FileExistsError(f"{out} exists and is not an empty folder: choose a different one, or remove it first")
     plan = LAYOUTS[layout](num_ids, images_per_camera, seed)
+    if preset != "standard" and any(image.spectra for image in plan.images):
+        raise ValueError(f"layout {layout} has the preset standard only: remove --preset")
     description = arguments | _counts(plan)
     if workers is None:
         workers = min(os.cpu_count() or 1, 1 + len(plan.images) // _IMAGES_PER_WORKER)
@@ -151,7 +155,11 @@ def _arguments(
 
 
 def _counts(plan: Plan) -> dict[str, int]:
-    modalities = [image.camera.modality for image in plan.images]
+    modalities = [
+        modality
+        for image in plan.images
+        for modality in ([RGB if name == "rgb" else IR for name in image.spectra] or [image.camera.modality])
+    ]
     return {
         "num_train_ids": plan.num_train_ids,
         "num_test_ids": plan.num_test_ids,
@@ -211,6 +219,10 @@ def _ignore_interrupts() -> None:
 
 def _render(root: Path, images: list[ImageSpec], preset: str, seed: int, size: tuple[int, int]) -> int:
     for image in images:
-        pixels = PRESETS[preset].render(seed, image.pid, image.camera, image.number, size)
+        pixels = (
+            render_spectra(seed, image, size)
+            if image.spectra
+            else PRESETS[preset].render(seed, image.pid, image.camera, image.number, size)
+        )
         Image.fromarray(pixels).save(root / image.path, quality=_JPEG_QUALITY)
     return len(images)

@@ -1,0 +1,50 @@
+"""Data sets with three spectra: which infrared spectrum is the second modality (`data.ir`)."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+SPECTRA = ("nir", "tir")  # near infrared, thermal infrared
+_chosen: ContextVar[str] = ContextVar("ir", default=SPECTRA[0])
+
+
+@contextmanager
+def infrared(ir: str) -> Iterator[None]:
+    """Data sets that are loaded in this block take `ir` as their second modality. torchreid passes them no argument for it."""
+    before = _chosen.set(ir)
+    try:
+        yield
+    finally:
+        _chosen.reset(before)
+
+
+def check(ir: str, spectra: Mapping[str, tuple[str, ...]]) -> None:
+    """Checks `data.ir` for the data sets of a run. The default is allowed for all of them.
+
+    Args:
+        ir: `data.ir`.
+        spectra: the infrared spectra of each data set, by its name.
+
+    Raises:
+        ValueError: a data set has no images of this spectrum.
+    """
+    for dataset, own in spectra.items():
+        if ir != SPECTRA[0]:
+            choose(ir, own, dataset)
+
+
+def choose(ir: str | None, spectra: tuple[str, ...], dataset: str) -> str:
+    """The infrared spectrum of a data set.
+
+    Args:
+        ir: "nir" or "tir"; None for the one of `infrared`, or "nir".
+        spectra: those that the data set has.
+        dataset: its name, for the error.
+
+    Raises:
+        ValueError: the data set has no images of this spectrum.
+    """
+    chosen = ir or _chosen.get()
+    if chosen not in spectra:
+        raise ValueError(f"data.ir is {chosen}, but {dataset} has no {chosen.upper()} images: set data.ir {spectra[0]}")
+    return chosen
