@@ -69,7 +69,7 @@ class ResumableEngine(host.SoftmaxTripletEngine):
         self.metadata = metadata or {}
         self.guard = NonFiniteGuard(model, optimizer, max_skipped)
         self.stop = Stop()
-        self.num_batches = len(self.train_loader)
+        self.num_batches = self.steps_per_epoch = len(self.train_loader)
         self.batches_done = 0
         self.means = RunningMeans()
         self.losses: dict[str, float] = {}  # means of the last complete epoch
@@ -127,7 +127,7 @@ class ResumableEngine(host.SoftmaxTripletEngine):
         if not self.resumed:
             self.epoch = start_epoch
         self.checkpoints = CheckpointFolder(Path(save_dir, "model"), self.keep_checkpoints)
-        first_step = self.epoch * self.num_batches + self.batches_done
+        first_step = self.epoch * self.steps_per_epoch + self.batches_done
         self.writer = SummaryWriter(save_dir, purge_step=first_step) if distributed.rank() == 0 else None
         self.started = time.monotonic() - self.seconds
         with self.writer or nullcontext(), worker_errors(), self.stop:
