@@ -20,6 +20,10 @@ FILL = torch.tensor(
 )  # the mean of normalized images, as torchreid fills
 
 
+# CAJ's exchange of normalized channels can leave [0, 1].
+IN_RANGE = [name for name in AUGMENTATIONS if name not in ("caj_exchange", "caj_gray")]
+
+
 def apply(name, images, seed=0):
     augmentation, num_draws, _ = AUGMENTATIONS[name]
     return augmentation(images, np.random.default_rng(seed).random((len(images), num_draws)), COLORS)
@@ -275,7 +279,7 @@ def test_switching_one_on_leaves_the_draws_of_the_others():
 
 def test_augment_gives_pictures_whatever_the_names():
     images = pictures(6)
-    for names in ([], ["random_flip"], ["pad_crop"], ["random_crop"], ["channel_augment"], list(AUGMENTATIONS)):
+    for names in ([], ["random_flip"], ["pad_crop"], ["random_crop"], ["channel_augment"], IN_RANGE):
         output = to_unit(BatchTransforms(names, MEAN, STD).augment(images, 3, 0, 0))
         assert output.dtype == torch.float32 and output.shape == images.shape
         assert output.min() >= 0 and output.max() <= 1

@@ -3,7 +3,9 @@ import math
 import pytest
 import torch
 
-from torchreid_rgbir.losses import WeightedTripletLoss, weighted_triplet
+from torchreid_rgbir.losses import MSOLoss, WeightedTripletLoss, weighted_triplet
+from torchreid_rgbir.losses.weighted_triplet import public_weighted_triplet
+from torchreid_rgbir.models import Batch, Outputs
 
 
 def naive(features, pids, squared=False):
@@ -17,6 +19,24 @@ def naive(features, pids, squared=False):
         difference = far - near
         if squared:
             difference = difference**2 if far > near else -(difference**2)
+        total += math.log(1 + math.exp(difference))
+    return total / len(rows)
+
+
+def naive_public(features, pids, squared=False):
+    """The authors' code, anchor by anchor, with the anchor among its positives."""
+    rows, total = features.tolist(), 0.0
+    for i, anchor in enumerate(rows):
+        dist = [max(math.dist(anchor, row), 1e-6) for row in rows]
+        same = [pid == pids[i] for pid in pids]
+        largest = max(d * s for d, s in zip(dist, same, strict=True))
+        far = [math.exp(d - largest) for d, s in zip(dist, same, strict=True) if s]
+        near = [math.exp(-d) for d, s in zip(dist, same, strict=True) if not s]
+        far_mean = sum(w * d for w, d in zip(far, [d for d, s in zip(dist, same, strict=True) if s], strict=True))
+        near_mean = sum(w * d for w, d in zip(near, [d for d, s in zip(dist, same, strict=True) if not s], strict=True))
+        difference = far_mean / (sum(far) + 1e-6) - near_mean / (sum(near) + 1e-6)
+        if squared:
+            difference = math.copysign(min(difference**2, 88), difference)
         total += math.log(1 + math.exp(difference))
     return total / len(rows)
 
@@ -116,3 +136,45 @@ def test_autocast_does_not_round():
         loss = weighted_triplet(features.bfloat16(), pids)
     assert loss.dtype == torch.float32
     assert loss.item() == pytest.approx(naive(features.bfloat16().double(), pids), rel=1e-5)
+
+
+@pytest.mark.parametrize("squared", [False, True])
+@pytest.mark.parametrize("scale", [0.01, 0.2, 1.0, 3.0, 20.0])
+def test_the_public_form_is_the_authors_code_at_every_scale(scale, squared):
+    for seed in range(3):
+        features, pids = batch(seed, scale=scale)
+        loss = public_weighted_triplet(features, pids, squared).item()
+        assert loss == pytest.approx(naive_public(features, pids, squared), rel=1e-7)
+
+
+def test_the_public_forms_negatives_vanish_at_large_distances():
+    features, pids = batch(5, num_ids=8, per_id=8, dim=2048)
+    features *= 30 / torch.pdist(features).mean()
+    assert weighted_triplet(features, pids) < 1 < 20 < public_weighted_triplet(features, pids)
+    features *= 10
+    assert 200 < public_weighted_triplet(features.float(), pids) < math.inf  # infinite in the authors' code
+    assert public_weighted_triplet(features, pids, squared=True) == pytest.approx(88)
+
+
+@pytest.mark.parametrize("squared", [False, True])
+def test_gradient_of_the_public_form(squared):
+    features, pids = batch(1, num_ids=3, per_id=2, dim=4)
+    assert torch.autograd.gradcheck(lambda f: public_weighted_triplet(f, pids, squared), features.requires_grad_())
+    features = torch.ones(8, 5, requires_grad=True)
+    public_weighted_triplet(features, batch(0, 2, 4)[1], squared).backward()
+    assert features.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["wrt", "wrt_sq"])
+def test_form_and_features_are_options(name):
+    features, pids = batch(3)
+    pooled = batch(4)[0]
+    outputs = Outputs(features, features, pooled, features, features)
+    inputs = Batch(features, pids, len(pids) // 2, 4)
+    weights = {"weight_id": 0, "weight_wrt": 0, "weight_pef": 0, "weight_cmcc": 0, f"weight_{name}": 1}
+    unit, squared = features / features.norm(dim=1, keepdim=True), name == "wrt_sq"
+    for form, loss in (("formula", naive), ("public", naive_public)):
+        for kind, compared in (("unit", unit), ("pooled", pooled)):
+            options = {f"{name}_form": form, f"{name}_features": kind}
+            value = MSOLoss(**weights, **options)(outputs, inputs)["loss"].item()
+            assert value == pytest.approx(loss(compared, pids, squared), rel=1e-6)

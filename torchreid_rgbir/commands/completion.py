@@ -20,7 +20,10 @@ EXAMPLE = "torchreid-rgbir completion bash"
 LIGHT = True
 
 # Written out, because the modules that define these names import torch. A test compares them.
-TRANSFORMS = ["random_flip", "random_crop", "pad_crop", "channel_augment", "random_erase", "channel_erase"]
+TRANSFORMS = [
+    *("random_flip", "random_crop", "pad_crop", "channel_augment", "random_erase", "channel_erase"),
+    *("caj_erase", "caj_exchange", "caj_gray", "gray_pad_crop", "luckydc_erase", "mcja_colors", "mcja_erase"),
+]
 KEYS = SHARED_KEYS + keys_of(
     {
         "model": "last_stride allow_partial",
@@ -28,7 +31,9 @@ KEYS = SHARED_KEYS + keys_of(
         "sampler": "name batches_per_epoch",
         "train": "warmup_epoch warmup_start target_loss amp accumulate ema compile gather_features sync_batchnorm "
         "checkpoint_freq keep_checkpoints on_nonfinite max_skipped",
-        "loss.mso": "weight_cmcc weight_tri weight_hctri weight_pef weight_wrt weight_wrt_sq weight_id",
+        "loss.mso": "weight_cmcc weight_cmr weight_tri weight_tri_pooled weight_hctri weight_pef weight_wrt weight_wrt_sq weight_id",
+        "loss.wrt": "form features",
+        "loss.wrt_sq": "form features",
         "loss.cmcc": "form normalize",
         "loss.pef": "entry weights normalize",
         "test": "query sampling feature flip rerank_settings",

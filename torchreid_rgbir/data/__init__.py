@@ -1,6 +1,10 @@
 """Data sets, samplers of two modalities, batched augmentation and the data manager."""
 
-from torchreid_rgbir.data import luckydc_augmentations, mcja_augmentations  # they register augmentations
+from torchreid_rgbir.data import (
+    caj_augmentations,
+    luckydc_augmentations,
+    mcja_augmentations,
+)  # they register augmentations
 from torchreid_rgbir.data.agw_sampler import AGWSampler
 from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, Item
 from torchreid_rgbir.data.folder import RGBIRFolder
@@ -25,6 +29,7 @@ __all__ = [
     "MCJASampler",
     "RGBIRFolder",
     "RegDB",
+    "caj_augmentations",
     "luckydc_augmentations",
     "mcja_augmentations",
 ]

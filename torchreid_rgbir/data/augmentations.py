@@ -129,18 +129,20 @@ def random_erase(images: Tensor, random_numbers: RandomNumbers, colors: Colors) 
     """As in torchreid: with probability 0.5, fills a box of 0.02 to 0.4 of the image, 0.3 to 3.3 times as high as wide."""
     images = to_unit(images)
     fill = colors.unnormalized(colors.mean)  # torchreid also erases with the mean, but after normalization
-    return torch.where(_boxes(images, random_numbers)[:, None], fill[:, None, None], images)
+    return torch.where(erased_boxes(images, random_numbers)[:, None], fill[:, None, None], images)
 
 
 def channel_erase(images: Tensor, random_numbers: RandomNumbers, colors: Colors) -> Tensor:
     """`random_erase` with a different box in each channel, after CAJ's channel-wise random erasing."""
     images = to_unit(images)
-    boxes = torch.stack([_boxes(images, part) for part in np.split(random_numbers, 3, axis=1)], dim=1)  # (B, 3, H, W)
+    boxes = torch.stack(
+        [erased_boxes(images, part) for part in np.split(random_numbers, 3, axis=1)], dim=1
+    )  # (B, 3, H, W)
     fill = colors.unnormalized(colors.mean)
     return torch.where(boxes, fill[:, None, None], images)
 
 
-def _boxes(images: Tensor, random_numbers: RandomNumbers) -> Tensor:
+def erased_boxes(images: Tensor, random_numbers: RandomNumbers) -> Tensor:
     """The pixels to erase in each image, (B, H, W)."""
     height, width = images.shape[2:]
     areas, aspects = np.split(random_numbers[:, 3:], 2, axis=1)  # (B, NUM_ERASE_TRIES) each

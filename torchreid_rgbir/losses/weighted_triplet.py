@@ -2,15 +2,17 @@
 
 Its squared form is the enhanced squared difference of CAJ: Ye et al., Channel Augmented Joint Learning, ICCV 2021.
 
-This module follows the formula's softmax and not the authors' code. Their code subtracts a wrong maximum and adds 1e-6, so
-that its negative weights vanish at large distances.
+Two forms exist. `formula` is the formula's softmax. `public` is what the authors' code computes
+(github.com/mangye16/Cross-Modal-Re-ID-baseline, commit e817a26): its softmax does not subtract the maximum of the negatives
+and adds 1e-6 to the denominator, so that the weights of negatives vanish at large distances; an anchor is one of its own
+positives; and the squared difference is at most 88.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from torchreid_rgbir.losses.registry import register_loss
+from torchreid_rgbir.losses.registry import Option, register_loss
 from torchreid_rgbir.models.batch import Batch, Outputs
 from torchreid_rgbir.models.precision import full_precision, unit_length
 
@@ -37,6 +39,34 @@ def weighted_triplet(features: Tensor, pids: Tensor, squared: bool = False) -> T
     positive = same & ~torch.eye(len(pids), dtype=torch.bool, device=pids.device)
     difference = _weighted_mean(dist, dist, positive) - _weighted_mean(dist, -dist, ~same)  # (B,)
     return F.softplus(difference * difference.abs() if squared else difference).mean()
+
+
+@full_precision
+def public_weighted_triplet(features: Tensor, pids: Tensor, squared: bool = False) -> Tensor:
+    """The loss as the authors' code computes it. `weighted_triplet` describes the arguments.
+
+    Distances follow from a matrix product, as in their code, so those of near pairs are not exact. Where their code returns
+    infinity, at a difference of more than 88 in single precision, this returns the finite value.
+    """
+    norms = features.square().sum(dim=1, keepdim=True)  # (B, 1)
+    dist = torch.addmm(norms + norms.T, features, features.T, alpha=-2).clamp(min=1e-12).sqrt()  # (B, B)
+    same = (pids[:, None] == pids[None, :]).to(dist.dtype)  # (B, B), with the anchor itself
+    difference = _public_mean(dist, dist, same) - _public_mean(dist, -dist, 1 - same)  # (B,)
+    if squared:
+        clamped = difference.square().clamp(max=88)
+        difference = torch.where(difference > 0, clamped, -clamped)
+    return F.softplus(difference, threshold=40).mean()
+
+
+def _public_mean(dist: Tensor, scores: Tensor, mask: Tensor) -> Tensor:
+    # Masked scores are 0. Scores of negatives are below 0, so that nothing is subtracted from them.
+    scores = scores * mask
+    weights = (scores - scores.max(dim=1, keepdim=True).values).exp() * mask  # (B, B)
+    weights = weights / (weights.sum(dim=1, keepdim=True) + 1e-6)
+    return (dist * mask * weights).sum(dim=1)  # (B,)
+
+
+FORMS = {"formula": weighted_triplet, "public": public_weighted_triplet}
 
 
 def _weighted_mean(dist: Tensor, scores: Tensor, mask: Tensor) -> Tensor:
@@ -66,15 +96,32 @@ class WeightedTripletLoss(nn.Module):
         return weighted_triplet(unit_length(features), pids, self.squared)
 
 
-def weighted_triplet_loss(outputs: Outputs, batch: Batch) -> Tensor:
-    """`weighted_triplet` of a batch, on features of unit length."""
-    return weighted_triplet(outputs.unit_features, batch.pids)
+def weighted_triplet_loss(outputs: Outputs, batch: Batch, form: str, features: str, squared: bool = False) -> Tensor:
+    """The loss of a batch, on one of its features.
+
+    Args:
+        form: a name in `FORMS`.
+        features: "unit" for features after batch normalization of unit length, which retrieval compares, or "pooled" for
+            features before it, of any length, as in the authors' code.
+        squared: with CAJ's squared difference.
+    """
+    compared = outputs.unit_features if features == "unit" else outputs.pooled
+    return FORMS[form](compared, batch.pids, squared)
 
 
-def squared_weighted_triplet_loss(outputs: Outputs, batch: Batch) -> Tensor:
-    """`weighted_triplet` of a batch with CAJ's squared difference, on features of unit length."""
-    return weighted_triplet(outputs.unit_features, batch.pids, squared=True)
+def squared_weighted_triplet_loss(outputs: Outputs, batch: Batch, form: str, features: str) -> Tensor:
+    """`weighted_triplet_loss` with CAJ's squared difference."""
+    return weighted_triplet_loss(outputs, batch, form, features, squared=True)
 
 
-register_loss("wrt", weighted_triplet_loss, weight=1.0, help="weighted triplet loss")
-register_loss("wrt_sq", squared_weighted_triplet_loss, help="weighted triplet loss with CAJ's squared difference")
+OPTIONS = {
+    "form": Option("formula", tuple(FORMS), help="the formula's softmax, or what the authors' code computes"),
+    "features": Option("unit", ("unit", "pooled"), help="of unit length, or before batch normalization"),
+}
+register_loss("wrt", weighted_triplet_loss, weight=1.0, options=OPTIONS, help="weighted triplet loss")
+register_loss(
+    "wrt_sq",
+    squared_weighted_triplet_loss,
+    options=OPTIONS,
+    help="weighted triplet loss with CAJ's squared difference",
+)
