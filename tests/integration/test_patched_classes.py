@@ -1,6 +1,7 @@
 """What torchreid's calls do for RGB-IR data after `install()`, in this process and with a tiny network."""
 
 import logging
+from functools import partial
 
 import pytest
 import torch
@@ -15,8 +16,8 @@ from torchreid_rgbir.losses import register_loss
 SETTINGS = ["sampler.batches_per_epoch", "2", "loss.mso.weight_pef", "0"]
 DATA = {"height": 32, "width": 16, "batch_size_train": 8, "num_instances": 2, "workers": 0, "use_gpu": False}
 
-resume_from_checkpoint = torchreid_patch._into_bare_model(host.utils.resume_from_checkpoint)
-load_pretrained_weights = torchreid_patch._checked_weights(host.utils.load_pretrained_weights)
+resume_from_checkpoint = partial(torchreid_patch._resume_from_checkpoint, host.utils.resume_from_checkpoint)
+load_pretrained_weights = partial(torchreid_patch._load_pretrained_weights, host.utils.load_pretrained_weights)
 
 
 @pytest.fixture

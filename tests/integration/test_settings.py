@@ -2,6 +2,7 @@
 
 import logging
 import runpy
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -136,14 +137,14 @@ def test_last_stride_reaches_the_model(monkeypatch):
     monkeypatch.setattr(settings, "current", settings.read(["model.last_stride", "2"]))
     calls = []
     monkeypatch.setitem(MODELS, "dual_resnet18", lambda *args, **options: calls.append((args, options)))
-    torchreid_patch._with_last_stride(calls.append)("dual_resnet18", 7, "mso", pretrained=False)
+    torchreid_patch._build_model(calls.append, "dual_resnet18", 7, "mso", pretrained=False)
     assert calls == [((7,), {"loss": "mso", "pretrained": False, "last_stride": 2})]
 
 
 def test_warm_up_epochs_reach_the_schedule(monkeypatch):
     monkeypatch.setattr(settings, "current", settings.read(["train.warmup_epoch", "4"]))
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-    build_scheduler = torchreid_patch._with_warmup(host.optim.build_lr_scheduler)
+    build_scheduler = partial(torchreid_patch._build_lr_scheduler, host.optim.build_lr_scheduler)
     assert build_scheduler(optimizer, "warmup_cosine", max_epoch=9).get_last_lr() == [0.1]
     for _ in range(4):
         optimizer.step()
@@ -155,7 +156,7 @@ def test_partial_weights_need_a_setting(monkeypatch, tmp_path, caplog):
     model = tiny.tiny_resnet(2, loss="mso")
     state = {name: value for name, value in model.state_dict().items() if not name.startswith("layer4")}
     checkpoint.save({"state_dict": state}, tmp_path / "w")
-    load = torchreid_patch._checked_weights(lambda *args: "torchreid's")
+    load = partial(torchreid_patch._load_pretrained_weights, lambda *args: "torchreid's")
     with pytest.raises(ValueError, match="layer4"):
         load(model, str(tmp_path / "w"))
     monkeypatch.setattr(settings, "current", settings.read(["model.allow_partial", "True"]))

@@ -8,20 +8,15 @@ After `install()`, `ImageDataManager` returns a `CrossModalDataManager` if the s
 import inspect
 import logging
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 from torchreid_rgbir import distributed, host
 from torchreid_rgbir.data.manager import CrossModalDataManager, is_cross_modal
 from torchreid_rgbir.engine.schedule import WARMUPS, build_lr_scheduler
 from torchreid_rgbir.files import checkpoint
-from torchreid_rgbir.integration import settings, torchreid_tools
-from torchreid_rgbir.integration.patched_classes import (
-    PatchedDataManager,
-    PatchedEngine,
-    resumed,
-    without_data_parallel,
-)
+from torchreid_rgbir.integration import patched_classes, settings, torchreid_tools
+from torchreid_rgbir.integration.patched_classes import resumed, without_data_parallel
 from torchreid_rgbir.models import MODELS, TwoStreamNetwork
 from torchreid_rgbir.runs.options import warn_of_ir_range
 
@@ -47,11 +42,11 @@ def install(overrides: Sequence[str] = (), file: str = "") -> None:
     _patch_class(host.engine.ImageTripletEngine, _choose_triplet)
     _patch_class(host.engine.ImageSoftmaxEngine, _choose_softmax)
     if not hasattr(host.optim.build_lr_scheduler, "__wrapped__"):
-        _replace(host.models, "", "build_model", _with_last_stride)
-        _replace(host.optim, "lr_scheduler", "build_lr_scheduler", _with_warmup)
-        _replace(host.utils, "torchtools", "resume_from_checkpoint", _into_bare_model)
-        _replace(host.utils, "torchtools", "load_pretrained_weights", _checked_weights)
-        _replace(host.utils, "loggers", "Logger", _log_of_first_process)
+        _replace(host.models, "", "build_model", _build_model)
+        _replace(host.optim, "lr_scheduler", "build_lr_scheduler", _build_lr_scheduler)
+        _replace(host.utils, "torchtools", "resume_from_checkpoint", _resume_from_checkpoint)
+        _replace(host.utils, "torchtools", "load_pretrained_weights", _load_pretrained_weights)
+        _replace(host.utils, "loggers", "Logger", _logger)
 
 
 def _patch_class(original: type, choose: Callable[[dict[str, Any]], type | None]) -> None:
@@ -77,7 +72,7 @@ def _choose_data_manager(arguments: dict[str, Any]) -> type | None:
         return None
     # torchreid's tools read the images in order, as torchreid loads them, and train nothing.
     is_tool = arguments.get("train_sampler") == "SequentialSampler"
-    return torchreid_tools.PlainDataManager if is_tool else PatchedDataManager
+    return torchreid_tools.PlainDataManager if is_tool else patched_classes.PatchedDataManager
 
 
 def _choose_video(arguments: dict[str, Any]) -> None:
@@ -97,7 +92,7 @@ def _choose_triplet(arguments: dict[str, Any]) -> type | None:
     model = without_data_parallel(arguments["model"])
     if model.loss != "mso":
         raise ValueError(f"loss.name is {model.loss}, but {model.name} is trained with mso: set loss.name mso")
-    return PatchedEngine
+    return patched_classes.PatchedEngine
 
 
 def _choose_softmax(arguments: dict[str, Any]) -> None:
@@ -128,67 +123,48 @@ def _is_cross_modal_call(arguments: dict[str, Any]) -> bool:
     return two_streams
 
 
-def _replace(package: Any, module: str, name: str, wrap: Callable[[Callable], Callable]) -> None:
-    wrapped = wrap(getattr(package, name))
+def _replace(package: Any, module: str, name: str, replacement: Callable) -> None:
+    """Replaces a function of torchreid in a package and in the module that defines it. The first argument is the original."""
+    original = getattr(package, name)
+    wrapped = wraps(original, updated=())(partial(replacement, original))
     for owner in (package, getattr(package, module) if module else package):
         setattr(owner, name, wrapped)
 
 
-def _with_last_stride(original: Callable) -> Callable:
-    @wraps(original)
-    def build_model(name, num_classes, loss="softmax", pretrained=True, use_gpu=True):
-        if name in MODELS:
-            stride = settings.current.model.last_stride
-            return MODELS[name](num_classes, loss=loss, pretrained=pretrained, last_stride=stride)
-        return original(name, num_classes, loss, pretrained, use_gpu)
-
-    return build_model
+def _build_model(original, name, num_classes, loss="softmax", pretrained=True, use_gpu=True):
+    if name in MODELS:
+        last_stride = settings.current.model.last_stride
+        return MODELS[name](num_classes, loss=loss, pretrained=pretrained, last_stride=last_stride)
+    return original(name, num_classes, loss, pretrained, use_gpu)
 
 
-def _with_warmup(original: Callable) -> Callable:
-    @wraps(original)
-    def build(optimizer, lr_scheduler="single_step", stepsize=1, gamma=0.1, max_epoch=1):
-        if lr_scheduler in WARMUPS:
-            train = settings.current.train
-            return build_lr_scheduler(
-                optimizer, lr_scheduler, stepsize, gamma, max_epoch, train.warmup_epoch, train.warmup_start
-            )
-        return original(optimizer, lr_scheduler, stepsize, gamma, max_epoch)
-
-    return build
+def _build_lr_scheduler(original, optimizer, lr_scheduler="single_step", stepsize=1, gamma=0.1, max_epoch=1):
+    given = (optimizer, lr_scheduler, stepsize, gamma, max_epoch)
+    train = settings.current.train
+    if lr_scheduler in WARMUPS:
+        return build_lr_scheduler(*given, train.warmup_epoch, train.warmup_start)
+    return original(*given)
 
 
-def _into_bare_model(original: Callable) -> Callable:
-    @wraps(original)
-    def resume(fpath, model, optimizer=None, scheduler=None):
-        # The engine trains and saves the model without DataParallel.
-        inner = model.module if isinstance(getattr(model, "module", None), TwoStreamNetwork) else model
-        epoch = original(fpath, inner, optimizer, scheduler)
-        if isinstance(inner, TwoStreamNetwork):
-            warn_of_ir_range(settings.current, checkpoint.load(fpath))
-            resumed[inner] = fpath, epoch  # the engine loads the rest of the checkpoint
-        return epoch
-
-    return resume
+def _resume_from_checkpoint(original, fpath, model, optimizer=None, scheduler=None):
+    # The engine trains and saves the model without DataParallel.
+    inner = model.module if isinstance(getattr(model, "module", None), TwoStreamNetwork) else model
+    epoch = original(fpath, inner, optimizer, scheduler)
+    if isinstance(inner, TwoStreamNetwork):
+        warn_of_ir_range(settings.current, checkpoint.load(fpath))
+        resumed[inner] = fpath, epoch  # the engine loads the rest of the checkpoint
+    return epoch
 
 
-def _checked_weights(original: Callable) -> Callable:
-    @wraps(original)
-    def load_pretrained_weights(model, weight_path):
-        if not isinstance(model, TwoStreamNetwork):
-            return original(model, weight_path)
-        state = checkpoint.load(weight_path)
-        missing = checkpoint.load_weights(model, weight_path, settings.current.model.allow_partial, state)
-        warn_of_ir_range(settings.current, state)
-        if missing:
-            logger.warning("%s lacks weights, which keep their initial values: %s", weight_path, ", ".join(missing))
-
-    return load_pretrained_weights
+def _load_pretrained_weights(original, model, weight_path):
+    if not isinstance(model, TwoStreamNetwork):
+        return original(model, weight_path)
+    state = checkpoint.load(weight_path)
+    missing = checkpoint.load_weights(model, weight_path, settings.current.model.allow_partial, state)
+    warn_of_ir_range(settings.current, state)
+    if missing:
+        logger.warning("%s lacks weights, which keep their initial values: %s", weight_path, ", ".join(missing))
 
 
-def _log_of_first_process(original: Callable) -> Callable:
-    @wraps(original, updated=())
-    def logger_of_script(fpath=None):
-        return original(fpath if distributed.rank() == 0 else None)
-
-    return logger_of_script
+def _logger(original, fpath=None):
+    return original(fpath if distributed.rank() == 0 else None)
