@@ -7,6 +7,7 @@ import argparse
 from pathlib import Path
 
 from torchreid_rgbir import terminal
+from torchreid_rgbir.commands.arguments import add_run_arguments
 from torchreid_rgbir.runs.methods import QUESTIONS
 
 EXAMPLE = "torchreid-rgbir ablation --only parts --seeds 1 2 3 --out log/ablation"
@@ -21,17 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="QUESTION",
         help=f"any of {', '.join(QUESTIONS)}; default: all, which takes some hours on a CPU",
     )
-    parser.add_argument(
-        "--seeds",
-        nargs="+",
-        type=int,
-        default=[1, 2, 3, 4, 5],
-        metavar="N",
-        help="seeds of the runs; default: 1 2 3 4 5",
-    )
-    parser.add_argument(
-        "--out", default="log/ablation", metavar="DIR", help="folder for all runs (default: %(default)s)"
-    )
+    add_run_arguments(parser, "log/ablation", [1, 2, 3, 4, 5])
 
 
 def run(args: argparse.Namespace) -> int:

@@ -65,15 +65,18 @@ def run(args: argparse.Namespace) -> int:
     for name, ratio in measured["ratios"].items():
         low, high = measured["spread"][name]
         print(f"{name:<40}{ratio:>10.3f}   ({low:.3f} to {high:.3f})")
-    for name, seconds in measured["medians"].items():
-        print(f"{name:<40}{seconds:>10.4f} s")
-    for name, number in measured.get("images_per_second", {}).items():
-        print(f"{name:<40}{number:>10.0f} images/s")
-    peaks = {"evaluation_peak": measured[PEAK]} if PEAK in measured else {}
-    for name, num_bytes in (measured.get("memory", {}) | peaks).items():
-        print(f"{name:<40}{num_bytes / 2**20:>10.0f} MiB")
-    for name, recall in measured.get("recalls", {}).items():
-        print(f"{name:<40}{recall:>10.4f} recall at 10")
+    memory = measured.get("memory", {})
+    if PEAK in measured:
+        memory = memory | {"evaluation_peak": measured[PEAK]}
+    mebibytes = {name: num_bytes / 2**20 for name, num_bytes in memory.items()}
+    for values, digits, unit in (
+        (measured["medians"], 4, "s"),
+        (measured.get("images_per_second", {}), 0, "images/s"),
+        (mebibytes, 0, "MiB"),
+        (measured.get("recalls", {}), 4, "recall at 10"),
+    ):
+        for name, value in values.items():
+            print(f"{name:<40}{value:>10.{digits}f} {unit}")
     if args.json:
         report.write_text(args.json, json.dumps(measured, indent=2) + "\n")
     return 0

@@ -3,25 +3,22 @@
 import argparse
 from math import isnan
 
-from torchreid_rgbir.commands.arguments import add_model_arguments, load_extractor
-from torchreid_rgbir.modality import NAMES
+from torchreid_rgbir.commands.arguments import (
+    add_modality_argument,
+    add_model_arguments,
+    add_reference_arguments,
+    load_extractor,
+)
 
 EXAMPLE = "torchreid-rgbir calibrate --weights model-best.pth.tar --reference gallery --images labeled/ir --modality ir --rate 0.01"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser)
-    parser.add_argument(
-        "--reference", required=True, metavar="X", help="a gallery, a folder CATEGORY/*.jpg or a .csv file"
-    )
-    parser.add_argument("--reference-modality", choices=NAMES, help="modality of the references; a gallery stores it")
-    parser.add_argument(
-        "--images",
-        required=True,
-        metavar="X",
-        help="labeled images that are not among the references: CATEGORY/*.jpg or .csv",
-    )
-    parser.add_argument("--modality", required=True, choices=NAMES, help="modality of the images")
+    add_reference_arguments(parser)
+    images = "labeled images that are not among the references: CATEGORY/*.jpg or .csv"
+    parser.add_argument("--images", required=True, metavar="X", help=images)
+    add_modality_argument(parser)
     parser.add_argument(
         "--rate",
         type=float,
@@ -44,9 +41,8 @@ def run(args: argparse.Namespace) -> int:
     found = calibrate(features, labeled.categories, references, args.rate)
     print(f"threshold {found.threshold:.9g}, from {found.num_images} images against {len(references)} references:")
     print(f"  unknown people identified (falsely)  {100 * found.false_match_rate:.2f} %")
-    known = (
-        "no image has a category among the references" if isnan(found.identified) else f"{100 * found.identified:.2f} %"
-    )
+    share = f"{100 * found.identified:.2f} %"
+    known = "no image has a category among the references" if isnan(found.identified) else share
     print(f"  known people identified correctly    {known}")
     if isinstance(references, Gallery):
         references.set_threshold(found.threshold)

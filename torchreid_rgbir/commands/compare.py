@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torchreid_rgbir import terminal
 from torchreid_rgbir.commands import train
+from torchreid_rgbir.commands.arguments import add_run_arguments
 from torchreid_rgbir.runs.methods import METHODS
 
 EXAMPLE = (
@@ -26,22 +27,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "pef: perceptual edge, cmcc: contrastive center); or MODEL:softmax or MODEL:triplet, with any model of torchreid "
         f"and its loss (default: {' '.join(METHODS)})",
     )
-    parser.add_argument("--seeds", nargs="+", type=int, default=[1], metavar="N", help="seeds of the runs (default: 1)")
-    parser.add_argument(
-        "--out", default="log/compare", metavar="DIR", help="folder for all runs (default: %(default)s)"
-    )
+    add_run_arguments(parser, "log/compare", [1])
     train.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     from torchreid_rgbir.runs.compare import compare, markdown
+    from torchreid_rgbir.runs.train import path_of
     from torchreid_rgbir.visual.comparison import draw_comparison
 
     out = Path(args.out).expanduser()
     with terminal.stderr_only():
         found = compare(train.configuration(args), args.methods, args.seeds, out)
-    print(terminal.bold_title(markdown(found)))
-    print(f"written to {out / 'compare.md'} and {out / 'compare.json'}")
-    if any("mean" in row for row in found["methods"]):
-        print(f"plot: {draw_comparison(found, out / 'compare.png')}")
-    return int(any("error" in run for row in found["methods"] for run in row["runs"]))
+    for target, one in found.items():
+        path = path_of(out / "compare.json", target, found)
+        print(terminal.bold_title(markdown(one)))
+        print(f"written to {path.with_suffix('.md')} and {path}")
+        if any("mean" in row for row in one["methods"]):
+            print(f"plot: {draw_comparison(one, path.with_suffix('.png'))}")
+    return int(any("error" in run for one in found.values() for row in one["methods"] for run in row["runs"]))

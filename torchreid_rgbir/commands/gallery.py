@@ -14,12 +14,13 @@ from torchreid_rgbir import terminal
 from torchreid_rgbir.commands import load_package
 from torchreid_rgbir.commands.arguments import (
     add_filter_arguments,
+    add_image_arguments,
+    add_modality_argument,
     add_model_arguments,
     filter_of,
     load_extractor,
     printable,
 )
-from torchreid_rgbir.modality import NAMES
 
 if TYPE_CHECKING:
     from torchreid_rgbir.retrieval.gallery import Gallery
@@ -43,45 +44,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     add = action("add", "add images; creates the gallery if needed, and skips images that are already in it")
     add_model_arguments(add)
-    add.add_argument(
-        "--images",
-        required=True,
-        metavar="X",
-        help="a folder with one subfolder per category, or a CSV file (docs/guide.md)",
-    )
-    add.add_argument("--modality", required=True, choices=NAMES, help="modality of the images")
+    images = "a folder with one subfolder per category, or a CSV file (docs/guide.md)"
+    add.add_argument("--images", required=True, metavar="X", help=images)
+    add_modality_argument(add)
 
     remove = action("remove", "remove images by path or by filter")
-    remove.add_argument(
-        "--path", nargs="+", default=[], metavar="P", help="paths of images, as `gallery list --images` prints them"
-    )
+    paths = "paths of images, as `gallery list --images` prints them"
+    remove.add_argument("--path", nargs="+", default=[], metavar="P", help=paths)
     add_filter_arguments(remove)
 
     listing = action("list", "list the categories and the number of images in each")
-    listing.add_argument(
-        "--images", action="store_true", help="print one line per image instead: path, category, camera, time, extra"
-    )
+    lines = "print one line per image instead: path, category, camera, time, extra"
+    listing.add_argument("--images", action="store_true", help=lines)
     add_filter_arguments(listing)
 
     search = action("search", "find the nearest reference images, regardless of category")
     add_model_arguments(search)
-    search.add_argument("--image", required=True, nargs="+", metavar="X", help="images, or folders of images")
-    search.add_argument("--modality", required=True, choices=NAMES, help="modality of the images")
-    search.add_argument("--topk", type=int, default=10, metavar="N", help="references per image (default: %(default)s)")
+    add_image_arguments(search, "references")
     search.add_argument("--index", action="store_true", help="use the index even if the gallery is small")
     add_filter_arguments(search)
 
     compact = action(
         "compact", "make a gallery faster after many additions and removals; --erase deletes removed features now"
     )
-    compact.add_argument(
-        "--index", action="store_true", help="build the search index, for galleries of more than a million images"
-    )
-    compact.add_argument(
-        "--erase",
-        action="store_true",
-        help="delete removed images from the disk now instead of an hour later",
-    )
+    index = "build the search index, for galleries of more than a million images"
+    compact.add_argument("--index", action="store_true", help=index)
+    erase = "delete removed images from the disk now instead of an hour later"
+    compact.add_argument("--erase", action="store_true", help=erase)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -139,12 +128,9 @@ def _list(args: argparse.Namespace) -> int:
             print("\t".join(map(printable, cells)))
         return 0
     about = gallery.about
-    threshold = "none, calibrate sets one" if about.threshold is None else f"{about.threshold:.9g}"
-    print(
-        f"{args.gallery}: {len(gallery)} {about.modality} images, {about.dim} numbers each, "
-        f"of model {about.fingerprint[:8]}"
-    )
-    print(f"threshold: {threshold}")
+    of_model = f"{about.dim} numbers each, of model {about.fingerprint[:8]}"
+    print(f"{args.gallery}: {len(gallery)} {about.modality} images, {of_model}")
+    print("threshold: " + ("none, calibrate sets one" if about.threshold is None else f"{about.threshold:.9g}"))
     for category, count in sorted(Counter(rows.categories).items()):
         print(f"{count:>8}  {printable(category)}")
     return 0

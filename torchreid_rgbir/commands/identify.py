@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 from torchreid_rgbir.commands.arguments import (
     add_filter_arguments,
+    add_image_arguments,
     add_model_arguments,
+    add_reference_arguments,
     filter_of,
     load_extractor,
     printable,
 )
-from torchreid_rgbir.modality import NAMES
 
 if TYPE_CHECKING:
     from torchreid_rgbir.retrieval.identify import Answer
@@ -27,20 +28,8 @@ EXAMPLE = "torchreid-rgbir identify --weights model-best.pth.tar --reference pho
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser)
-    parser.add_argument(
-        "--reference",
-        required=True,
-        metavar="X",
-        help="references: a folder with one subfolder per category, a CSV file (docs/guide.md) or a gallery",
-    )
-    parser.add_argument(
-        "--reference-modality", choices=NAMES, help="modality of the references; needed unless --reference is a gallery"
-    )
-    parser.add_argument(
-        "--image", required=True, nargs="+", metavar="X", help="images to identify, or folders of images"
-    )
-    parser.add_argument("--modality", required=True, choices=NAMES, help="modality of the images")
-    parser.add_argument("--topk", type=int, default=10, metavar="N", help="categories per image (default: %(default)s)")
+    add_reference_arguments(parser)
+    add_image_arguments(parser, "categories")
     parser.add_argument(
         "--threshold",
         type=float,
@@ -103,25 +92,15 @@ def render(path: str, answer: "Answer", threshold: float | None) -> str:
     lines = [printable(path) + (f": unknown, all scores are below {threshold:g}" if answer.unknown else "")]
     categories = [printable(match.category) for match in answer.matches]
     width = max(map(len, categories))
-    lines += [
-        f"{place:>4}  {category:<{width}}  {match.score:>6.3f}  {printable(match.path)}"
-        for place, (category, match) in enumerate(zip(categories, answer.matches, strict=True), start=1)
-    ]
+    for place, (category, match) in enumerate(zip(categories, answer.matches, strict=True), start=1):
+        lines.append(f"{place:>4}  {category:<{width}}  {match.score:>6.3f}  {printable(match.path)}")
     return "\n".join(lines)
 
 
 def as_json(paths: Sequence[str], answers: "Sequence[Answer]") -> dict:
     """Returns the contents of the `--json` file."""
-    return {
-        "images": [
-            {
-                "path": path,
-                "unknown": answer.unknown,
-                "matches": [
-                    {"category": match.category, "score": match.score, "reference": match.path}
-                    for match in answer.matches
-                ],
-            }
-            for path, answer in zip(paths, answers, strict=True)
-        ]
-    }
+    images = []
+    for path, answer in zip(paths, answers, strict=True):
+        matches = [{"category": one.category, "score": one.score, "reference": one.path} for one in answer.matches]
+        images.append({"path": path, "unknown": answer.unknown, "matches": matches})
+    return {"images": images}
