@@ -33,10 +33,6 @@ def evaluation(rounds: int = 3, dim: int = 2048) -> dict:
     A round takes minutes for the plain code. The features are random in the sizes of the official test sets, as the
     work does not depend on them.
 
-    Args:
-        rounds: The number of timed rounds, in which the sides take turns.
-        dim: The size of a feature.
-
     Returns:
         See `timing.figures`. The ratios say how many times faster ours is: "evaluation_over_naive" and
         "evaluation_over_batched" for SYSU-MM01, "evaluation_regdb_over_naive" and "evaluation_regdb_over_batched" for

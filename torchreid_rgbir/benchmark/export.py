@@ -16,12 +16,11 @@ def onnx_over_eager(weights: str | Path, folder: str | Path, rounds: int = 20) -
     Each has one thread, because waiting threads of ONNX Runtime slow PyTorch down.
 
     Args:
-        weights: The checkpoint.
-        folder: The folder that `export` wrote from it.
-        rounds: How often each side is timed.
+        weights: a checkpoint.
+        folder: what `export` wrote from it.
 
     Returns:
-        See `figures`. The sides are 'onnx' and 'eager', the ratio is 'onnx_over_eager'.
+        `figures` of 'onnx' and 'eager', with the ratio 'onnx_over_eager'.
     """
     model, about = load_model(weights)
     exported = standalone.load_onnx(folder, threads=1)

@@ -31,13 +31,10 @@ def loader(
     patent's setting. After the warm-up, files and cache are in the system's page cache, so the disk is not measured.
 
     Args:
-        height, width: The size of the images in a batch.
-        batch_size: A multiple of 8.
-        rounds: The number of timed epochs of each side.
-        workers: The number of decoding processes. Reading a cache needs none.
-        num_ids: The number of rendered identities with 42 images each. Four fifths of them are for training.
-        threads: The number of torch's threads in the main process. They work if no process decodes, so both sides have
-            two cores.
+        batch_size: a multiple of 8.
+        workers: decoding processes. Reading a cache needs none.
+        num_ids: rendered identities with 42 images each. Four fifths of them are for training.
+        threads: torch's threads in the main process. They work if no process decodes, so both sides have two cores.
 
     Returns:
         See `figures`. The ratios are images/s over images/s: loader_disk_over_torchreid, and the same for ram, none and

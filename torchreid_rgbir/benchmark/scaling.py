@@ -23,11 +23,6 @@ NUM_QUERIES, DIM = 1_000, 2048
 def scaling(rounds: int = 3, model: str = "dual_resnet50", threads: int = 2) -> dict[str, dict]:
     """Times the step of all four losses at several image and batch sizes, and 1,000 queries against several galleries.
 
-    Args:
-        rounds: timed rounds, interleaved.
-        model: a name in `MODELS`.
-        threads: torch's threads during the measurement.
-
     Returns:
         See `figures`. The candidates are "step_HEIGHTxWIDTH_BATCH" and "gallery_SIZE", each over the smallest of its kind.
     """

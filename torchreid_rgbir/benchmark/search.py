@@ -28,11 +28,9 @@ def search(rounds: int = 3, num_exact: int = 100_000, num_indexed: int = 1_000_0
     It takes a quarter of an hour on two cores, mostly to build the index, 6 GB of disk and 6 GB of memory.
 
     Args:
-        rounds: The number of timed rounds, each with 128 queries in batches of 64 and 64 single queries (100 in the
-            larger gallery).
-        num_exact: The number of images in the first gallery.
-        num_indexed: The number of images in the second gallery.
-        num_queries: The number of queries that recall is measured with.
+        rounds: of 128 queries in batches of 64 and 64 single queries (100 in the larger gallery).
+        num_exact, num_indexed: images in the two galleries.
+        num_queries: that recall is measured with.
 
     Returns:
         See `figures`. The ratios are search_exact_over_index, how many times faster the index is for one query, and the

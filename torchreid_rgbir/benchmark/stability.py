@@ -18,7 +18,7 @@ def stability(num_steps: int = 500) -> dict[str, dict]:
     """Trains the quick start's model on cached images, and compares the first and the last fifth of the steps.
 
     Args:
-        num_steps: The number of steps that are counted, at least 10.
+        num_steps: counted steps, at least 10.
 
     Returns:
         'ratios': step_last_over_first, the ratio of the medians. 'medians': seconds per step of both. 'spread': the

@@ -33,11 +33,8 @@ def step(
     The model runs channels-last, as in training. VGG's weights are random, which cost the same time as ImageNet's.
 
     Args:
-        height, width: of the images.
         batch_size: P x 2K with K = 4: a multiple of 8, at least 16.
-        rounds: how often each candidate is timed.
         model: a name in `MODELS`.
-        threads: torch's threads during the measurement.
 
     Returns:
         See `figures`. 'images_per_second': of "forward", which extracts the features of a batch. 'memory': the largest
@@ -158,14 +155,7 @@ def _candidates(height: int, width: int, batch_size: int, model: str) -> dict[st
 
 
 class OurStep:
-    """A model and the engine's training step, on one batch.
-
-    Args:
-        name: in `MODELS`.
-        batch: on the device, in aligned halves.
-        memory_format: of the weights and the images.
-        amp: of TrainingStep.
-    """
+    """A model of `MODELS` and the engine's training step, on one batch in aligned halves."""
 
     def __init__(
         self, name: str, batch: Batch, memory_format: torch.memory_format = torch.channels_last, amp: str = "off"
