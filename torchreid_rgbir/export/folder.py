@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import yaml
-from numpy.typing import NDArray
 
 from torchreid_rgbir.data import images as image_reader
 from torchreid_rgbir.data.broken_images import find_broken_images
@@ -73,11 +72,8 @@ def export(weights: str | Path, out: str | Path, images: Sequence[str | Path] = 
             (folder / WEIGHTS).write_bytes(save(model.state_dict()))
         else:
             logger.warning("%s is omitted: the loader can build only torchvision's ResNets, not %s", WEIGHTS, backbone)
-        description = {
-            "model": about["model"] | {"feature": "bn", "feature_dim": model.feature_dim},
-            "images": about["images"],
-            "versions": about["versions"],
-        }
+        description = {name: about[name] for name in ("model", "images", "versions")}
+        description["model"] = about["model"] | {"feature": "bn", "feature_dim": model.feature_dim}
         (folder / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
         (folder / LOADER).write_text(loader_source(), encoding="utf-8")
         logger.info("comparing the features with PyTorch's")
@@ -135,9 +131,8 @@ def _prepared(files: Sequence[str], about: dict) -> torch.Tensor:
 
 
 def _write_graph(model: TwoStreamNetwork, modality: int, images: dict, path: Path) -> None:
-    example = torch.zeros(
-        2, 3, images["height"], images["width"]
-    )  # the exporter treats a batch size of 1 as a constant
+    # The exporter treats a batch size of 1 as a constant.
+    example = torch.zeros(2, 3, images["height"], images["width"])
     torch.onnx.export(
         model.stream(modality),
         (example,),
@@ -168,7 +163,7 @@ def _compare(
                 if real is not None:
                     pairs.append(("files", exported(files, name), stream(real).numpy()))
             for kind, found, expected in pairs:
-                difference = _difference(found, expected)
+                difference = float(np.abs(found - expected).max() / max(1, np.abs(expected).max()))
                 if not difference <= TOLERANCE:
                     raise ValueError(
                         f"the {name} features of {runtime} differ from PyTorch's by {difference:.1e} on {kind} images "
@@ -176,7 +171,3 @@ def _compare(
                     )
                 differences[kind] = max(differences[kind], difference)
     return differences
-
-
-def _difference(found: NDArray, expected: NDArray) -> float:
-    return float(np.abs(found - expected).max() / max(1, np.abs(expected).max()))

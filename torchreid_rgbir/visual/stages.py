@@ -23,11 +23,10 @@ if TYPE_CHECKING:
 
 @torch.no_grad()
 def edge_stages(model: TwoStreamNetwork, samples: Samples, vgg: VGGStages) -> tuple[Tensor, Tensor, Tensor]:
-    """Computes the parts of the perceptual edge loss for each image.
+    """Computes the parts of the perceptual edge loss for each of B images, which pass their modality's Layer0.
 
     Args:
         model: in evaluation mode.
-        samples: B images of one modality. They pass that modality's Layer0.
         vgg: the stages that the model was trained with.
 
     Returns:
