@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from torchreid_rgbir.metrics import report, save_features
-    from torchreid_rgbir.retrieval.feature_file import extract
+    from torchreid_rgbir.retrieval.extractor import extract
 
     images = {name: getattr(args, name) for name in NAMES if getattr(args, name)}
     if not images:

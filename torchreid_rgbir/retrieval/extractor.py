@@ -2,9 +2,10 @@
 
 import hashlib
 import os
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import filterfalse
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from torchreid_rgbir.data.folder import is_junk, parse_camera
 from torchreid_rgbir.data.images import TURNS, read_image, to_8_bits
 from torchreid_rgbir.data.transforms import BatchTransforms, Decode
 from torchreid_rgbir.files import checkpoint
+from torchreid_rgbir.metrics.features import TestFeatures
 from torchreid_rgbir.modality import modality_of
 from torchreid_rgbir.models import TwoStreamNetwork
 from torchreid_rgbir.models.embedding import embed
@@ -72,11 +75,11 @@ class Extractor:
 
     @classmethod
     def load(cls, path: str | Path, device: str | torch.device | None = None, amp: bool = False) -> "Extractor":
-        """Reads architecture, weights, image size, normalization and kind of feature from a checkpoint.
+        """Reads architecture, weights, image size, normalization and kind of feature from a run's checkpoint.
 
         Args:
-            path: model/model.pth.tar-EPOCH or model/model-best.pth.tar of a run.
-            device: device to compute on. None uses the GPU if there is one.
+            path: model/model.pth.tar-EPOCH or model/model-best.pth.tar.
+            device: None uses the GPU if there is one.
             amp: use automatic mixed precision. It is faster on a GPU, and features differ in the third digit.
 
         Raises:
@@ -184,6 +187,42 @@ def image_list(images: AnyImage | Sequence[AnyImage]) -> list[AnyImage]:
     if not listed:
         raise ValueError("no image was given: give at least one")
     return listed
+
+
+def extract(
+    extractor: Extractor, images: Mapping[str, Sequence[str]], batch_size: int = 64, normalize: bool = True
+) -> TestFeatures:
+    """Extracts images of one or both modalities.
+
+    An image's identity is the first folder below the given folder (see `labeled_images`), and pids number these names in
+    sorted order. A folder with a negative number as its name is junk and has the pid -1. A file prefix `cN_` gives the
+    camera, 0 = unknown. The images of an identity, modality and camera are numbered by path.
+
+    Args:
+        extractor: the model.
+        images: "rgb" or "ir" -> images, or folders of images.
+        batch_size, normalize: as for `Extractor`.
+
+    Returns:
+        One row per image, RGB first, sorted by path.
+
+    Raises:
+        FileNotFoundError, ValueError: as for `Extractor`. A missing image or folder is found before extraction starts.
+    """
+    labeled = {name: sorted(labeled_images(images[name])) for name in sorted(images, key=modality_of)}
+    identities = {identity for found in labeled.values() for _, identity in found}
+    pid_of = {identity: pid for pid, identity in enumerate(sorted(filterfalse(is_junk, identities)))}
+    columns: list[tuple[int, int, int, int]] = []  # pid, camid, modality, number
+    count: Counter[tuple[int, int, int]] = Counter()
+    for name, found in labeled.items():
+        for path, identity in found:
+            group = (pid_of.get(identity, -1), parse_camera(Path(path).name), modality_of(name))
+            count[group] += 1
+            columns.append((*group, count[group]))
+    pids, camids, modalities, numbers = np.array(columns).T
+    paths = {name: [path for path, _ in found] for name, found in labeled.items()}
+    features = np.concatenate([extractor(paths[name], name, batch_size, normalize) for name in paths])
+    return TestFeatures(features, pids, camids, modalities, numbers, np.concatenate(list(paths.values())))
 
 
 def _fingerprint(model: nn.Module, settings: str) -> str:

@@ -61,14 +61,12 @@ class LanceStore(Store):
     @classmethod
     def create(cls, location: str, about: GalleryInfo) -> "LanceStore":
         folder = None if "://" in location else Path(location)
+        _require_free(folder)  # before a lock is written into a folder of a different kind
         if folder is not None:
-            if not _is_free(folder):  # before a lock is written into a folder of a different kind
-                raise _exists(location)
             folder.mkdir(parents=True, exist_ok=True)
         with access.only_writer(location), access.one_line_errors(location):
+            _require_free(folder)  # a different process may have made it while this one waited
             if folder is not None:
-                if not _is_free(folder):  # a different process made it while this one waited
-                    raise _exists(location)
                 shutil.rmtree(folder / f"{LANCE_TABLE}.lance", ignore_errors=True)
             database = lancedb.connect(location)
             if LANCE_TABLE in database.list_tables().tables:
@@ -220,15 +218,15 @@ def _is_unfinished(folder: Path) -> bool:
     return folder.is_dir() and not any(folder.glob("_versions/*.manifest")) and not any(folder.glob("data/*"))
 
 
-def _is_free(folder: Path) -> bool:
-    """Whether a gallery can be made in a folder: it is missing or empty, except for an unfinished table and locks."""
-    if not folder.exists():
-        return True
-    unfinished = {access.LOCK, access.NEXT} | (
-        {f"{LANCE_TABLE}.lance"} if _is_unfinished(folder / f"{LANCE_TABLE}.lance") else set()
-    )
-    return folder.is_dir() and all(entry.name in unfinished for entry in folder.iterdir())
+def _require_free(folder: Path | None) -> None:
+    """Fails unless the folder is missing or empty, except for an unfinished table and locks."""
+    if folder is None or not folder.exists():
+        return
+    table = folder / f"{LANCE_TABLE}.lance"
+    unfinished = {access.LOCK, access.NEXT} | ({table.name} if _is_unfinished(table) else set())
+    if not folder.is_dir() or any(entry.name not in unfinished for entry in folder.iterdir()):
+        raise _exists(folder)
 
 
-def _exists(location: str) -> FileExistsError:
+def _exists(location: str | Path) -> FileExistsError:
     return FileExistsError(f"{location} already exists: choose a different location, or add to it")

@@ -30,12 +30,8 @@ QUERIES_AT_ONCE = 64
 
 def make_index(table: Any) -> None:
     """Indexes the features of a table and the columns that filters use."""
-    config = HnswSq(
-        distance_type="cosine",
-        num_partitions=-(-table.count_rows() // PARTITION_ROWS),
-        m=GRAPH_DEGREE,
-        ef_construction=CONSTRUCTION_CANDIDATES,
-    )
+    graphs = {"num_partitions": -(-table.count_rows() // PARTITION_ROWS), "m": GRAPH_DEGREE}
+    config = HnswSq(distance_type="cosine", ef_construction=CONSTRUCTION_CANDIDATES, **graphs)
     table.create_index("feature", config=config)
     # Without these a filter reads its complete column in every search.
     for column, kind in (("category", BTree()), ("camera", Bitmap()), ("time", BTree())):
@@ -47,38 +43,25 @@ class IndexReader:
 
     It uses the library's asynchronous interface. The synchronous one switches between two threads six times per query,
     which takes longer than the search, and uses one core only.
-
-    Args:
-        location: folder or address of the database.
-        table: name of the table in it.
-        version: version of the table.
     """
 
     def __init__(self, location: str, table: str, version: int):
         self._table = LOOP.run(_open(location, table, version))
 
     def search(self, queries: NDArray[np.float32], k: int, condition: str, columns: Sequence[str]) -> list[pa.Table]:
-        """Returns the nearest rows of each query.
+        """Returns the nearest rows of each query (Q, D) in Q tables, nearest row first.
 
         Args:
-            queries: (Q, D).
             k: number of rows.
             condition: SQL condition on the rows that take part, "" for none.
             columns: columns of the results. The column _distance, 1 - cosine, is added.
-
-        Returns:
-            Q tables, nearest row first.
         """
-        return LOOP.run(self._search(queries, k, condition, columns))
 
-    async def _search(
-        self, queries: NDArray[np.float32], k: int, condition: str, columns: Sequence[str]
-    ) -> list[pa.Table]:
-        found: list[pa.Table] = []
-        for start in range(0, len(queries), QUERIES_AT_ONCE):
-            group = queries[start : start + QUERIES_AT_ONCE]
-            found += await asyncio.gather(*(self._nearest(query, k, condition, columns) for query in group))
-        return found
+        async def nearest(group: NDArray[np.float32]) -> list[pa.Table]:
+            return await asyncio.gather(*(self._nearest(query, k, condition, columns) for query in group))
+
+        starts = range(0, len(queries), QUERIES_AT_ONCE)
+        return [table for start in starts for table in LOOP.run(nearest(queries[start : start + QUERIES_AT_ONCE]))]
 
     async def _nearest(self, query: NDArray[np.float32], k: int, condition: str, columns: Sequence[str]) -> pa.Table:
         candidates = FILTERED_CANDIDATES if condition else SEARCH_CANDIDATES

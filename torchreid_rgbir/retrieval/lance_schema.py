@@ -1,11 +1,13 @@
 """The columns of a LanceDB gallery, and conversions between them and a `ReferenceTable`."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from torchreid_rgbir.extras import require
-from torchreid_rgbir.retrieval.reference_table import Filter, ReferenceMatch, ReferenceTable, to_utc
-from torchreid_rgbir.retrieval.store import GalleryInfo
+from torchreid_rgbir.retrieval.reference_table import Filter, ReferenceMatch, ReferenceTable
+from torchreid_rgbir.retrieval.store import GalleryInfo, condition
 
 require("gallery", "pyarrow")
 import pyarrow as pa  # noqa: E402
@@ -60,14 +62,8 @@ def to_matches(found: pa.Table) -> list[ReferenceMatch]:
 
 
 def to_sql(where: Filter) -> str:
-    conditions = []
-    for column, values in (("category", where.categories), ("path", where.paths)):
-        if values:
-            texts = ", ".join("'" + value.replace("'", "''") + "'" for value in values)
-            conditions.append(f"{column} IN ({texts})")
-    if where.cameras:
-        conditions.append(f"camera IN ({', '.join(str(int(camera)) for camera in where.cameras)})")
-    for sign, moment in ((">=", where.since), ("<=", where.until)):
-        if moment is not None:
-            conditions.append(f"time {sign} timestamp '{str(to_utc(moment)).replace('T', ' ')}'")
-    return " AND ".join(conditions)
+    def listed(values: Sequence) -> str:
+        texts = ("'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value) for value in values)
+        return f"({', '.join(texts)})"
+
+    return condition(where, listed, lambda moment: f"timestamp '{str(moment).replace('T', ' ')}'")

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchreid_rgbir.extras import require
-from torchreid_rgbir.retrieval.reference_table import Filter, ReferenceMatch, ReferenceTable, to_utc
+from torchreid_rgbir.retrieval.reference_table import Filter, ReferenceMatch, ReferenceTable
 from torchreid_rgbir.retrieval.search import unit
-from torchreid_rgbir.retrieval.store import GalleryInfo, Store
+from torchreid_rgbir.retrieval.store import GalleryInfo, Store, condition
 
 require("cluster", "pymilvus")
 from pymilvus import DataType, MilvusClient  # noqa: E402
@@ -193,12 +193,7 @@ def _rows(found: Sequence[dict]) -> ReferenceTable:
 
 
 def _expression(where: Filter) -> str:
-    conditions = [
-        f"{column} in {json.dumps(list(values), ensure_ascii=False)}"
-        for column, values in (("category", where.categories), ("camera", where.cameras), ("path", where.paths))
-        if values
-    ]
-    for sign, time in ((">=", where.since), ("<=", where.until)):
-        if time is not None:
-            conditions.append(f"time {sign} {int(to_utc(time).astype(np.int64))}")
-    return " and ".join(conditions)
+    def listed(values: Sequence) -> str:
+        return json.dumps(list(values), ensure_ascii=False)
+
+    return condition(where, listed, lambda moment: str(int(moment.astype(np.int64))))

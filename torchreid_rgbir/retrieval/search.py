@@ -8,10 +8,7 @@ RUN = 128  # consecutive references that share one maximum when the k-th best sc
 
 
 def nearest(
-    queries: NDArray[np.float32],
-    references: NDArray[np.float32],
-    k: int,
-    valid: NDArray[np.bool_] | None = None,
+    queries: NDArray[np.float32], references: NDArray[np.float32], k: int, valid: NDArray[np.bool_] | None = None
 ) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
     """Returns the k references with the highest cosine to each query.
 

@@ -1,12 +1,13 @@
 """The interface of a store that keeps a gallery on disk or on a server. `Gallery` is what users call."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
-from torchreid_rgbir.retrieval.reference_table import Filter, ReferenceMatch, ReferenceTable
+from torchreid_rgbir.retrieval.reference_table import Filter, ReferenceMatch, ReferenceTable, to_utc
 
 LANCE_TABLE = "references"  # name of the table in a LanceDB gallery
 
@@ -33,6 +34,18 @@ class GalleryInfo:
         """
         threshold = float(kept["threshold"]) if "threshold" in kept else None
         return cls(kept["fingerprint"], int(kept["dim"]), kept["modality"], threshold)
+
+
+def condition(where: Filter, listed: Callable[[Sequence], str], moment: Callable[[np.datetime64], str]) -> str:
+    """Writes a filter as a condition on columns, or as an empty text if it excludes nothing.
+
+    `listed` writes texts or numbers as a list, and `moment` writes a time in UTC. The rest is the same in all stores.
+    """
+    columns = (("category", where.categories), ("camera", where.cameras), ("path", where.paths))
+    periods = ((">=", where.since), ("<=", where.until))
+    conditions = [f"{column} in {listed(values)}" for column, values in columns if values]
+    conditions += [f"time {sign} {moment(to_utc(time))}" for sign, time in periods if time is not None]
+    return " and ".join(conditions)
 
 
 class Store(Protocol):
