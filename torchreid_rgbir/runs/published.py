@@ -8,7 +8,7 @@ class Row(NamedTuple):
 
     Attributes:
         method: the name of the method.
-        dataset: "sysu_mm01", "regdb" or "llcm".
+        dataset: the name of the data set, such as "sysu_mm01".
         setting: the name that `setting_of` returns.
         mean: "rank1", "mAP" and, if published, "mINP"; in %.
         source: where it is published.
@@ -39,6 +39,8 @@ MMN = "Zhang et al., ACM MM 2021, and the README of ZYK100/MMN"
 DEEN = "Zhang and Wang, CVPR 2023"
 # Its table replaces the one in the CVPR paper, at the authors' request.
 LLCM = "README of ZYK100/LLCM, LLCM's authors"
+# One model for all spectra, trained on RGBNT201 and RGBNT100 together. Its rows for NIR against TIR have no RGB side.
+UPCL = "Zhou et al., NeurIPS 2025, Table 1, trained on RGBNT201 and RGBNT100"
 
 ROWS = (
     Row("AGW", "sysu_mm01", ALL_SEARCH, _mean(47.50, 47.65, 35.30), AGW, sampling="agw", flip=False),
@@ -62,6 +64,11 @@ ROWS = (
     Row("CAJ", "llcm", V2N, _mean(63.73, 47.71), LLCM),
     Row("MMN", "llcm", V2N, _mean(63.97, 48.47), LLCM),
     Row("DEEN", "llcm", V2N, _mean(69.21, 55.52), LLCM, flip=True),
+    Row("UPCL", "rgbnt201", "rgb->nir", _mean(23.21, 22.33), UPCL),
+    Row("UPCL", "rgbnt201", "rgb->tir", _mean(14.59, 16.77), UPCL),
+    Row("UPCL", "rgbnt100", "rgb->nir", _mean(64.08, 48.41), UPCL),
+    Row("UPCL", "rgbnt100", "rgb->tir", _mean(19.42, 16.50), UPCL),
+    Row("UPCL", "msvr310", "rgb->nir", _mean(20.30, 13.89), UPCL),
 )
 
 # Setting -> published numbers of queries and gallery images (docs/protocols.md). None are published for LLCM.
@@ -72,6 +79,11 @@ COUNTS = {
     ("sysu_mm01", "indoor-search, multi-shot"): (3803, 1120),
     ("regdb", "visible->thermal"): (2060, 2060),
     ("regdb", "thermal->visible"): (2060, 2060),
+    ("rgbnt201", "rgb->nir"): (836, 836),
+    ("rgbnt201", "rgb->tir"): (836, 836),
+    ("rgbnt100", "rgb->nir"): (1715, 8575),
+    ("rgbnt100", "rgb->tir"): (1715, 8575),
+    ("msvr310", "rgb->nir"): (591, 1055),
 }
 
 

@@ -8,7 +8,10 @@ from typing import Any, NamedTuple
 from torchreid_rgbir.protocols.regdb import NUM_SPLITS
 from torchreid_rgbir.runs.published import COUNTS, ROWS, Row, setting_of
 
-OFFICIAL_NAMES = {"sysu_mm01": "SYSU-MM01", "regdb": "RegDB", "llcm": "LLCM"}
+OFFICIAL_NAMES = {
+    **{"sysu_mm01": "SYSU-MM01", "regdb": "RegDB", "llcm": "LLCM"},
+    **{"rgbnt201": "RGBNT201", "rgbnt100": "RGBNT100", "msvr310": "MSVR310"},
+}
 
 
 class Comparison(NamedTuple):
