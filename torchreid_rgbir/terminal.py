@@ -15,6 +15,7 @@ BOLD, RED, YELLOW = 1, 31, 33  # ANSI codes
 
 # One level for the process, as in the logging module, because progress bars deep inside the library need it too.
 _level = NORMAL
+_ours = logging.getLogger("torchreid_rgbir")
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -22,63 +23,45 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
     They are allowed before and after the command's name, so neither place has a default.
     """
+    switch: Any = {"action": "store_true", "default": argparse.SUPPRESS}
     group = parser.add_argument_group("output").add_mutually_exclusive_group()
-    group.add_argument(
-        "-q",
-        "--quiet",
-        action="store_true",
-        default=argparse.SUPPRESS,
-        help="show only errors, warnings and the result",
-    )
-    group.add_argument(
-        "-v",
-        "--verbose",
-        action="store_true",
-        default=argparse.SUPPRESS,
-        help="also show versions, the configuration, decisions and the time taken",
-    )
-    parser.add_argument(
-        "--debug", action="store_true", default=argparse.SUPPRESS, help="show the traceback of an error"
-    )
+    group.add_argument("-q", "--quiet", help="show only errors, warnings and the result", **switch)
+    verbose = "also show versions, the configuration, decisions and the time taken"
+    group.add_argument("-v", "--verbose", help=verbose, **switch)
+    parser.add_argument("--debug", help="show the traceback of an error", **switch)
 
 
 @contextmanager
 def log_level(level: int) -> Iterator[None]:
-    """Sends our log lines from `level` up to standard error.
-
-    `QUIET` also hides progress bars and the output of `stderr_only`.
-    """
+    """Sends our log lines from `level` up to standard error. `QUIET` also hides progress bars and `stderr_only`."""
     global _level
+    before, _level = _level, level
     handler = LogLines(sys.stderr)
     handler.setLevel(level)
-    ours = logging.getLogger("torchreid_rgbir")
-    before = _level, ours.level
-    _level = level
-    ours.addHandler(handler)
-    ours.setLevel(level)
     try:
-        yield
+        with _logging([*_ours.handlers, handler], level):
+            yield
     finally:
-        ours.removeHandler(handler)
-        _level = before[0]
-        ours.setLevel(before[1])
+        _level = before
 
 
 @contextmanager
 def log_to(stream: TextIO | Any) -> Iterator[None]:
-    """Sends our log lines to `stream` instead of standard error.
+    """Sends our log lines to `stream`. Only the warnings of a quiet command go to standard error, too."""
+    with _logging([LogLines(stream), *(_ours.handlers if is_quiet() else [])], min(_level, NORMAL)):
+        yield
 
-    A quiet command still shows its warnings on standard error.
-    """
-    ours = logging.getLogger("torchreid_rgbir")
-    handlers, level = ours.handlers, ours.level
-    ours.handlers = [LogLines(stream), *(handlers if is_quiet() else [])]
-    ours.setLevel(min(_level, NORMAL))
+
+@contextmanager
+def _logging(handlers: list[logging.Handler], level: int) -> Iterator[None]:
+    before = _ours.handlers, _ours.level
+    _ours.handlers = handlers
+    _ours.setLevel(level)
     try:
         yield
     finally:
-        ours.handlers = handlers
-        ours.setLevel(level)
+        _ours.handlers = before[0]
+        _ours.setLevel(before[1])
 
 
 def is_quiet() -> bool:
@@ -88,22 +71,13 @@ def is_quiet() -> bool:
 
 @contextmanager
 def stderr_only(stream: TextIO | None = None) -> Iterator[None]:
-    """Sends what is printed, but is not the result, to `stream` (standard error by default).
-
-    A quiet command discards it.
-    """
+    """Sends what is printed, but is not the result, to `stream` or standard error. A quiet command discards it."""
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere if is_quiet() else stream or sys.stderr):
         yield
 
 
 def progress(
-    items: Iterable | None,
-    text: str,
-    total: int | None = None,
-    *,
-    unit: str,
-    done: int = 0,
-    shown: bool = True,
+    items: Iterable | None, text: str, total: int | None = None, *, unit: str, done: int = 0, shown: bool = True
 ) -> tqdm:
     """A progress bar with the rate and the time left. It appears on terminals only and disappears when it is complete.
 
@@ -140,8 +114,9 @@ def _size() -> tuple[int | None, int | None]:
 
 def colorize(text: str, style: int, stream: TextIO | Any) -> str:
     """Returns the text in color or bold if `stream` is a terminal and NO_COLOR (https://no-color.org) is not set."""
-    is_terminal = getattr(stream, "isatty", None)  # torchreid's Logger, which replaces standard output, has no isatty
-    colored = is_terminal and is_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    # torchreid's Logger, which replaces standard output, has no isatty.
+    is_terminal = getattr(stream, "isatty", lambda: False)()
+    colored = is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     return f"\033[{style}m{text}\033[0m" if colored else text
 
 
