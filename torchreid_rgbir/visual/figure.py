@@ -1,7 +1,7 @@
 """Makes matplotlib figures without a display. They are narrow, so that their text is readable on a phone."""
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFont
 
 from torchreid_rgbir.extras import require
 
@@ -26,7 +26,7 @@ def as_image(figure: Figure) -> Image.Image:
     """Draws a figure. Text in any script gets a system font, or escapes if there is none."""
     for text in figure.findobj(Text):
         shown = text.get_text()
-        if shown.isascii() or has_characters(findfont(text.get_fontproperties()), shown):
+        if shown.isascii() or has_characters(ImageFont.truetype(findfont(text.get_fontproperties())), shown):
             continue
         if path := system_font(shown):
             text.set_fontproperties(FontProperties(fname=path, size=text.get_fontsize()))

@@ -20,7 +20,7 @@ def find_font(text: str, size: int) -> tuple[FreeTypeFont | ImageFont.ImageFont,
     characters, the others become escapes such as \\u5f20.
     """
     default = ImageFont.load_default(size)
-    if _has_characters(default, text):
+    if has_characters(default, text):
         return default, text
     path = system_font(text)
     return (ImageFont.truetype(path, size), text) if path else (default, escaped(text))
@@ -43,30 +43,26 @@ def system_font(text: str) -> str | None:
     """Returns the file of a system font that has all characters of a text, or None."""
     for path in _system_fonts(text):
         try:
-            if has_characters(path, text):
+            if has_characters(ImageFont.truetype(path, 12), text):
                 return path
         except OSError:  # a format that FreeType does not read
             continue
     return None
 
 
-def has_characters(path: str, text: str) -> bool:
-    """Whether a font file has all characters of a text."""
-    return _has_characters(ImageFont.truetype(path, 12), text)
-
-
-def _has_characters(font: FreeTypeFont | ImageFont.ImageFont, text: str) -> bool:
+def has_characters(font: FreeTypeFont | ImageFont.ImageFont, text: str) -> bool:
+    """Whether a font has all characters of a text."""
     try:
         text.encode()
     except UnicodeEncodeError:  # halves of characters, from a name that is not UTF-8
         return False
-    missing = _bitmap(font, NOT_A_CHARACTER)
-    return all(letter.isascii() or letter.isspace() or _bitmap(font, letter) != missing for letter in set(text))
 
+    def bitmap(character: str) -> tuple[tuple[int, int], bytes]:
+        mask = font.getmask(character)
+        return mask.size, bytes(mask)
 
-def _bitmap(font: FreeTypeFont | ImageFont.ImageFont, character: str) -> tuple[tuple[int, int], bytes]:
-    mask = font.getmask(character)
-    return mask.size, bytes(mask)
+    missing = bitmap(NOT_A_CHARACTER)
+    return all(letter.isascii() or letter.isspace() or bitmap(letter) != missing for letter in set(text))
 
 
 def _system_fonts(text: str) -> Iterator[str]:
