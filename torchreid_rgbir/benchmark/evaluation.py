@@ -8,7 +8,7 @@ every side, which limits the ratio to "batched".
 """
 
 import multiprocessing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -22,6 +22,7 @@ from torchreid_rgbir.protocols.galleries import NUM_TRIALS
 from torchreid_rgbir.protocols.permutations import Permutations
 
 DistancesOf = Callable[[int], NDArray]  # number of a query -> its distances (G,)
+Distances = Callable[[NDArray, NDArray], DistancesOf]  # of queries (Q, D) and a gallery (G, D)
 
 # SYSU-MM01's test set: camera -> numbers of identities and images.
 SYSU_CAMERAS = {1: (56, 1374), 2: (56, 1565), 3: (93, 1883), 4: (94, 1918), 5: (95, 1918), 6: (96, 1920)}
@@ -100,44 +101,42 @@ def all_queries_at_once(query: NDArray, gallery: NDArray) -> DistancesOf:
     return lambda i: dist[i]
 
 
-def naive_sysu_mm01(
-    data: TestFeatures, permutations: Permutations, distances: Callable[[NDArray, NDArray], DistancesOf]
-) -> list[dict[str, float]]:
+def naive_sysu_mm01(data: TestFeatures, permutations: Permutations, distances: Distances) -> list[dict[str, float]]:
     """Returns the mean measures of the four settings, in the order of `sysu_mm01.report`."""
     query, gallery = data.of(IR), data.of(RGB)
-
-    def trial_measures(rows: NDArray) -> Iterable[list[float] | None]:
-        distances_of = distances(query.features, gallery.features[rows])
-        pids, camids = gallery.pids[rows], gallery.camids[rows]
-        for i in range(len(query)):
-            order = np.argsort(distances_of(i), kind="stable")
-            if query.camids[i] == 3:
-                order = order[camids[order] != 2]
-            ranked = pids[order]
-            _, first = np.unique(ranked, return_index=True)
-            yield _measures(ranked == query.pids[i], ranked[np.sort(first)] == query.pids[i])
-
     settings = []
     for cameras in ((1, 2, 4, 5), (1, 2)):
         for shots in (1, 10):
             drawn = (_drawn(gallery, cameras, shots, permutations, trial) for trial in range(NUM_TRIALS))
-            trials = [_means(trial_measures(rows)) for rows in drawn]
+            trials = [_naive(query, gallery.take(rows), distances, is_sysu=True) for rows in drawn]
             settings.append({key: float(np.mean([trial[key] for trial in trials])) for key in trials[0]})
     return settings
 
 
-def naive_regdb(data: TestFeatures, distances: Callable[[NDArray, NDArray], DistancesOf]) -> list[dict[str, float]]:
+def naive_regdb(data: TestFeatures, distances: Distances) -> list[dict[str, float]]:
     """Returns the mean measures of both directions, in the order of `regdb.report`."""
-    directions = []
-    for modality in (IR, RGB):
-        query, gallery = data.of(modality), data.of(1 - modality)
-        distances_of = distances(query.features, gallery.features)
-        per_query = []
-        for i in range(len(query)):
-            matches = gallery.pids[np.argsort(distances_of(i), kind="stable")] == query.pids[i]
-            per_query.append(_measures(matches, matches))
-        directions.append(_means(per_query))
-    return directions
+    return [_naive(data.of(modality), data.of(1 - modality), distances, is_sysu=False) for modality in (IR, RGB)]
+
+
+def _naive(query: TestFeatures, gallery: TestFeatures, distances: Distances, is_sysu: bool) -> dict[str, float]:
+    """Returns the mean measures over the queries that have a match. SYSU-MM01's CMC counts identities, others images."""
+    distances_of = distances(query.features, gallery.features)
+    per_query = []
+    for i, pid in enumerate(query.pids):
+        order = np.argsort(distances_of(i), kind="stable")
+        if is_sysu and query.camids[i] == 3:
+            order = order[gallery.camids[order] != 2]
+        ranked = gallery.pids[order]
+        matches = ranked == pid
+        if matches.any():
+            counted = matches[np.sort(np.unique(ranked, return_index=True)[1])] if is_sysu else matches
+            cmc = counted.cumsum() > 0
+            places = np.flatnonzero(matches) + 1
+            precisions = np.arange(1, len(places) + 1) / places
+            ranks = [cmc[min(rank, len(cmc)) - 1] for rank in (1, 5, 10, 20)]
+            per_query.append([*ranks, precisions.mean(), precisions[-1]])
+    means = np.mean(per_query, axis=0)
+    return dict(zip(("rank1", "rank5", "rank10", "rank20", "mAP", "mINP"), means.tolist(), strict=True))
 
 
 def _features(rng: np.random.Generator, pids: NDArray, dim: int) -> NDArray[np.float32]:
@@ -159,25 +158,3 @@ def _drawn(
 
 def _normalized(features: NDArray) -> NDArray:
     return features / np.linalg.norm(features, axis=1, keepdims=True)
-
-
-def _measures(matches: NDArray[np.bool_], counted: NDArray[np.bool_]) -> list[float] | None:
-    """Returns Rank-1, 5, 10, 20, AP and INP of one ranked list, or None without a match.
-
-    `counted` has the matches of CMC: images or identities.
-    """
-    if not matches.any():
-        return None
-    cmc = counted.cumsum() > 0
-    places = np.flatnonzero(matches) + 1
-    found = np.arange(1, len(places) + 1)
-    return [
-        *(float(cmc[min(rank, len(cmc)) - 1]) for rank in (1, 5, 10, 20)),
-        float((found / places).mean()),
-        len(places) / places[-1],
-    ]
-
-
-def _means(per_query: Iterable[list[float] | None]) -> dict[str, float]:
-    means = np.mean([measures for measures in per_query if measures is not None], axis=0)
-    return dict(zip(("rank1", "rank5", "rank10", "rank20", "mAP", "mINP"), means.tolist(), strict=True))
