@@ -40,7 +40,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         "--weights",
         required=True,
         metavar="CKPT",
-        help="a checkpoint; it also contains the architecture, image size and normalization",
+        help="a checkpoint, which also contains architecture, image size and normalization",
     )
     add_import_argument(parser)
     parser.add_argument("--batch-size", type=int, default=64, help="images per forward pass (default: %(default)s)")

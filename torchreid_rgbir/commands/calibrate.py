@@ -3,27 +3,19 @@
 import argparse
 from math import isnan
 
-from torchreid_rgbir.commands.arguments import (
-    add_modality_argument,
-    add_model_arguments,
-    add_reference_arguments,
-    load_extractor,
-)
+from torchreid_rgbir.commands import arguments
 
 EXAMPLE = "torchreid-rgbir calibrate --weights model-best.pth.tar --reference gallery --images labeled/ir --modality ir --rate 0.01"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_model_arguments(parser)
-    add_reference_arguments(parser)
+    arguments.add_model_arguments(parser)
+    arguments.add_reference_arguments(parser)
     images = "labeled images that are not among the references: CATEGORY/*.jpg or .csv"
     parser.add_argument("--images", required=True, metavar="X", help=images)
-    add_modality_argument(parser)
+    arguments.add_modality_argument(parser)
     parser.add_argument(
-        "--rate",
-        type=float,
-        default=0.01,
-        help="largest share of unknown people that may be identified (default: %(default)s)",
+        "--rate", type=float, default=0.01, help="largest share of unknown people to identify (default: %(default)s)"
     )
 
 
@@ -35,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
 
     labeled = read_image_table(args.images)
     num_allowed(args.rate, len(labeled))  # fails before the extraction
-    extractor = load_extractor(args)
+    extractor = arguments.load_extractor(args)
     references = open_references(args.reference, extractor, args.reference_modality, args.batch_size)
     features = extractor(list(labeled.paths), args.modality, args.batch_size)
     found = calibrate(features, labeled.categories, references, args.rate)

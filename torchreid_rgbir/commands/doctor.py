@@ -20,17 +20,16 @@ _MAX_SHOWN = 20  # details of a finding
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--dataset", required=True, metavar="NAME", help=f"one of {', '.join(LAYOUTS)}, or a custom one"
-    )
+    add = parser.add_argument
+    add("--dataset", required=True, metavar="NAME", help=f"one of {', '.join(LAYOUTS)}, or a custom one")
     add_import_argument(parser)
-    parser.add_argument(
+    add(
         "--root",
         required=True,
         metavar="DIR",
         help="folder of the data set, the folder that contains it, or its archive, which is unpacked beside itself",
     )
-    parser.add_argument(
+    add(
         "--ir-range",
         default="auto",
         metavar="RULE",

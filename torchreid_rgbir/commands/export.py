@@ -9,12 +9,11 @@ EXAMPLE = "torchreid-rgbir export --weights log/mso/model/model-best.pth.tar --o
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--weights", required=True, metavar="CKPT", help="checkpoint written by `torchreid-rgbir train`"
-    )
+    add = parser.add_argument
+    add("--weights", required=True, metavar="CKPT", help="checkpoint written by `torchreid-rgbir train`")
     add_import_argument(parser)
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write to")
-    parser.add_argument(
+    add("--out", required=True, metavar="DIR", help="folder to write to")
+    add(
         "--images",
         nargs="+",
         default=[],

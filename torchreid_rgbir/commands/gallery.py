@@ -11,16 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from torchreid_rgbir import terminal
-from torchreid_rgbir.commands import load_package
-from torchreid_rgbir.commands.arguments import (
-    add_filter_arguments,
-    add_image_arguments,
-    add_modality_argument,
-    add_model_arguments,
-    filter_of,
-    load_extractor,
-    printable,
-)
+from torchreid_rgbir.commands import arguments, load_package
 
 if TYPE_CHECKING:
     from torchreid_rgbir.retrieval.gallery import Gallery
@@ -43,26 +34,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         return chosen
 
     add = action("add", "add images; creates the gallery if needed, and skips images that are already in it")
-    add_model_arguments(add)
+    arguments.add_model_arguments(add)
     images = "a folder with one subfolder per category, or a CSV file (docs/guide.md)"
     add.add_argument("--images", required=True, metavar="X", help=images)
-    add_modality_argument(add)
+    arguments.add_modality_argument(add)
 
     remove = action("remove", "remove images by path or by filter")
     paths = "paths of images, as `gallery list --images` prints them"
     remove.add_argument("--path", nargs="+", default=[], metavar="P", help=paths)
-    add_filter_arguments(remove)
+    arguments.add_filter_arguments(remove)
 
     listing = action("list", "list the categories and the number of images in each")
     lines = "print one line per image instead: path, category, camera, time, extra"
     listing.add_argument("--images", action="store_true", help=lines)
-    add_filter_arguments(listing)
+    arguments.add_filter_arguments(listing)
 
     search = action("search", "find the nearest reference images, regardless of category")
-    add_model_arguments(search)
-    add_image_arguments(search, "references")
+    arguments.add_model_arguments(search)
+    arguments.add_image_arguments(search, "references")
     search.add_argument("--index", action="store_true", help="use the index even if the gallery is small")
-    add_filter_arguments(search)
+    arguments.add_filter_arguments(search)
 
     compact = action(
         "compact", "make a gallery faster after many additions and removals; --erase deletes removed features now"
@@ -82,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
 def _add(args: argparse.Namespace) -> int:
     from torchreid_rgbir.retrieval.build_gallery import build_gallery
 
-    done = build_gallery(args.gallery, load_extractor(args), args.images, args.modality, args.batch_size)
+    done = build_gallery(args.gallery, arguments.load_extractor(args), args.images, args.modality, args.batch_size)
     changed = f", updated {done.num_changed} whose files have changed" if done.num_changed else ""
     print(
         f"added {done.num_new} images, {done.num_known} were there already{changed}: "
@@ -99,7 +90,7 @@ def _open(args: argparse.Namespace) -> "Gallery":
 
 def _remove(args: argparse.Namespace) -> int:
     gallery = _open(args)
-    removed = gallery.remove(replace(filter_of(args), paths=stored_paths(gallery, args.path)))
+    removed = gallery.remove(replace(arguments.filter_of(args), paths=stored_paths(gallery, args.path)))
     print(
         f"removed {removed} images: {len(gallery)} left in {args.gallery}; "
         "`gallery compact --erase` deletes them from the disk"
@@ -119,20 +110,20 @@ def stored_paths(gallery: "Gallery", paths: Sequence[str]) -> list[str]:
 
 def _list(args: argparse.Namespace) -> int:
     gallery = _open(args)
-    rows = gallery.rows(filter_of(args))
+    rows = gallery.rows(arguments.filter_of(args))
     if args.images:
         for i in range(len(rows)):
             match = rows.match(i, 0.0)
             time = match.time.isoformat() if match.time else ""
             cells = (match.path, match.category, str(match.camera), time, rows.extras[i])
-            print("\t".join(map(printable, cells)))
+            print("\t".join(map(arguments.printable, cells)))
         return 0
     about = gallery.about
     of_model = f"{about.dim} numbers each, of model {about.fingerprint[:8]}"
     print(f"{args.gallery}: {len(gallery)} {about.modality} images, {of_model}")
     print("threshold: " + ("none, calibrate sets one" if about.threshold is None else f"{about.threshold:.9g}"))
     for category, count in sorted(Counter(rows.categories).items()):
-        print(f"{count:>8}  {printable(category)}")
+        print(f"{count:>8}  {arguments.printable(category)}")
     return 0
 
 
@@ -140,14 +131,16 @@ def _search(args: argparse.Namespace) -> int:
     from torchreid_rgbir.retrieval.image_table import labeled_images
 
     paths = [path for path, _ in labeled_images(args.image)]
-    gallery, extractor = _open(args), load_extractor(args)
+    gallery, extractor = _open(args), arguments.load_extractor(args)
     gallery.check(extractor.fingerprint)
     features = extractor(paths, args.modality, args.batch_size)
-    found = gallery.search(features, args.topk, filter_of(args), exact=False if args.index else None)
+    found = gallery.search(features, args.topk, arguments.filter_of(args), exact=False if args.index else None)
     for path, matches in zip(paths, found, strict=True):
-        print(printable(path))
+        print(arguments.printable(path))
         for place, match in enumerate(matches, start=1):
-            print(f"{place:>4}  {match.score:>6.3f}  {printable(match.category)}  {printable(match.path)}")
+            print(
+                f"{place:>4}  {match.score:>6.3f}  {arguments.printable(match.category)}  {arguments.printable(match.path)}"
+            )
     return 0
 
 

@@ -10,15 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from torchreid_rgbir.commands.arguments import (
-    add_filter_arguments,
-    add_image_arguments,
-    add_model_arguments,
-    add_reference_arguments,
-    filter_of,
-    load_extractor,
-    printable,
-)
+from torchreid_rgbir.commands import arguments
 
 if TYPE_CHECKING:
     from torchreid_rgbir.retrieval.identify import Answer
@@ -27,28 +19,29 @@ EXAMPLE = "torchreid-rgbir identify --weights model-best.pth.tar --reference pho
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_model_arguments(parser)
-    add_reference_arguments(parser)
-    add_image_arguments(parser, "categories")
-    parser.add_argument(
+    add = parser.add_argument
+    arguments.add_model_arguments(parser)
+    arguments.add_reference_arguments(parser)
+    arguments.add_image_arguments(parser, "categories")
+    add(
         "--threshold",
         type=float,
         metavar="SCORE",
         help='report "unknown" if the best cosine score is below SCORE (default: the threshold stored in the gallery, or none)',
     )
-    parser.add_argument(
+    add(
         "--labeled",
         action="store_true",
         help="count the correct answers; each image must be in a folder with the name of its category",
     )
-    parser.add_argument("--json", type=os.path.expanduser, metavar="OUT", help="write the results as JSON")
-    parser.add_argument(
+    add("--json", type=os.path.expanduser, metavar="OUT", help="write the results as JSON")
+    add(
         "--save-picture",
         type=os.path.expanduser,
         metavar="OUT.png",
-        help="draw up to 50 images beside their best references",
+        help="draw up to 50 images and their best references",
     )
-    add_filter_arguments(parser)
+    arguments.add_filter_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -65,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     if args.threshold is not None and math.isnan(args.threshold):
         raise ValueError("--threshold is nan: give a score between -1 and 1")
     paths, identities = map(list, zip(*labeled_images(args.image), strict=True))
-    extractor = load_extractor(args)
+    extractor = arguments.load_extractor(args)
     references = open_references(args.reference, extractor, args.reference_modality, args.batch_size)
     threshold, modality = args.threshold, args.reference_modality
     if isinstance(references, Gallery):
@@ -74,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     if modality == args.modality:
         print(f"note: the model was not trained to compare {modality} with {modality} images", file=sys.stderr)
     features = extractor(paths, args.modality, args.batch_size)
-    answers = identify(features, references, args.topk, threshold, filter_of(args))
+    answers = identify(features, references, args.topk, threshold, arguments.filter_of(args))
     for path, answer in zip(paths, answers, strict=True):
         print(render(path, answer, threshold))
     if args.labeled:
@@ -89,11 +82,11 @@ def run(args: argparse.Namespace) -> int:
 
 def render(path: str, answer: "Answer", threshold: float | None) -> str:
     """Formats an image and its ranked categories, one per line."""
-    lines = [printable(path) + (f": unknown, all scores are below {threshold:g}" if answer.unknown else "")]
-    categories = [printable(match.category) for match in answer.matches]
+    lines = [arguments.printable(path) + (f": unknown, all scores are below {threshold:g}" if answer.unknown else "")]
+    categories = [arguments.printable(match.category) for match in answer.matches]
     width = max(map(len, categories))
     for place, (category, match) in enumerate(zip(categories, answer.matches, strict=True), start=1):
-        lines.append(f"{place:>4}  {category:<{width}}  {match.score:>6.3f}  {printable(match.path)}")
+        lines.append(f"{place:>4}  {category:<{width}}  {match.score:>6.3f}  {arguments.printable(match.path)}")
     return "\n".join(lines)
 
 

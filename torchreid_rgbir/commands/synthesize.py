@@ -11,33 +11,25 @@ PRESETS = {"standard": 100, "hard": 1000}  # the default number of identities
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--layout", required=True, choices=LAYOUTS, help="official layout of folders and lists")
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder to create; it must be new or empty")
-    parser.add_argument(
+    add = parser.add_argument
+    add("--layout", required=True, choices=LAYOUTS, help="official layout of folders and lists")
+    add("--out", required=True, metavar="DIR", help="folder to create; it must be new or empty")
+    add(
         "--preset",
         choices=PRESETS,
         default="standard",
         help="hard: people are occluded, seen from all sides, in low light, noisy and blurred; default %(default)s",
     )
     defaults = ", ".join(f"{num_ids} ({name})" for name, num_ids in PRESETS.items())
-    parser.add_argument(
+    add(
         "--ids",
         type=int,
         metavar="N",
         help=f"number of identities, of which the last fifth is for testing (regdb: half, in ten splits); default {defaults}",
     )
-    parser.add_argument(
-        "--images", type=int, default=4, metavar="K", help="images per identity and camera; default %(default)s"
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, help="a different seed gives different people; default %(default)s"
-    )
-    parser.add_argument(
-        "--workers",
-        type=int,
-        metavar="N",
-        help="number of processes that render; default: chosen by the number of images",
-    )
+    add("--images", type=int, default=4, metavar="K", help="images per identity and camera; default %(default)s")
+    add("--seed", type=int, default=0, help="a different seed gives different people; default %(default)s")
+    add("--workers", type=int, metavar="N", help="processes that render; default: chosen by the number of images")
 
 
 def run(args: argparse.Namespace) -> int:

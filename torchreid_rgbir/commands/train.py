@@ -15,33 +15,30 @@ EXAMPLE = "torchreid-rgbir train --config-file mso_plus_sysu --root reid-data da
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "--config-file",
         default="",
         metavar="FILE",
         help="a YAML file, or the name of a built-in configuration, such as mso_plus_sysu (all names: docs/recipes.md)",
     )
-    parser.add_argument(
+    add(
         "-s",
         "--sources",
         nargs="+",
         metavar="NAME",
         help=f"training data sets: {', '.join(LAYOUTS)}, or one that --import registers",
     )
-    parser.add_argument(
-        "-t", "--targets", nargs="+", metavar="NAME", help="test data sets (default: the training data sets)"
-    )
-    parser.add_argument(
+    add("-t", "--targets", nargs="+", metavar="NAME", help="test data sets (default: the training data sets)")
+    add(
         "--transforms",
         nargs="+",
         metavar="NAME",
         help="augmentations, such as pad_crop random_flip channel_augment; they replace those of the configuration",
     )
-    parser.add_argument(
-        "--root", default="", metavar="DIR", help="the data set's folder, or the folder that contains it"
-    )
+    add("--root", default="", metavar="DIR", help="the data set's folder, or the folder that contains it")
     add_import_argument(parser)
-    parser.add_argument(
+    add(
         "opts",
         nargs=argparse.REMAINDER,
         metavar="KEY VALUE",

@@ -11,27 +11,28 @@ EXAMPLE = "torchreid-rgbir visualize --weights log/mso/model/model-best.pth.tar 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--weights", required=True, metavar="CKPT", help="a checkpoint in the folder of its run")
+    add = parser.add_argument
+    add("--weights", required=True, metavar="CKPT", help="a checkpoint in the folder of its run")
     add_import_argument(parser)
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write to")
-    parser.add_argument(
+    add("--out", required=True, metavar="DIR", help="folder to write to")
+    add(
         "--report",
         action="store_true",
         help="write report.html instead, one page with all figures that needs no network",
     )
-    parser.add_argument(
+    add(
         "--only",
         nargs="+",
         default=[],
         metavar="FIGURE",
         help="ranked, embedding, separation, stages, activation, curves (default: all)",
     )
-    parser.add_argument(
+    add(
         "--untrained", action="store_true", help="in the figure stages, also show the network as it was before training"
     )
-    parser.add_argument("--root", default="", metavar="DIR", help="folder of the data set (default: as in training)")
-    parser.add_argument("--rgb", nargs="+", default=[], metavar="FILE", help="RGB images for stages and activation")
-    parser.add_argument("--ir", nargs="+", default=[], metavar="FILE", help="IR images for stages and activation")
+    add("--root", default="", metavar="DIR", help="folder of the data set (default: as in training)")
+    add("--rgb", nargs="+", default=[], metavar="FILE", help="RGB images for stages and activation")
+    add("--ir", nargs="+", default=[], metavar="FILE", help="IR images for stages and activation")
 
 
 def run(args: argparse.Namespace) -> int:
