@@ -15,7 +15,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", required=True, metavar="X", help=images)
     arguments.add_modality_argument(parser)
     parser.add_argument(
-        "--rate", type=float, default=0.01, help="largest share of unknown people to identify (default: %(default)s)"
+        "--rate",
+        type=float,
+        default=0.01,
+        help="largest share of unknown people that may be identified (default: %(default)s)",
     )
 
 
