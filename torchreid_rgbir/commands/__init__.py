@@ -31,6 +31,7 @@ COMMANDS = {
     "identify": "rank the categories of reference images for an image of the other modality",
     "gallery": "manage a gallery of reference images: add, remove, list, search, compact",
     "calibrate": "find the score below which an image is reported as unknown",
+    "convert": "convert a checkpoint of AGW's, CAJ's, LuckyDC's or MCJA's code, or write one",
     "export": "write a trained model as ONNX graphs and safetensors, for use without torchreid",
     "visualize": "draw ranked results, features, distances, edges, activation and curves, or an HTML report",
     "doctor": "check a data set on disk before training",
