@@ -83,10 +83,7 @@ def broadcast_from_rank0(make: Callable[[], T]) -> T:
 
 
 def rank_slice(num: int) -> range:
-    """The part of `range(num)` that this process works on.
-
-    Parts differ by at most one in size and follow each other by rank.
-    """
+    """The part of `range(num)` that this process works on. Parts differ by at most one in size and follow by rank."""
     return range(rank() * num // world_size(), (rank() + 1) * num // world_size())
 
 
@@ -101,13 +98,10 @@ def any_rank(condition: bool) -> bool:
 
 
 def gather_rows(parts: list[Tensor]) -> Tensor:
-    """Concatenates the rows that the processes computed for their `rank_slice`.
+    """Concatenates the rows that the processes computed for their `rank_slice`: (N, D) on the CPU, ordered by rank.
 
     Args:
         parts: Tensors (n, D) of this process, in order. The list is empty if its slice was.
-
-    Returns:
-        (N, D) on the CPU, ordered by rank.
     """
     rows = torch.cat(parts).cpu() if parts else None
     gathered = [rows] * world_size()
@@ -176,16 +170,12 @@ def parallel(model: nn.Module) -> nn.Module:
     """Wraps the model for training: gradients of the parameters that are trainable now are averaged over processes."""
     if world_size() == 1:
         return model
-    return DistributedDataParallel(
-        model, device_ids=[torch.cuda.current_device()] if torch.cuda.is_available() else None
-    )
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else None
+    return DistributedDataParallel(model, device_ids=devices)
 
 
 def share_buffers(model: nn.Module) -> None:
-    """Copies the buffers of the first process to all others.
-
-    Batch normalization has statistics of its own process's images.
-    """
+    """Copies the buffers of the first process to all others: batch normalization has statistics of its own images."""
     if world_size() > 1:
         for buffer in model.buffers():
             dist.broadcast(buffer, 0)

@@ -81,9 +81,7 @@ def model_names() -> list[str]:
 def publish(package: str, **names: object) -> None:
     """Makes classes available where a torchreid user looks for them, such as `torchreid.losses.MSOLoss`.
 
-    Args:
-        package: "losses", "engine" or "data".
-        **names: each name with its class. Publishing the same class again does nothing.
+    Publishing the same class again does nothing.
 
     Raises:
         ValueError: torchreid has something else under the name.

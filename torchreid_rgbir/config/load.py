@@ -25,10 +25,7 @@ class _TextLoader(yaml.SafeLoader):
 
 
 def load(file: str = "") -> CN:
-    """Returns the defaults with the changes of a yaml file.
-
-    Args:
-        file: a path, or the name of a shipped configuration, such as "mso_sysu". Without a file, only the defaults.
+    """Returns the defaults with the changes of a yaml file, which is found as by `find`. Without a file, the defaults.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -81,7 +78,7 @@ def override(cfg: CN, overrides: Sequence[str]) -> CN:
 
 
 def find(file: str) -> Path:
-    """Returns the path of a configuration file, or of a shipped configuration by its name.
+    """Returns the path of a configuration file, or of a shipped configuration by its name, such as "mso_sysu".
 
     Raises:
         FileNotFoundError: there is no such file. The message lists the shipped configurations.

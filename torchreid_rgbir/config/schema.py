@@ -189,8 +189,5 @@ def ranges() -> dict[str, tuple[float, float]]:
     """Returns the smallest and the largest value of every key with a range, including those of registered losses."""
     options = {key: option for name in LOSSES for key, option in loss_options(name).items()}
     found = {f"loss.mso.weight_{name}": (0, math.inf) for name in LOSSES}
-    return RANGES | found | {key: option.values for key, option in options.items() if _is_number(option.default)}
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    limits = {key: option.values for key, option in options.items() if not isinstance(option.default, (bool, str))}
+    return RANGES | found | limits

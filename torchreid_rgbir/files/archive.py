@@ -17,11 +17,10 @@ MAC_FOLDER = "__MACOSX"  # what a Mac adds to an archive: copies of file attribu
 
 
 def unpacked(root: str) -> str:
-    """Returns the folder of a data root that may be an archive. Any other root is returned as it is.
+    """Returns the folder of a data root (`data.root`), which may be an archive. Any other root is returned as it is.
 
-    Args:
-        root: `data.root`: a folder, or a .zip or .tar file. An archive is unpacked into a folder of its name, unless
-            that folder exists. If the archive holds one folder with a data set in it, that folder is returned.
+    A .zip or .tar file is unpacked into a folder of its name, unless that folder exists. If it holds one folder with a
+    data set in it, that folder is returned.
 
     Raises:
         ValueError: the archive is damaged, would write outside of its folder, needs more room than there is, or
@@ -70,8 +69,8 @@ def _unzip(path: Path, folder: Path) -> None:
             if inside.is_absolute() or ".." in inside.parts or ":" in "".join(inside.parts[:1]):
                 raise ValueError(f"{member.filename} would be written outside of its folder")
         # A member such as `./` has no parts: it is the folder itself.
-        parts = [PurePosixPath(member.filename).parts for member in members]
-        members = [member for member, names in zip(members, parts, strict=True) if names and MAC_FOLDER not in names]
+        parts = {member: PurePosixPath(member.filename).parts for member in members}
+        members = [member for member in members if parts[member] and MAC_FOLDER not in parts[member]]
         _check_room(path, sum(member.file_size for member in members))
         folder.mkdir()
         archive.extractall(folder, members)

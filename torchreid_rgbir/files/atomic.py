@@ -22,11 +22,7 @@ MAX_WAIT = 60  # seconds that a process waits for another one that writes the sa
 
 @contextmanager
 def replacing(path: str | Path, mode: str = "wb") -> Iterator[IO]:
-    """Opens a temporary file beside `path` for writing; at the end it is flushed to the disk and renamed to `path`.
-
-    Args:
-        path: the file to create or replace; its folder must exist.
-        mode: "wb", or "w" for UTF-8 text.
+    """Opens a temporary file beside `path`, for bytes or UTF-8 text; at the end it is flushed and renamed to `path`.
 
     Raises:
         OSError: the disk is full or the folder is read-only. `path` is unchanged and the temporary file is removed.
@@ -54,11 +50,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def link(source: Path, path: Path) -> None:
-    """Gives a file a second name, atomically: a hard link where the file system has them, else a copy.
-
-    Raises:
-        OSError: the second name cannot be written.
-    """
+    """Gives a file a second name, atomically: a hard link where the file system has them, else a copy."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}{SUFFIX}")
     try:
         os.link(source, temporary)

@@ -74,8 +74,6 @@ def load_weights(
     """Loads the weights of a checkpoint into a model. Only the classifier may differ, because it depends on the data.
 
     Args:
-        model: changed in place.
-        path: of the checkpoint.
         allow_partial: other weights may also be missing or differ, as long as some fit.
         state: what the file contains, if it was read already.
 

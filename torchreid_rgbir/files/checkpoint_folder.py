@@ -14,13 +14,9 @@ BEST = "model-best.pth.tar"
 
 
 class CheckpointFolder:
-    """Writes checkpoints and keeps the newest ones.
+    """Writes checkpoints and keeps the `keep` newest ones, besides the best one.
 
     They are named `model.pth.tar-EPOCH`, as torchreid does, or `model.pth.tar-EPOCH-BATCH` within an epoch.
-
-    Args:
-        folder: created with the first checkpoint.
-        keep: the number of checkpoints to keep besides the best one, at least 1.
     """
 
     def __init__(self, folder: Path, keep: int = 2):
@@ -55,10 +51,7 @@ def numbered(folder: Path) -> list[Path]:
 
 
 def newest_good(folder: Path) -> tuple[Path, dict[str, Any]] | None:
-    """Finds the newest checkpoint that can be read. Damaged ones are reported and skipped.
-
-    Returns:
-        Its path and its contents. None if the folder has no checkpoint.
+    """The newest checkpoint that can be read and its contents, if there is one. Damaged ones are reported and skipped.
 
     Raises:
         ValueError: all checkpoints are damaged.

@@ -32,7 +32,8 @@ _MODULES = {
 }
 # Old module and new module: the names that moved or changed, written in the same way.
 _NAMES = {
-    ("build", "runs.options"): "about=metadata run_options step_options testing=eval_options",
+    ("build", "engine.metadata"): "about=metadata",
+    ("build", "runs.options"): "run_options step_options testing=eval_options",
     ("config", "config.load"): "NOT_YAML PACKAGE",
     ("data", "synthetic.benchmark"): "RGBIRSynthetic",
     ("data.cache", "data.cache"): "ABANDONED=MAX_IDLE MEMORY=MEMORY_FOLDER",

@@ -1,7 +1,6 @@
 """CMC, mAP and mINP of many trials from one ranking (mINP: Ye et al., "Deep Learning for Person Re-identification", PAMI 2021).
 
-Each query is ranked once over all gallery images. The gallery of a trial is a choice of columns of that ranking. Only the places of the
-matches are needed, so a trial sorts integers only.
+Each query is ranked once over all gallery images. The gallery of a trial is a choice of columns of that ranking.
 """
 
 import math

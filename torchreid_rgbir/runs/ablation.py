@@ -17,7 +17,6 @@ def ablation(out: Path, seeds: Sequence[int], questions: Sequence[str] = tuple(Q
 
     Args:
         out: The folder for data/ (that of the quick start), runs/, ablation.md and ablation.png.
-        seeds: The seeds of the runs.
         questions: Names in `QUESTIONS`.
 
     Returns:

@@ -12,6 +12,7 @@ from torchreid_rgbir import config, distributed, host
 from torchreid_rgbir.config.schema import loss_options
 from torchreid_rgbir.data.manager import CrossModalDataManager
 from torchreid_rgbir.engine import BaselineEngine, CrossModalEngine, build_lr_scheduler
+from torchreid_rgbir.engine.metadata import metadata
 from torchreid_rgbir.files import checkpoint
 from torchreid_rgbir.files.archive import unpacked
 from torchreid_rgbir.files.checkpoint_folder import newest_good
@@ -20,7 +21,7 @@ from torchreid_rgbir.losses import LOSSES, MSOLoss
 from torchreid_rgbir.losses.mso import argument
 from torchreid_rgbir.models import MODELS, TwoStreamNetwork
 from torchreid_rgbir.models.sync_batchnorm import synchronize
-from torchreid_rgbir.runs.options import eval_options, metadata, run_options, step_options, warn_of_ir_range
+from torchreid_rgbir.runs.options import eval_options, run_options, step_options, warn_of_ir_range
 
 logger = logging.getLogger(__name__)
 
@@ -159,10 +160,7 @@ def build_optimizer(cfg: CfgNode, model: nn.Module, criterion: MSOLoss | None = 
 
 
 def checkpoint_to_resume(cfg: CfgNode) -> tuple[str, dict[str, Any] | None] | None:
-    """Finds the checkpoint that every process continues from.
-
-    Returns:
-        Its path, and its contents if they were read already. None if the run starts from the beginning.
+    """The path of the checkpoint that every process continues from, if any, and its contents if they were read already.
 
     Raises:
         ValueError: all checkpoints of the run are damaged.

@@ -66,8 +66,6 @@ def compare(cfg: CfgNode, methods: Sequence[str], seeds: Sequence[int], out: Pat
     Args:
         cfg: The configuration that all runs share.
         methods: As for `configure`. The others are compared with the first one.
-        seeds: The seeds of the runs.
-        out: The folder for all runs.
 
     Returns:
         The contents of `out`/compare.json.

@@ -58,14 +58,9 @@ def compare_with_run(folder: Path, cfg: CfgNode) -> None:
 
 
 class RunFolder(io.TextIOBase):
-    """Standard output that is also logged: in memory until `open` is called, then in the log file.
+    """Standard output that is also logged: in memory until `open` is called, then in the file `log`.
 
     So a run that ends early because of a user error leaves no file and no folder.
-
-    Args:
-        console: The stream that everything is printed to.
-        folder: The folder of the run.
-        log: The name of the log file.
 
     Raises:
         OSError: A different process uses the folder.

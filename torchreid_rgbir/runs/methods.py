@@ -13,17 +13,11 @@ METHODS = ("mso", *ABLATIONS, "resnet50:softmax", "resnet50:triplet", "osnet_x1_
 
 
 class Question(NamedTuple):
-    """A question of the ablation.
-
-    Attributes:
-        title: The title of its section.
-        methods: As `compare.configure` takes them.
-        references: The methods that the others are compared with. Each one gets a table.
-    """
+    """A question of the ablation, which has a section with this title."""
 
     title: str
-    methods: tuple[str, ...]
-    references: tuple[str, ...]
+    methods: tuple[str, ...]  # as `compare.configure` takes them
+    references: tuple[str, ...]  # the methods that the others are compared with; each one gets a table
 
 
 _CMCC, _NO_GRAY = "id+wrt+cmcc", "data.transforms [random_flip]"

@@ -7,7 +7,6 @@ from yacs.config import CfgNode
 
 from torchreid_rgbir.data.images import parse_ir_range
 from torchreid_rgbir.engine import EvalOptions
-from torchreid_rgbir.engine.metadata import metadata as metadata
 from torchreid_rgbir.metrics import Rerank
 
 logger = logging.getLogger(__name__)

@@ -83,37 +83,39 @@ def visualize(
     stages = {"before": before_training(about), "after": model} if untrained else {"Layer0": model}
     groups = [read_samples(impaths, modality, about["images"]) for modality, impaths in (images or {}).items()]
 
-    if set(kinds) & set(OF_TEST_SET) or (set(kinds) & set(OF_IMAGES) and not groups):
+    lacks_images = set(kinds) & set(OF_IMAGES) and not groups
+    if lacks_images or set(kinds) & set(OF_TEST_SET):
         engine, dataset = scored(cfg)
         features = engine.features[dataset].without_junk()
         ignored = engine.test_loader[dataset]["query"].dataset.protocol.ignored
-    if set(kinds) & set(OF_IMAGES) and not groups:
+    if lacks_images:
         chosen = choose_samples(features)
         groups = [read_samples(chosen[modality], modality, about["images"]) for modality in (RGB, IR)]
 
     distance, query = cfg.test.dist_metric, cfg.test.query
+
+    def lists(**options: int) -> list:
+        return ranked_lists(features, query, ignored, distance, cfg.test.visrank_topk, **options)
+
     draw: dict[str, Callable[[], Image.Image]] = {
-        "ranked": lambda: draw_ranked(
-            ranked_lists(features, query, ignored, distance, cfg.test.visrank_topk), f"{dataset}, {query} queries"
-        ),
+        "ranked": lambda: draw_ranked(lists(), f"{dataset}, {query} queries"),
         "embedding": lambda: draw_embedding(features, distance),
         "separation": lambda: draw_separation(pair_distances(features, distance), distance),
         "stages": lambda: draw_stages(stages, groups, vgg),
         "activation": lambda: draw_activations(model, groups),
         "curves": lambda: draw_curves(curves),
     }
+    if report:  # which has lists of its own
+        del draw["ranked"]
+    figures = {kind: draw[kind]() for kind in progress(kinds, "drawing", unit="figure") if kind in draw}
     if report:
         # The lists of all queries are needed to count the correct and incorrect ones.
-        lists = ranked_lists(features, query, ignored, distance, cfg.test.visrank_topk, len(features))
-        lists = [ranked for ranked in lists if ranked[1]]  # a query may ignore the complete gallery
-        figures = {kind: draw[kind]() for kind in progress(kinds, "drawing", unit="figure") if kind != "ranked"}
-        html = page.render(engine.results[dataset], lists, figures, run.name, str(weights), about)
+        every = [ranked for ranked in lists(num_queries=len(features)) if ranked[1]]  # without empty ones
         path = Path(out).expanduser() / "report.html"
         path.parent.mkdir(parents=True, exist_ok=True)
-        tables.write_text(path, html)
+        tables.write_text(path, page.render(engine.results[dataset], every, figures, run.name, str(weights), about))
         return [path]
-    figures = {kind: draw[kind]() for kind in progress(kinds, "drawing", unit="figure")}
-    paths = [Path(out).expanduser() / f"{kind}.png" for kind in kinds]
+    paths = [Path(out).expanduser() / f"{kind}.png" for kind in figures]
     for path, figure in zip(paths, figures.values(), strict=True):
         save_picture(figure, path)
     return paths
@@ -139,9 +141,6 @@ def before_training(about: dict) -> TwoStreamNetwork:
     """Returns a checkpoint's network as it was before training, in evaluation mode.
 
     It is initialized with the run's seed, or with the weights that the run started from.
-
-    Args:
-        about: metadata of the checkpoint.
 
     Raises:
         ValueError, FileNotFoundError: the weights are no longer available, or a custom loss is not registered.

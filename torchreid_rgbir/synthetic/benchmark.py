@@ -40,12 +40,7 @@ class RGBIRSynthetic(SYSUMM01):
 def find_benchmark(root: str, write: bool = True) -> Path:
     """Returns the benchmark's folder. If several processes need it, one writes it and the others wait.
 
-    Args:
-        root: as `RGBIRSynthetic` takes it.
-        write: write the benchmark if it is missing.
-
-    Raises:
-        FileNotFoundError, ValueError, OSError: as in `RGBIRSynthetic`.
+    Arguments and errors are those of `RGBIRSynthetic`.
     """
     top = Path(root).expanduser().absolute()
     if _is_complete(top):

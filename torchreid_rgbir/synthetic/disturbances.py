@@ -1,8 +1,6 @@
 """The disturbances of the preset `hard`: viewpoint, occlusion, bad crops, blur, low light and sensor noise.
 
-Conditions are random for each image. A camera's height and the fixed pattern of its sensor are the same in all of its images.
-The sensor noise (Poisson noise of the light, read noise, differences between pixels and columns) follows the usual model, as
-in EMVA standard 1288. The strength of all disturbances is this project's choice.
+The sensor noise follows EMVA standard 1288. The strength of all disturbances is this project's choice.
 """
 
 import math

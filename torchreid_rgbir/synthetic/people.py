@@ -1,8 +1,7 @@
 """The rendered people: the shape of an identity, its colors and its reflectances. No outside source.
 
-An identity is defined by its shape: build, cut and pattern of the clothes, hair, hat, bag. Colors (RGB) and reflectances of
-the materials (IR) are sampled independently of each other and of the shape. So a color says nothing about the gray value in
-the other modality, and only shape, pattern and accessories can be matched across modalities.
+Colors (RGB) and reflectances of the materials (IR) are sampled independently of each other and of the shape. So only shape,
+pattern and accessories can be matched across modalities.
 """
 
 from dataclasses import dataclass
