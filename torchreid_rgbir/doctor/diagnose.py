@@ -82,9 +82,8 @@ def diagnose(dataset: str, root: str | os.PathLike[str], progress: bool = False,
 
     splits, findings = _load(layout, folder)
     loaded = not any(finding.problem for finding in findings)
-    used = {
-        item.impath for split in splits.values() for item in (*split.train, *split.junk, *split.query, *split.gallery)
-    }
+    lists = [(*split.train, *split.junk, *split.query, *split.gallery) for split in splits.values()]
+    used = {item.impath for items in lists for item in items}
     base = next(iter(splits.values())).dataset_dir if splits and layout.image_folders else folder
     found, errors = _find_files(base, layout.image_folders)
     findings += errors

@@ -4,7 +4,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchreid_rgbir.metrics.features import TestFeatures
-from torchreid_rgbir.metrics.rerank import Rerank
 from torchreid_rgbir.modality import IR, RGB, modality_of
 from torchreid_rgbir.protocols.galleries import check_numbers, draw_agw
 from torchreid_rgbir.protocols.protocol import Protocol, Setting
@@ -26,14 +25,11 @@ class LLCMProtocol(Protocol):
         first = modality_of(query)
         _check_cameras(labels)
         check_numbers(labels)
-        return [
-            Setting(
-                {"direction": f"{NAMES[modality]}->{NAMES[1 - modality]}"},
-                modality,
-                draw_agw(labels.gallery(1 - modality), CAMERAS[1 - modality]),
-            )
-            for modality in (first, 1 - first)
-        ]
+        settings = []
+        for modality in (first, 1 - first):
+            trials = draw_agw(labels.gallery(1 - modality), CAMERAS[1 - modality])
+            settings.append(Setting({"direction": f"{NAMES[modality]}->{NAMES[1 - modality]}"}, modality, trials))
+        return settings
 
     @staticmethod
     def ignored(pid: int, camid: int, gallery: TestFeatures) -> NDArray[np.bool_]:
@@ -41,13 +37,7 @@ class LLCMProtocol(Protocol):
         return (gallery.pids == pid) & (gallery.camids == camid)
 
 
-def report(
-    data: TestFeatures, *, query: str = "ir", distance: str = "cosine", rerank: Rerank | None = None
-) -> list[dict]:
-    """Scores features under LLCM's protocol: `LLCMProtocol().score`."""
-    return LLCMProtocol().score(data, query=query, distance=distance, rerank=rerank)
-
-
+report = LLCMProtocol().score
 skip = LLCMProtocol.ignored  # the name in version 0.1
 
 

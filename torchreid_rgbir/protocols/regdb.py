@@ -1,9 +1,10 @@
 """RegDB's protocol (Nguyen et al., "Person Recognition System Based on a Combination of Body Images", Sensors 2017)."""
 
+from typing import Any
+
 import numpy as np
 
 from torchreid_rgbir.metrics.features import TestFeatures
-from torchreid_rgbir.metrics.rerank import Rerank
 from torchreid_rgbir.modality import IR, RGB, modality_of
 from torchreid_rgbir.protocols.protocol import Protocol, Setting
 
@@ -30,26 +31,16 @@ class RegDBProtocol(Protocol):
 
     def settings(self, labels: TestFeatures, query: str, sampling: str) -> list[Setting]:
         first = modality_of(query)
-        return [
-            Setting(
-                {"split": self.split, "direction": f"{NAMES[modality]}->{NAMES[1 - modality]}"},
-                modality,
-                [np.arange(len(labels.gallery(1 - modality)))],
-            )
-            for modality in (first, 1 - first)
-        ]
+        settings = []
+        for modality in (first, 1 - first):
+            name = {"split": self.split, "direction": f"{NAMES[modality]}->{NAMES[1 - modality]}"}
+            settings.append(Setting(name, modality, [np.arange(len(labels.gallery(1 - modality)))]))
+        return settings
 
 
-def report(
-    data: TestFeatures,
-    split: int | None = None,
-    *,
-    query: str = "ir",
-    distance: str = "cosine",
-    rerank: Rerank | None = None,
-) -> list[dict]:
-    """Scores features under RegDB's protocol: `RegDBProtocol(split).score`."""
-    return RegDBProtocol(split).score(data, query=query, distance=distance, rerank=rerank)
+def report(data: TestFeatures, split: int | None = None, **options: Any) -> list[dict]:
+    """Scores features under RegDB's protocol, with the options of `Protocol.score`."""
+    return RegDBProtocol(split).score(data, **options)
 
 
 skip = RegDBProtocol.ignored  # the name in version 0.1

@@ -1,13 +1,14 @@
 """SYSU-MM01's protocol (Wu et al., "RGB-Infrared Cross-Modality Person Re-Identification", ICCV 2017)."""
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from torchreid_rgbir.metrics.features import TestFeatures
-from torchreid_rgbir.metrics.rerank import Rerank
 from torchreid_rgbir.modality import IR, NAMES, RGB, modality_of
 from torchreid_rgbir.protocols.galleries import check_numbers, draw_agw
 from torchreid_rgbir.protocols.permutations import (
@@ -26,6 +27,7 @@ SAME_PLACE = {3: 2, 2: 3}
 # Query modality -> search -> the cameras that the gallery is drawn from.
 SEARCHES = {IR: {"all": (1, 2, 4, 5), "indoor": (1, 2)}, RGB: {"all": (3, 6), "indoor": (3,)}}
 SHOTS = {"official": (1, 10), "agw": (1,)}  # how the gallery is drawn -> images per identity and camera
+PermutationSource = str | Path | NDArray | Permutations | None
 
 
 class SYSUMM01Protocol(Protocol):
@@ -49,7 +51,7 @@ class SYSUMM01Protocol(Protocol):
 
     def __init__(
         self,
-        permutations: str | Path | NDArray | Permutations | None = None,
+        permutations: PermutationSource = None,
         searches: Sequence[str] = (),
         shots: Sequence[int] = (),
         unreadable: Sequence[str] = (),
@@ -80,17 +82,13 @@ class SYSUMM01Protocol(Protocol):
             check_images(labels, sorted({camid for search in searches for camid in cameras[search]}), tables)
         gallery = labels.gallery(1 - modality)
         reverse = {"query": NAMES[modality]} if modality == RGB else {}
-        return [
-            Setting(
-                {"search": search, "shots": number, "sampling": sampling} | reverse,
-                modality,
-                draw_agw(gallery, cameras[search])
-                if tables is None
-                else draw_official(gallery, cameras[search], number, tables),
-            )
-            for search in searches
-            for number in self.shots or shots
-        ]
+        settings = []
+        for search, number in itertools.product(searches, self.shots or shots):
+            drawn_from = gallery, cameras[search]
+            trials = draw_agw(*drawn_from) if tables is None else draw_official(*drawn_from, number, tables)
+            name = {"search": search, "shots": number, "sampling": sampling} | reverse
+            settings.append(Setting(name, modality, trials))
+        return settings
 
     @staticmethod
     def ignored(pid: int, camid: int, gallery: TestFeatures) -> NDArray[np.bool_]:
@@ -114,17 +112,9 @@ class SYSUMM01Protocol(Protocol):
         return read_permutations(self.permutations)
 
 
-def report(
-    data: TestFeatures,
-    permutations: str | Path | NDArray | Permutations | None,
-    *,
-    query: str = "ir",
-    distance: str = "cosine",
-    sampling: str = "official",
-    rerank: Rerank | None = None,
-) -> list[dict]:
-    """Scores features under SYSU-MM01's protocol: `SYSUMM01Protocol(permutations).score`."""
-    return SYSUMM01Protocol(permutations).score(data, query=query, distance=distance, sampling=sampling, rerank=rerank)
+def report(data: TestFeatures, permutations: PermutationSource, **options: Any) -> list[dict]:
+    """Scores features under SYSU-MM01's protocol, with the options of `Protocol.score`."""
+    return SYSUMM01Protocol(permutations).score(data, **options)
 
 
 def evaluate(
@@ -132,13 +122,10 @@ def evaluate(
     pids: ArrayLike,
     camids: ArrayLike,
     image_numbers: ArrayLike | None,
-    permutations: str | Path | NDArray | Permutations | None,
+    permutations: PermutationSource,
     search: str = "all",
     shots: int = 1,
-    *,
-    sampling: str = "official",
-    query: str = "ir",
-    distance: str = "cosine",
+    **options: Any,
 ) -> dict:
     """Scores one setting of the protocol, from plain arrays. The modality follows from the camera (RGB 1, 2, 4, 5; IR 3, 6).
 
@@ -148,9 +135,8 @@ def evaluate(
         camids: (N,) cameras 1 to 6.
         image_numbers: (N,) 1-based place of each image in the sorted list of its camera/id folder. May be None with "agw".
         permutations: as in `SYSUMM01Protocol`; may be None with "agw".
-        search: "all" (gallery of cameras 1, 2, 4, 5) or "indoor" (1, 2).
-        shots: gallery images per identity and camera, 1 or 10.
-        sampling, query, distance: as in `Protocol.score`.
+        search, shots: one of each that `SYSUMM01Protocol` takes.
+        **options: of `Protocol.score`.
 
     Returns:
         The setting's dict as in results.json; measures are fractions.
@@ -163,8 +149,7 @@ def evaluate(
     modalities = np.where(np.isin(camids, [camid for camid, modality in CAMERAS.items() if modality == IR]), IR, RGB)
     numbers = None if image_numbers is None else np.asarray(image_numbers)
     data = TestFeatures(np.asarray(features), np.asarray(pids), camids, modalities, numbers)
-    protocol = SYSUMM01Protocol(permutations, [search], [shots])
-    return protocol.score(data, query=query, distance=distance, sampling=sampling)[0]
+    return SYSUMM01Protocol(permutations, [search], [shots]).score(data, **options)[0]
 
 
 skip = SYSUMM01Protocol.ignored  # the name in version 0.1
