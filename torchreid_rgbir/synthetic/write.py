@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,7 @@ def synthesize(
         raise type(error)(f"cannot write {out} ({error.strerror}): choose a folder that you may write to") from error
     try:
         plan.files[SUMMARY] = (json.dumps(description, indent=1) + "\n").encode()
-        _write(part, plan, preset, seed, size, workers)
+        _write(part, plan, partial(_render, part, preset, seed, size), workers)
         os.replace(part, target)
     except BaseException:  # Ctrl-C too
         shutil.rmtree(part, ignore_errors=True)
@@ -168,29 +169,21 @@ def _counts(plan: Plan) -> dict[str, int]:
     }
 
 
-def _write(root: Path, plan: Plan, preset: str, seed: int, size: tuple[int, int], workers: int) -> None:
+def _write(root: Path, plan: Plan, render: Callable[[list[ImageSpec]], int], workers: int) -> None:
     for folder in {(root / path).parent for path in [*plan.files, *(image.path for image in plan.images)]}:
         folder.mkdir(parents=True, exist_ok=True)
     for path, content in plan.files.items():
         (root / path).write_bytes(content)
     chunks = [plan.images[i : i + _CHUNK] for i in range(0, len(plan.images), _CHUNK)]
     with progress(None, "rendering", len(plan.images), unit="image") as bar:
-        _render_all(root, chunks, preset, seed, size, workers, bar.update)
+        if workers > 1:
+            _render_in_processes(render, chunks, workers, bar.update)
+        else:
+            for chunk in chunks:
+                bar.update(render(chunk))
 
 
-def _render_all(
-    root: Path,
-    chunks: list[list[ImageSpec]],
-    preset: str,
-    seed: int,
-    size: tuple[int, int],
-    workers: int,
-    advance: Callable[[int], object],
-) -> None:
-    if workers == 1:
-        for chunk in chunks:
-            advance(_render(root, chunk, preset, seed, size))
-        return
+def _render_in_processes(render: Callable, chunks: list, workers: int, advance: Callable[[int], object]) -> None:
     # Not a plain fork: the caller may have threads, such as torch's, that a forked child would wait for.
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(method)
@@ -200,7 +193,7 @@ def _render_all(
     try:
         # An interrupt between a worker's start and its entry in the pool would make Python wait for it forever.
         with deferred_signal(signal.SIGINT):
-            futures = [pool.submit(_render, root, chunk, preset, seed, size) for chunk in chunks]
+            futures = [pool.submit(render, chunk) for chunk in chunks]
         for future in as_completed(futures):
             advance(future.result())
     except BrokenProcessPool as error:
@@ -217,12 +210,9 @@ def _ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _render(root: Path, images: list[ImageSpec], preset: str, seed: int, size: tuple[int, int]) -> int:
+def _render(root: Path, preset: str, seed: int, size: tuple[int, int], images: list[ImageSpec]) -> int:
     for image in images:
-        pixels = (
-            render_spectra(seed, image, size)
-            if image.spectra
-            else PRESETS[preset].render(seed, image.pid, image.camera, image.number, size)
-        )
+        options = seed, image.pid, image.camera, image.number, size
+        pixels = render_spectra(seed, image, size) if image.spectra else PRESETS[preset].render(*options)
         Image.fromarray(pixels).save(root / image.path, quality=_JPEG_QUALITY)
     return len(images)
