@@ -56,7 +56,7 @@ class Gallery:
             ValueError: the modality is unknown, or the package of the store is not installed.
             ConnectionError: the server does not answer.
         """
-        modality_of(modality)  # raises the error
+        modality_of(modality)  # fails if it is unknown
         about = GalleryInfo(fingerprint, dim, modality)
         return cls(_store_class(location).create(os.path.expanduser(location), about))
 
