@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from torchreid_rgbir import config
 from torchreid_rgbir.cli import main
-from torchreid_rgbir.runs.published import ROWS
+from torchreid_rgbir.runs.published import RECIPES, ROWS, STEP_EQUAL
 
 
 @pytest.fixture
@@ -45,15 +46,29 @@ def test_without_a_method_every_row_of_the_setting_is_shown(write, capsys):
     assert main(["published", write(0.58, 0.55)]) == 1
     shown = capsys.readouterr().out
     assert shown.count(", against ") == sum(row.dataset == "sysu_mm01" and not row.rerank for row in ROWS)
-    assert "above AGW's, within baseline's, below PMT's" in shown
+    assert "above AGW's, within baseline's, below CEIL's, below PMT's" in shown
 
 
 def test_without_a_file_the_rows_are_listed(capsys):
     assert main(["published"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 1 + len(ROWS)
-    assert lines[1].split()[:8] == ["sysu_mm01", "all-search,", "single-shot", "AGW", "47.50", "47.65", "35.30", "Ye"]
-    assert [line for line in lines if "re-ranked" in line] == [line for line in lines if "MCJA" in line]
+    words = ["sysu_mm01", "all-search,", "single-shot", "AGW", "47.50", "47.65", "35.30", "agw_sysu"]
+    assert lines[1].split()[:8] == words and lines[1].split()[9] == "Ye"
+    methods = [line.split()[3] for line in lines if "re-ranked" in line]
+    assert methods == ["CEIL", "MCJA"]
+
+
+def test_a_row_says_whether_our_recipe_is_step_equal(capsys):
+    main(["published"])
+    lines = capsys.readouterr().out.splitlines()
+    said = {(row.method, row.dataset): line for row, line in zip(ROWS, lines[1:], strict=True)}
+    assert " luckydc_sysu yes " in said["baseline", "sysu_mm01"]
+    assert " agw_llcm     no " in said["AGW", "llcm"]
+    assert " -            - " in said["PMT", "sysu_mm01"]
+    assert {row.recipe for row in ROWS} - {""} <= {path.stem for path in config.shipped()} and set(
+        RECIPES.values()
+    ) >= STEP_EQUAL
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_the_row_is_that_of_the_setting_and_the_re_ranking():
     rerank = {"k1": 40, "k2": 35, "lambda": 0.1}
     multi, indoor = sysu(shots=10, num_gallery=3010), sysu(search="indoor", num_gallery=112)
     found = compare(results(sysu(), multi, indoor, sysu(0.9, 0.9, rerank=rerank)))
-    assert [f.row.method for f in found if "rerank" in f.setting] == ["MCJA"]
+    assert [f.row.method for f in found if "rerank" in f.setting] == ["CEIL", "MCJA"]
     assert "MCJA" not in [f.row.method for f in found if "rerank" not in f.setting]
     assert all((f.setting["search"], f.setting["shots"]) == ("all", 1) for f in found)
     with pytest.raises(ValueError, match="there is no row of AGW for re-ranked results of all-search, single-shot"):
@@ -154,7 +154,7 @@ def test_unknown_methods_and_data_sets_list_the_known_ones():
     ):
         compare(results(sysu()), "nosuch")
     with pytest.raises(
-        ValueError, match="there is no row of the method PMT for regdb: choose from AGW, CAJ, DEEN, MMN"
+        ValueError, match="there is no row of the method PMT for regdb: choose from AGW, CAJ, CEIL, DEEN, MMN"
     ):
         compare(results(regdb(), dataset="regdb"), "PMT")
     with pytest.raises(

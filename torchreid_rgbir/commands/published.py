@@ -3,6 +3,8 @@
 The exit status is 1 if a result is below a published number. Without a file the command lists the published numbers. A difference of up to
 --tolerance points (percent) is "within": a published row is the result of a single training, and a different seed may move it by about a
 point. The standard deviation of a result is over the trials, so it includes only the effect of the drawn galleries.
+
+A recipe is step-equal if, from the same weights and batches, its features, losses, gradients and updates are those of the authors' code.
 """
 
 import argparse
@@ -49,11 +51,13 @@ def listing() -> str:
     from torchreid_rgbir.runs.published import ROWS
 
     lines = [f"{'data set':<10} {'setting':<24} {'method':<9}" + "".join(f"{COLUMNS[key]:>8}" for key in _MEASURES)]
-    lines[0] += "  source"
+    lines[0] += f"  {'recipe':<13}{'step-equal':<12}source"
     for row in ROWS:
         measures = "".join(f"{row.mean[key]:>8.2f}" if key in row.mean else f"{'-':>8}" for key in _MEASURES)
         reranked = "; re-ranked" if row.rerank else ""
-        lines.append(f"{row.dataset:<10} {row.setting:<24} {row.method:<9}{measures}  {row.source}{reranked}")
+        equal = {None: "-", False: "no", True: "yes"}[row.step_equal]
+        recipe = f"{row.recipe or '-':<13}{equal:<12}"
+        lines.append(f"{row.dataset:<10} {row.setting:<24} {row.method:<9}{measures}  {recipe}{row.source}{reranked}")
     return "\n".join(lines)
 
 
