@@ -111,13 +111,18 @@ def read_with_bits(path: str, ir_range: str = "auto") -> tuple[Image.Image, int]
             raise ValueError("it is not a regular file")
         with Image.open(file, formats=FORMATS) as image:
             _check(image)
-            rgb = _cropped(to_8_bits(image, ir_range).convert("RGB"), path)
-            turn = TURNS.get(_orientation(image))
-            return rgb if turn is None else rgb.transpose(turn), _bits(image)
+            return to_upright_rgb(image, ir_range, path), _bits(image)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} is missing: it was there when the data set was listed") from None
     except Exception as error:  # a damaged file makes Pillow's readers fail in many ways
         raise ValueError(f"{path} cannot be read ({_reason(file, error)}): {ADVICE}") from None
+
+
+def to_upright_rgb(image: Image.Image, ir_range: str = "auto", path: str = "") -> Image.Image:
+    """An open image as `read_image` returns it. The path of a part of a wide file selects the part."""
+    rgb = _cropped(to_8_bits(image, ir_range).convert("RGB"), path)
+    turn = TURNS.get(_orientation(image))
+    return rgb if turn is None else rgb.transpose(turn)
 
 
 def part_path(file: str, number: int, count: int) -> str:

@@ -14,9 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from torchreid_rgbir.data.images import TURNS, read_image, to_8_bits
+from torchreid_rgbir.data.images import read_image, to_upright_rgb
 
-ORIENTATION = 0x0112  # EXIF tag
 Stream = Callable[[np.ndarray], np.ndarray]  # maps prepared images (B, 3, H, W) of one modality to features (B, D)
 
 
@@ -55,13 +54,9 @@ class ExportedModel:
 
     def prepare(self, image) -> np.ndarray:
         """Converts a path or a PIL image to the input of the network, (3, H, W) float32."""
-        if isinstance(image, Image.Image):
-            turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
-            image = to_8_bits(image, self.ir_range).convert("RGB")
-            image = image.transpose(turn) if turn is not None else image
-        else:
-            image = read_image(str(image), self.ir_range)
-        pixels = np.asarray(image.resize(self.size, Image.Resampling.BILINEAR), np.float32) / 255
+        is_open = isinstance(image, Image.Image)
+        rgb = to_upright_rgb(image, self.ir_range) if is_open else read_image(str(image), self.ir_range)
+        pixels = np.asarray(rgb.resize(self.size, Image.Resampling.BILINEAR), np.float32) / 255
         return (pixels.transpose(2, 0, 1) - self.mean) / self.std
 
 

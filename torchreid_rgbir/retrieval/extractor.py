@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from torchreid_rgbir.data.folder import is_junk, parse_camera
-from torchreid_rgbir.data.images import TURNS, read_image, to_8_bits
+from torchreid_rgbir.data.images import read_image, to_upright_rgb
 from torchreid_rgbir.data.transforms import BatchTransforms, Decode
 from torchreid_rgbir.files import checkpoint
 from torchreid_rgbir.metrics.features import TestFeatures
@@ -29,7 +29,6 @@ from torchreid_rgbir.models.loading import load_model
 from torchreid_rgbir.retrieval.image_table import labeled_images
 from torchreid_rgbir.terminal import progress
 
-ORIENTATION = 0x0112  # EXIF tag
 AnyImage = str | os.PathLike[str] | NDArray[np.uint8] | Image.Image
 
 
@@ -156,16 +155,14 @@ class Extractor:
                 pool.shutdown(cancel_futures=True)
 
     def _read(self, image: AnyImage) -> Tensor:
-        if isinstance(image, Image.Image):
-            rgb = to_8_bits(image, self.ir_range).convert("RGB")
-            turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
-            return self._decode(rgb.transpose(turn) if turn is not None else rgb)
         if isinstance(image, np.ndarray):
             if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)):
                 raise ValueError(
                     f"an image is an array {image.shape} of {image.dtype}: convert it to uint8 with shape (H, W, 3) or (H, W)"
                 )
-            return self._decode(Image.fromarray(image).convert("RGB"))
+            image = Image.fromarray(image)
+        if isinstance(image, Image.Image):
+            return self._decode(to_upright_rgb(image, self.ir_range))
         return self._decode(read_image(os.fspath(image), self.ir_range))
 
 
