@@ -13,10 +13,20 @@ from torchreid_rgbir.files.download import is_remote
 from torchreid_rgbir.losses import LOSSES
 from torchreid_rgbir.losses.vgg import MIN_SIZE
 from torchreid_rgbir.models import MODELS
+from torchreid_rgbir.models.loading import OPTIONS
+from torchreid_rgbir.models.timm_factory import PREFIX, check_name
 
-FEATURE_LOSSES = ("wrt", "cmcc", "wrt_sq", "tri", "tri_pooled", "hctri", "cmr")  # their gradient does not reach the classifier
+FEATURE_LOSSES = (
+    "wrt",
+    "cmcc",
+    "wrt_sq",
+    "tri",
+    "tri_pooled",
+    "hctri",
+    "cmr",
+)  # their gradient does not reach the classifier
 # Keys under `train` that belong to the method's training step. torchreid's models do not use them.
-STEP_KEYS = ("amp", "accumulate", "ema", "compile", "gather_features", "sync_batchnorm", "on_nonfinite")
+STEP_KEYS = ("amp", "accumulate", "ema", "compile", "gather_features", "sync_batchnorm", "on_nonfinite", "layer_decay")
 
 
 def check(cfg: CfgNode) -> None:
@@ -69,7 +79,13 @@ def check(cfg: CfgNode) -> None:
         raise ValueError(
             "test.evaluate True without weights would score an untrained network: set model.load_weights CHECKPOINT"
         )
+    if cfg.train.layer_decay < 1 and cfg.train.staged_lr:
+        raise ValueError("train.layer_decay and train.staged_lr both set learning rates by layer: keep one of them")
     parse_ir_range(cfg.data.ir_range)
+    if isinstance(cfg.model.pretrained, str) and not Path(cfg.model.pretrained).expanduser().is_file():
+        raise FileNotFoundError(
+            f"model.pretrained {cfg.model.pretrained} is missing: give True, False, or the path of a file with weights"
+        )
     for key, path in (("load_weights", cfg.model.load_weights), ("resume", cfg.model.resume)):
         elsewhere = path == "auto" if key == "resume" else is_remote(path)
         if path and not elsewhere and not Path(path).expanduser().is_file():
@@ -81,7 +97,9 @@ def check(cfg: CfgNode) -> None:
 def _check_model(cfg: CfgNode) -> None:
     """The model is known, and the loss and the options of training and test belong to it."""
     name, loss = cfg.model.name, cfg.loss.name
-    if name not in host.model_names():
+    if name.startswith(PREFIX):
+        check_name(name.removeprefix(PREFIX))
+    elif name not in host.model_names():
         near = difflib.get_close_matches(name, host.model_names(), n=3) or ["resnet50", "osnet_x1_0"]
         raise ValueError(
             f"model.name {name} is unknown: choose {', '.join(MODELS)}, or a model of torchreid such as "
@@ -96,6 +114,7 @@ def _check_model(cfg: CfgNode) -> None:
             f"loss.name is mso, but {name} has one stream: set model.name dual_resnet50, or loss.name softmax or triplet"
         )
     ours = [f"train.{key}" for key in STEP_KEYS if cfg.train[key] != config.defaults().train[key]]
+    ours += [f"model.{key}" for key, value in OPTIONS.items() if cfg.model[key] != value]
     if ours or distributed.asked_for():
         what = ours[0] if ours else "torchrun"
         raise ValueError(f"{what} is not available for {name}, because torchreid's engine trains it: remove {what}")

@@ -150,6 +150,9 @@ def _set(cfg: CN, key: str, value: Any, words: Any, where: str) -> None:
         if all(isinstance(item, str) for item in old):
             value = _parse(words, _TextLoader) if isinstance(words, str) and words[:1] == "[" else words
         value = _list(key, value if isinstance(value, list) else [value], old, where)  # one word is a list of one
+    elif key == "model.pretrained":  # True, False, or the path of a file
+        value = words if isinstance(value, str) else value
+        old = value if isinstance(value, (bool, str)) else True
     elif isinstance(old, str):
         if value is None and where:
             words = ""  # an empty value in a file

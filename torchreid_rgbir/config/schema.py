@@ -14,8 +14,10 @@ def defaults() -> CN:
 
     cfg.model = CN()
     cfg.model.name = "dual_resnet50"  # a name in models.MODELS, or any model of torchreid
-    cfg.model.pretrained = True  # ImageNet weights, downloaded once
-    cfg.model.last_stride = 1  # stride of Layer4
+    cfg.model.pretrained = True  # ImageNet weights, downloaded once; or a file with weights
+    cfg.model.last_stride = 1  # stride of Layer4, or of the last stage of a network from timm
+    cfg.model.pooling = "auto"  # for networks from timm: token, mean, gem; auto: what suits the network
+    cfg.model.drop_path = 0.0  # for networks from timm: the rate of stochastic depth in the last block
     # the checkpoint to start from or to test: a path, URL or Google Drive id (#sha256=...)
     cfg.model.load_weights = ""
     cfg.model.allow_partial = False  # allow load_weights to lack more than the classifier
@@ -60,6 +62,7 @@ def defaults() -> CN:
     cfg.train.fixbase_epoch = 0
     cfg.train.open_layers = ["classifier"]
     cfg.train.staged_lr = False
+    cfg.train.layer_decay = 1.0  # the learning rate of a layer over that of the layer behind it; 1: all are equal
     cfg.train.new_layers = ["classifier"]
     cfg.train.base_lr_mult = 0.1
     cfg.train.lr_scheduler = "warmup_multi_step"  # warmup_multi_step, warmup_cosine, or one of torchreid
@@ -134,6 +137,7 @@ def loss_options(name: str) -> dict[str, Option]:
 
 
 CHOICES = {
+    "model.pooling": ("auto", "token", "mean", "gem"),
     "data.type": ("image",),
     "data.cache": ("none", "ram", "disk"),
     "data.ir": ("nir", "tir"),
@@ -171,6 +175,8 @@ RANGES = {
     "train.warmup_start": (0, 1),
     "train.base_lr_mult": (0, math.inf),
     "train.ema": (0, 0.999999),
+    "train.layer_decay": (0.01, 1),
+    "model.drop_path": (0, 0.9),
     "adam.beta1": (0, 0.999999),
     "adam.beta2": (0, 0.999999),
     "loss.triplet.margin": (0, math.inf),

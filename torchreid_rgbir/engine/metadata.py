@@ -32,9 +32,9 @@ def versions() -> dict[str, str]:
 
 def metadata(name: str, model: nn.Module, datamanager: CrossModalDataManager) -> dict:
     """Returns the metadata of a checkpoint, without the configuration of its run."""
-    facts = {"name": name, "num_classes": datamanager.num_train_pids}
+    facts: dict = {"name": name, "num_classes": datamanager.num_train_pids}
     return {
-        "model": facts | ({"last_stride": model.last_stride} if isinstance(model, TwoStreamNetwork) else {}),
+        "model": facts | (model.options if isinstance(model, TwoStreamNetwork) else {}),
         "images": {
             "height": datamanager.height,
             "width": datamanager.width,
@@ -56,7 +56,9 @@ def describe(
         root: `data.root`. None selects the folder that contains all images of the data manager.
     """
     cfg = cfg.clone()
-    cfg.model.name, cfg.model.last_stride = model.name, model.last_stride
+    cfg.model.name = model.name
+    for option, value in model.options.items():
+        cfg.model[option] = value
     cfg.data.root = _folder_of_images(datamanager) if root is None else root
     cfg.data.sources, cfg.data.targets = datamanager.sources, datamanager.targets
     cfg.data.height, cfg.data.width = datamanager.height, datamanager.width

@@ -19,7 +19,7 @@ from torchreid_rgbir.data.transforms import BatchTransforms, Decode
 from torchreid_rgbir.export import standalone
 from torchreid_rgbir.extras import require
 from torchreid_rgbir.modality import NAMES
-from torchreid_rgbir.models import TwoStreamNetwork
+from torchreid_rgbir.models import DualResNet, TwoStreamNetwork
 from torchreid_rgbir.models.loading import load_model
 
 logger = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ def export(weights: str | Path, out: str | Path, images: Sequence[str | Path] = 
             logger.info("writing the %s graph", name.upper())
             _write_graph(model, modality, about["images"], folder / f"{name}.onnx")
         backbone = about["model"]["name"]
-        if standalone.knows(backbone):
+        if isinstance(model, DualResNet) and standalone.knows(backbone):
             (folder / WEIGHTS).write_bytes(save(model.state_dict()))
         else:
             logger.warning("%s is omitted: the loader can build only torchvision's ResNets, not %s", WEIGHTS, backbone)

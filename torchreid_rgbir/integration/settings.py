@@ -45,5 +45,9 @@ def read(overrides: Sequence[str], file: str = "") -> CfgNode:
     for key in SEVERAL_PROCESSES:
         if config.get(cfg, key) and not distributed.asked_for():
             raise ValueError(f"{key} needs several processes: start the script with torchrun, or remove the key")
+    if cfg.train.layer_decay < 1:
+        raise ValueError(
+            "train.layer_decay is not available in torchreid's scripts, which build the optimizer: use `torchreid-rgbir train`"
+        )
     checks.check(cfg)
     return cfg

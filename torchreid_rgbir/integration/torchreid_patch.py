@@ -17,7 +17,7 @@ from torchreid_rgbir.engine.schedule import WARMUPS, build_lr_scheduler
 from torchreid_rgbir.files import checkpoint
 from torchreid_rgbir.integration import patched_classes, settings, torchreid_tools
 from torchreid_rgbir.integration.patched_classes import resumed, without_data_parallel
-from torchreid_rgbir.models import MODELS, TwoStreamNetwork
+from torchreid_rgbir.models import MODELS, TwoStreamNetwork, loading
 from torchreid_rgbir.runs.options import warn_of_ir_range
 
 logger = logging.getLogger(__name__)
@@ -133,8 +133,9 @@ def _replace(package: Any, module: str, name: str, replacement: Callable) -> Non
 
 def _build_model(original, name, num_classes, loss="softmax", pretrained=True, use_gpu=True):
     if name in MODELS:
-        last_stride = settings.current.model.last_stride
-        return MODELS[name](num_classes, loss=loss, pretrained=pretrained, last_stride=last_stride)
+        data = settings.current.data  # the size is that of the data manager, which is built before
+        options = {key: settings.current.model[key] for key in ("last_stride", *loading.OPTIONS)}
+        return loading.build_model(name, num_classes, loss, pretrained, options, (data.height, data.width))
     return original(name, num_classes, loss, pretrained, use_gpu)
 
 

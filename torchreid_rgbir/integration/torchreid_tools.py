@@ -17,6 +17,7 @@ from torchreid_rgbir.files import checkpoint
 from torchreid_rgbir.integration import settings
 from torchreid_rgbir.modality import RGB
 from torchreid_rgbir.models import TwoStreamNetwork
+from torchreid_rgbir.models.dual_timm import DualTimm
 from torchreid_rgbir.models.loading import bare_model, load_model
 
 logger = logging.getLogger(__name__)
@@ -107,7 +108,8 @@ def _compare(extractor: Any, arguments: dict[str, Any]) -> None:
         raise ValueError(
             f"{path} contains a {model['name']}, not a {arguments['model_name']}: pass model_name={model['name']!r}"
         )
-    if model["last_stride"] != extractor.model.last_stride:  # torchreid can only build last stride 1
+    own = extractor.model.options  # torchreid can only build the defaults, for one size of image
+    if isinstance(extractor.model, DualTimm) or any(model.get(key, value) != value for key, value in own.items()):
         extractor.model = load_model(path)[0].to(extractor.device)
     trained = {
         "image_size": [images["height"], images["width"]],

@@ -6,11 +6,12 @@ responses become.
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from torchreid_rgbir.losses.registry import Option, register_loss
 from torchreid_rgbir.losses.sobel import edge_map
-from torchreid_rgbir.losses.vgg import BOUNDS, WEIGHTS, VGGStages
+from torchreid_rgbir.losses.vgg import BOUNDS, CONV2_CHANNELS, MIN_MAPS, WEIGHTS, VGGStages
 from torchreid_rgbir.models.batch import Batch, Outputs
 from torchreid_rgbir.models.precision import widen
 
@@ -32,6 +33,49 @@ def perceptual_edge(maps: Tensor, edges: Tensor, num_rgb: int, vgg: VGGStages) -
     distances = stage_distances(maps, edges, vgg).sum(dim=0)  # (B,)
     halves = [half.mean() for half in (distances[:num_rgb], distances[num_rgb:]) if len(half)]
     return torch.stack(halves).sum()
+
+
+def at_most_quarter(maps: Tensor, height: int, width: int) -> Tensor:
+    """Averages maps that are larger than a quarter of the image, the scale of the published Layer0, to that scale.
+
+    A ResNet's maps have this scale already. EfficientNet's are twice as large, and VGG would take four times as long.
+
+    Args:
+        maps: (B, C, h, w) from Layer0.
+        height, width: of the images, in pixels.
+
+    Returns:
+        (B, C, at most ceil(height / 4), at most ceil(width / 4)).
+    """
+    rows, columns = min(maps.shape[2], -(-height // 4)), min(maps.shape[3], -(-width // 4))
+    return maps if (rows, columns) == maps.shape[2:] else F.adaptive_avg_pool2d(maps, (rows, columns))
+
+
+def check_maps(model: str, shape: tuple[int, int, int], size: tuple[int, int], entry: str) -> None:
+    """Checks that VGG can take a network's Layer0 maps.
+
+    Args:
+        model: the network's name.
+        shape: C, h and w of the maps.
+        size: height and width of the images, in pixels.
+        entry: how maps enter VGG.
+
+    Raises:
+        ValueError: the maps are too small, or have the wrong number of channels. The message says what to set.
+    """
+    channels, *sides = shape
+    if min(sides) < MIN_MAPS:
+        height, width = (-(-MIN_MAPS * pixels // side) for pixels, side in zip(size, sides, strict=True))
+        raise ValueError(
+            f"the Layer0 maps of {model} have {sides[0]} x {sides[1]} pixels for images of {size[0]} x {size[1]}, too small for "
+            f"VGG in the perceptual edge loss: set data.height to {max(height, size[0])} or more and data.width to "
+            f"{max(width, size[1])} or more, or loss.mso.weight_pef 0"
+        )
+    if entry == "conv2" and channels != CONV2_CHANNELS:
+        raise ValueError(
+            f"loss.pef.entry is conv2, which takes maps of {CONV2_CHANNELS} channels, and Layer0 of {model} gives {channels}: "
+            "set loss.pef.entry image"
+        )
 
 
 def stage_distances(maps: Tensor, edges: Tensor, vgg: VGGStages) -> Tensor:
@@ -88,6 +132,7 @@ class PerceptualEdgeLoss(nn.Module):
         Returns:
             A scalar.
         """
+        maps = at_most_quarter(maps, images.shape[2], images.shape[3])
         height, width = maps.shape[-2:]
         return perceptual_edge(maps, edge_map(images, (height, width)), num_rgb, self.vgg)
 

@@ -19,6 +19,8 @@ BOUNDS = {
     "conv2": (5, 9, 16, 23, 30),  # relu2_2, relu3_3, relu4_3, relu5_3
 }
 WEIGHTS = ("imagenet", "random")
+MIN_MAPS = 8  # of the height and width of the maps that enter: three poolings leave 1 pixel
+CONV2_CHANNELS = 64  # of the maps that enter at conv2_1
 MIN_SIZE = 32  # of an image's height and width: Layer0 divides it by 4 and three poolings by 8, which leaves 1 pixel
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the images that VGG was trained on
 

@@ -11,7 +11,7 @@ from torchvision.models import ResNet50_Weights, resnet50
 
 from torchreid_rgbir.models.dual_resnet import MODELS, DualResNet, add_after_blocks
 from torchreid_rgbir.models.gem import FixedGeM
-from torchreid_rgbir.models.imagenet import load_imagenet
+from torchreid_rgbir.models.imagenet import start_from
 
 NON_LOCAL = {"layer2": (2, 3), "layer3": (3, 4, 5)}  # the blocks that a non-local block follows
 
@@ -43,12 +43,11 @@ class NonLocal(nn.Module):
 
 
 def agw_resnet50(
-    num_classes: int, loss: str = "softmax", pretrained: bool = True, use_gpu: bool = True, last_stride: int = 1
+    num_classes: int, loss: str = "softmax", pretrained: bool | str = True, use_gpu: bool = True, last_stride: int = 1
 ) -> DualResNet:
     """Builds AGW's network. The arguments and errors are those of `dual_resnet50`."""
     resnet = resnet50()
-    if pretrained:
-        load_imagenet(resnet, ResNet50_Weights.IMAGENET1K_V1, instead="set model.pretrained False")
+    start_from(resnet, pretrained, ResNet50_Weights.IMAGENET1K_V1)
     add_after_blocks(resnet, NON_LOCAL, NonLocal, "non_local")
     model = DualResNet(resnet, num_classes, loss, last_stride, pool=FixedGeM())
     model.name = "agw_resnet50"

@@ -12,7 +12,8 @@ from torchvision.models import WeightsEnum
 from torchreid_rgbir.modality import IR, NAMES, RGB
 from torchreid_rgbir.models.gem import GeM
 from torchreid_rgbir.models.ibn import ResNet50IBNaWeights, resnet50_ibn_a
-from torchreid_rgbir.models.imagenet import load_imagenet
+from torchreid_rgbir.models.imagenet import start_from
+from torchreid_rgbir.models.timm_factory import CURATED, TwoStreamModels
 from torchreid_rgbir.models.two_stream import TwoStreamNetwork
 
 
@@ -107,14 +108,18 @@ def _factory(resnet: Callable[[], nn.Module], weights: WeightsEnum) -> Callable[
     """Makes the factory of a two-stream network. It takes the arguments of torchreid's factories and `last_stride`."""
 
     def build(
-        num_classes: int, loss: str = "softmax", pretrained: bool = True, use_gpu: bool = True, last_stride: int = 1
+        num_classes: int,
+        loss: str = "softmax",
+        pretrained: bool | str = True,
+        use_gpu: bool = True,
+        last_stride: int = 1,
     ) -> DualResNet:
         """Builds a two-stream network.
 
         Args:
             num_classes: N, the number of training identities.
             loss: 'softmax', 'triplet' or 'mso'. It decides what training mode returns.
-            pretrained: start from ImageNet weights.
+            pretrained: start from ImageNet weights, or from those in a file.
             use_gpu: has no effect. torchreid passes it to every factory, and the model is built on the CPU.
             last_stride: the stride of Layer4, 1 or 2.
 
@@ -123,8 +128,7 @@ def _factory(resnet: Callable[[], nn.Module], weights: WeightsEnum) -> Callable[
             ValueError: the loss or the last stride is unknown, or the weights file is damaged.
         """
         single = resnet()
-        if pretrained:
-            load_imagenet(single, weights, instead="set model.pretrained False")
+        start_from(single, pretrained, weights)
         model = DualResNet(single, num_classes, loss, last_stride)
         model.name = build.__name__
         return model
@@ -139,7 +143,5 @@ dual_resnet50 = _factory(models.resnet50, models.ResNet50_Weights.IMAGENET1K_V1)
 dual_resnet101 = _factory(models.resnet101, models.ResNet101_Weights.IMAGENET1K_V1)
 dual_resnet50_ibn_a = _factory(resnet50_ibn_a, ResNet50IBNaWeights.IMAGENET1K_V1)
 
-MODELS: dict[str, Callable[..., DualResNet]] = {
-    factory.__name__: factory
-    for factory in (dual_resnet18, dual_resnet34, dual_resnet50, dual_resnet101, dual_resnet50_ibn_a)
-}
+RESNETS = (dual_resnet18, dual_resnet34, dual_resnet50, dual_resnet101, dual_resnet50_ibn_a)
+MODELS = TwoStreamModels({factory.__name__: factory for factory in RESNETS}, **CURATED)

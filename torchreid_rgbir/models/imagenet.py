@@ -1,4 +1,4 @@
-"""ImageNet weights in torchvision's form, from torch's cache or from the network."""
+"""ImageNet weights in torchvision's form, from torch's cache or from the network, or pretrained weights in a file."""
 
 import os
 import pickle
@@ -8,6 +8,26 @@ from urllib.parse import urlparse
 import torch
 from torch import Tensor, nn
 from torchvision.models import WeightsEnum
+
+from torchreid_rgbir.models.weights import load_pretrained
+
+
+def start_from(network: nn.Module, pretrained: bool | str, weights: WeightsEnum) -> None:
+    """Gives a network the initial weights that a factory's argument `pretrained` selects, in place.
+
+    Args:
+        network: the published network, not yet divided into streams.
+        pretrained: True for ImageNet weights, False to leave the network as it is, or the path of a file with weights.
+        weights: the ImageNet weights.
+
+    Raises:
+        FileNotFoundError: the file is missing, or the ImageNet weights cannot be downloaded.
+        ValueError: a file is damaged, or contains the weights of a different network.
+    """
+    if isinstance(pretrained, str):
+        load_pretrained(network, pretrained)
+    elif pretrained:
+        load_imagenet(network, weights, instead="set model.pretrained False")
 
 
 def load_imagenet(module: nn.Module, weights: WeightsEnum, prefix: str = "", instead: str = "") -> None:

@@ -1,5 +1,7 @@
 """A model from its checkpoint alone: the file contains the backbone, the number of classes and the image size."""
 
+import inspect
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,8 @@ from torch import nn
 
 from torchreid_rgbir.files import checkpoint
 from torchreid_rgbir.models import MODELS, TwoStreamNetwork
+
+OPTIONS = {"pooling": "auto", "drop_path": 0.0}  # settings that only some networks have, with their defaults
 
 
 def load_model(path: str | Path) -> tuple[TwoStreamNetwork, dict]:
@@ -25,16 +29,43 @@ def load_model(path: str | Path) -> tuple[TwoStreamNetwork, dict]:
     state = checkpoint.load(path)
     about = state.get("about") or {}
     described = about.get("model", {})
-    if described.get("name", "") not in (*MODELS, ""):
+    if described.get("name") and described["name"] not in MODELS:
         raise ValueError(
             f"{path} contains a {described['name']}, which is not a known two-stream model: give a checkpoint of a "
             "dual_resnet, or register the model with --import FILE.py"
         )
     if "name" not in described or "images" not in about:
         raise ValueError(f"{path} does not name its model: give a checkpoint that `torchreid-rgbir train` wrote")
-    model = MODELS[described["name"]](described["num_classes"], pretrained=False, last_stride=described["last_stride"])
+    options = {key: value for key, value in described.items() if key not in ("name", "num_classes")}
+    model = MODELS[described["name"]](described["num_classes"], pretrained=False, **options)
+    model.set_image_size(about["images"]["height"], about["images"]["width"])
     checkpoint.load_weights(model, path, state=state)
     return model.eval(), about
+
+
+def build_model(
+    name: str, num_classes: int, loss: str, pretrained: bool | str, options: Mapping[str, Any], size: tuple[int, int]
+) -> TwoStreamNetwork:
+    """Builds a two-stream network for a configuration.
+
+    Args:
+        name: in `MODELS`.
+        num_classes: N, the number of training identities.
+        loss: decides what training mode returns.
+        pretrained: start from pretrained weights, the published ones or those in a file.
+        options: `last_stride` and the keys of `OPTIONS`, with the configuration's values.
+        size: height and width of the images, in pixels.
+
+    Raises:
+        FileNotFoundError: the pretrained weights are missing.
+        ValueError: a setting or the size does not fit the network.
+    """
+    options = {key: value for key, value in options.items() if key not in OPTIONS or value != OPTIONS[key]}
+    if unknown := options.keys() - inspect.signature(MODELS[name]).parameters.keys():
+        raise ValueError(f"model.{min(unknown)} is not available for {name}: remove it")
+    model = MODELS[name](num_classes, loss=loss, pretrained=pretrained, **options)
+    model.set_image_size(*size)
+    return model
 
 
 def bare_model(model: Any) -> Any:

@@ -13,7 +13,7 @@ from torchvision.models import ResNet50_Weights, resnet50
 
 from torchreid_rgbir.models.dual_resnet import MODELS, DualResNet, add_after_blocks
 from torchreid_rgbir.models.gem import FixedGeM
-from torchreid_rgbir.models.imagenet import load_imagenet
+from torchreid_rgbir.models.imagenet import start_from
 
 ADAPTERS = {"layer2": (2, 3), "layer3": (3, 4, 5)}  # the blocks that an adapter follows
 
@@ -47,12 +47,15 @@ class MDA(nn.Module):
 
 def _factory(name: str, num_modalities: int) -> Callable[..., DualResNet]:
     def build(
-        num_classes: int, loss: str = "softmax", pretrained: bool = True, use_gpu: bool = True, last_stride: int = 2
+        num_classes: int,
+        loss: str = "softmax",
+        pretrained: bool | str = True,
+        use_gpu: bool = True,
+        last_stride: int = 2,
     ) -> DualResNet:
         """Builds MCJA's network. The arguments and errors are those of `dual_resnet50`. The authors' last stride is 2."""
         resnet = resnet50()
-        if pretrained:
-            load_imagenet(resnet, ResNet50_Weights.IMAGENET1K_V1, instead="set model.pretrained False")
+        start_from(resnet, pretrained, ResNet50_Weights.IMAGENET1K_V1)
         add_after_blocks(resnet, ADAPTERS, partial(MDA, num_modalities=num_modalities), "mda")
         model = DualResNet(resnet, num_classes, loss, last_stride, pool=FixedGeM(), shared_stem=True)
         model.name = name

@@ -1,5 +1,8 @@
 """What all two-stream networks have in common: a Layer0 per modality, shared layers, pooling, BNNeck and a classifier."""
 
+from copy import deepcopy
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -53,6 +56,32 @@ class TwoStreamNetwork(nn.Module):
         self.bottleneck.register_parameter("bias", None)
         self.classifier = nn.Linear(feature_dim, num_classes, bias=False)
         nn.init.normal_(self.classifier.weight, std=0.001)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The factory's arguments that decide how the network is built, besides the number of classes. Checkpoints have them."""
+        return {"last_stride": self.last_stride}
+
+    def set_image_size(self, height: int, width: int) -> None:
+        """Prepares the network for images of this size, in pixels. Only networks with position embeddings need that.
+
+        It replaces parameters, so it is called before an optimizer is built.
+
+        Raises:
+            ValueError: the network cannot process images of this size. The message has the nearest sizes.
+        """
+
+    def depths(self) -> dict[str, int]:
+        """Each parameter's depth by name: 0 in Layer0, then one more per layer, and the largest number behind the last one."""
+        layers = [name for name, _ in self.named_children() if name.startswith("layer")]
+        first = {name: name.partition(".")[0] for name, _ in self.named_parameters()}
+        return {name: layers.index(part) if part in layers else len(layers) for name, part in first.items()}
+
+    def layer0_shape(self, height: int, width: int) -> tuple[int, int, int]:
+        """The shape (C0, h0, w0) of an image's Layer0 maps, without computing them.  height, width: of the image, in pixels."""
+        probe = without_memory(self.layer0[NAMES[RGB]]).eval()
+        channels, rows, columns = probe(torch.zeros(1, 3, height, width, device="meta")).shape[1:]
+        return channels, rows, columns
 
     def shared(self, maps: Tensor) -> tuple[Tensor, Tensor]:
         """The shared layers.
@@ -172,3 +201,12 @@ class Stream(nn.Module):
     def forward(self, images: Tensor, return_featuremaps: bool = False) -> Tensor | tuple[Tensor, ...]:
         """images: (B, 3, H, W), normalized, all of this modality.  Returns what the model's `forward` returns."""
         return self.model(images, None if self.modality == RGB else 0, return_featuremaps)
+
+
+def without_memory(module: nn.Module) -> Any:
+    """A copy of a module on torch's meta device, which computes shapes only. The weights are not copied."""
+    memo: dict[int, Any] = {
+        id(value): nn.Parameter(value.detach().to("meta"), value.requires_grad) for value in module.parameters()
+    }
+    memo |= {id(value): value.to("meta") for value in module.buffers()}
+    return deepcopy(module, memo)

@@ -12,6 +12,7 @@ from torchreid_rgbir import config, distributed, host
 from torchreid_rgbir.config.schema import loss_options
 from torchreid_rgbir.data.manager import CrossModalDataManager
 from torchreid_rgbir.engine import BaselineEngine, CrossModalEngine, build_lr_scheduler
+from torchreid_rgbir.engine.layer_decay import decay_by_depth
 from torchreid_rgbir.engine.metadata import metadata
 from torchreid_rgbir.files import checkpoint
 from torchreid_rgbir.files.archive import unpacked
@@ -19,8 +20,10 @@ from torchreid_rgbir.files.checkpoint_folder import newest_good
 from torchreid_rgbir.files.download import fetch
 from torchreid_rgbir.losses import LOSSES, MSOLoss
 from torchreid_rgbir.losses.mso import argument
-from torchreid_rgbir.models import MODELS, TwoStreamNetwork
+from torchreid_rgbir.losses.perceptual_edge import check_maps
+from torchreid_rgbir.models import MODELS, TwoStreamNetwork, loading
 from torchreid_rgbir.models.sync_batchnorm import synchronize
+from torchreid_rgbir.models.weights import load_pretrained
 from torchreid_rgbir.runs.options import eval_options, run_options, step_options, warn_of_ir_range
 
 logger = logging.getLogger(__name__)
@@ -152,6 +155,8 @@ def build_optimizer(cfg: CfgNode, model: nn.Module, criterion: MSOLoss | None = 
         new_layers=cfg.train.new_layers,
         base_lr_mult=cfg.train.base_lr_mult,
     )
+    if cfg.train.layer_decay < 1:
+        decay_by_depth(optimizer, model, cfg.train.layer_decay)  # type: ignore[arg-type]
     if criterion is not None:
         criterion.to(next(model.parameters()).device)
         if trained := [parameter for parameter in criterion.parameters() if parameter.requires_grad]:
@@ -191,16 +196,23 @@ def build_model(cfg: CfgNode, num_classes: int, pretrained: bool = True) -> nn.M
     """
     pretrained = cfg.model.pretrained and pretrained
     if cfg.model.name in MODELS:
-        return MODELS[cfg.model.name](
-            num_classes, loss=cfg.loss.name, pretrained=pretrained, last_stride=cfg.model.last_stride
-        )
+        size = cfg.data.height, cfg.data.width
+        options = {
+            "last_stride": cfg.model.last_stride,
+            "pooling": cfg.model.pooling,
+            "drop_path": cfg.model.drop_path,
+        }
+        return loading.build_model(cfg.model.name, num_classes, cfg.loss.name, pretrained, options, size)
     try:
-        return host.models.build_model(cfg.model.name, num_classes, loss=cfg.loss.name, pretrained=pretrained)
+        model = host.models.build_model(cfg.model.name, num_classes, loss=cfg.loss.name, pretrained=pretrained is True)
     except OSError as error:  # urllib and requests both raise subclasses
         raise FileNotFoundError(
             f"the pretrained weights of {cfg.model.name} are not in {torch.hub.get_dir()}/checkpoints and cannot be "
             f"downloaded ({type(error).__name__}): put the file there, or set model.pretrained False"
         ) from error
+    if isinstance(pretrained, str):
+        load_pretrained(model, pretrained)
+    return model
 
 
 def build_criterion(cfg: CfgNode, model: TwoStreamNetwork) -> MSOLoss:
@@ -209,5 +221,8 @@ def build_criterion(cfg: CfgNode, model: TwoStreamNetwork) -> MSOLoss:
     for name in LOSSES:
         for key in loss_options(name):
             settings[argument(name, key.rpartition(".")[2])] = config.get(cfg, key)
+    if cfg.loss.mso.weight_pef:
+        shape = model.layer0_shape(cfg.data.height, cfg.data.width)
+        check_maps(model.name, shape, (cfg.data.height, cfg.data.width), cfg.loss.pef.entry)
     num_classes = model.classifier.out_features
     return MSOLoss(num_classes, model.feature_dim, cfg.train.gather_features, **settings)

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from torchreid_rgbir.data.augmentations import to_unit
-from torchreid_rgbir.losses.perceptual_edge import stage_distances
+from torchreid_rgbir.losses.perceptual_edge import at_most_quarter, stage_distances
 from torchreid_rgbir.losses.sobel import edge_map
 from torchreid_rgbir.losses.vgg import VGGStages
 from torchreid_rgbir.modality import NAMES
@@ -33,7 +33,8 @@ def edge_stages(model: TwoStreamNetwork, samples: Samples, vgg: VGGStages) -> tu
         Non-negative edge maps (B, h, w), Layer0's response averaged over its channels (B, h, w), and the distances
         (stages, B). Their sum over the stages is the loss of an image.
     """
-    maps = model.layer0[NAMES[samples.modality]](samples.inputs)  # (B, 64, h, w)
+    maps = model.layer0[NAMES[samples.modality]](samples.inputs)  # (B, C0, h, w)
+    maps = at_most_quarter(maps, *samples.images.shape[2:])
     edges = edge_map(to_unit(samples.images), (maps.shape[2], maps.shape[3]))  # (B, 1, h, w)
     return edges[:, 0], maps.mean(dim=1), stage_distances(maps, edges, vgg)
 
