@@ -19,6 +19,8 @@ old_names.install()  # after `__getattr__`, which it extends, and before the mod
 
 from torchreid_rgbir import host, losses
 from torchreid_rgbir.data import LLCM, SYSUMM01, CrossModalDataManager, RegDB, RGBIRFolder
+from torchreid_rgbir.data.bupt_campus import BUPTCampus
+from torchreid_rgbir.data.hitsz_vcm import HITSZVCM
 from torchreid_rgbir.data.spectrum_folders import MSVR310, RGBNT201
 from torchreid_rgbir.data.wide_images import RGBN300, RGBNT100
 from torchreid_rgbir.engine import CrossModalEngine, ImageMSOEngine
@@ -34,6 +36,8 @@ DATASETS = {
     "rgbn300": RGBN300,
     "msvr310": MSVR310,
     "rgbnt201": RGBNT201,
+    "hitsz_vcm": HITSZVCM,
+    "bupt_campus": BUPTCampus,
     "rgbir_folder": RGBIRFolder,
     "rgbir_synthetic": RGBIRSynthetic,
 }

@@ -223,3 +223,93 @@ def test_processes_draw_the_batch_of_one_and_share_it(case, world_size):
     for batch, *parts in zip(whole, *made, strict=True):
         halves = [(part[: len(part) // 2], part[len(part) // 2 :]) for part in parts]
         assert [index for half in zip(*halves, strict=True) for part in half for index in part] == batch
+
+
+class TestSeveralDataSets:
+    """Identities of every set in each batch, in proportion to the sets' sizes or as many of each."""
+
+    def sampler(self, sizes, **options):
+        pids = [pid for pid in range(sum(sizes)) for _ in range(4)]
+        dsetids = [number for number, size in enumerate(sizes) for _ in range(4 * size)]
+        options = {"batch_size": 32, "num_instances": 2, "batches_per_epoch": 40} | options
+        return CrossModalSampler(pids, [RGB, RGB, IR, IR] * sum(sizes), dsetids=dsetids, **options), pids, dsetids
+
+    @pytest.mark.parametrize(
+        ("sizes", "balance", "shares"),
+        [
+            ([10, 10], "size", [4, 4]),
+            ([395, 713], "size", [3, 5]),
+            ([395, 713], "equal", [4, 4]),
+            ([500, 9], "size", [7, 1]),
+            ([20, 20, 20], "equal", [3, 3, 2]),
+            ([1, 1, 500], "size", [1, 1, 6]),
+        ],
+    )
+    def test_every_batch_has_the_share_of_each(self, sizes, balance, shares):
+        sampler, pids, dsetids = self.sampler(sizes, balance=balance)
+        for batch in sampler:
+            for half in (batch[: len(batch) // 2], batch[len(batch) // 2 :]):
+                found = {pids[index]: dsetids[index] for index in half}
+                assert [list(found.values()).count(number) for number in range(len(sizes))] == shares
+            assert [pids[index] for index in batch[:16]] == [pids[index] for index in batch[16:]]
+
+    def test_identities_of_a_set_take_their_turns(self):
+        sampler, pids, dsetids = self.sampler([9, 23], balance="equal")
+        counts = Counter(pids[index] for batch in sampler for index in batch)
+        for number in (0, 1):
+            own = [counts[pid] for pid in {pid for pid, one in zip(pids, dsetids, strict=True) if one == number}]
+            assert max(own) - min(own) <= 4  # images of one batch
+
+    def test_processes_share_the_batches(self):
+        whole, *_ = self.sampler([9, 23])
+        parts = [self.sampler([9, 23], rank=rank, world_size=2)[0] for rank in (0, 1)]
+        for batch, one, two in zip(whole, *parts, strict=True):
+            assert batch == one[:8] + two[:8] + one[8:] + two[8:]
+
+    def test_one_data_set_is_sampled_as_before(self):
+        sampler, pids, _ = self.sampler([30])
+        alone = CrossModalSampler(pids, [RGB, RGB, IR, IR] * 30, 32, 2, 40)
+        assert list(sampler) == list(alone)
+
+    def test_batches_that_cannot_be(self):
+        with pytest.raises(ValueError, match="a batch has 2 identities, too few for one of each of the 3 data sets"):
+            self.sampler([9, 9, 9], batch_size=8)
+        with pytest.raises(ValueError, match="4 identities of data set 2 of data.sources, but only 3 .*balance size"):
+            self.sampler([9, 3], balance="equal")
+
+
+class TestTracks:
+    def sampler(self, frames, num_instances):
+        """frames: (pid, modality, track) of each image."""
+        pids, modalities, tracks = zip(*frames, strict=True)
+        options = {"batch_size": 4 * num_instances, "batches_per_epoch": 30}
+        return CrossModalSampler(pids, modalities, num_instances=num_instances, tracks=tracks, **options)
+
+    @pytest.mark.parametrize("num_tracks", range(1, 6))
+    @pytest.mark.parametrize("num_instances", [1, 3, 4])
+    def test_frames_are_of_different_tracks(self, num_tracks, num_instances):
+        frames = [
+            (pid, modality, track)
+            for pid in (1, 2, 3)
+            for modality in (RGB, IR)
+            for track in range(1, num_tracks + 1)
+            for _ in range(2 + track)
+        ]
+        for batch in self.sampler(frames, num_instances):
+            for start in range(0, len(batch), num_instances):
+                chosen = batch[start : start + num_instances]
+                counts = Counter(frames[index] for index in chosen)
+                assert len({frames[index][:2] for index in chosen}) == 1
+                assert len(counts) == min(num_tracks, num_instances)
+                assert max(counts.values()) == -(-num_instances // num_tracks)
+                if num_instances <= 3 * num_tracks:  # there are at least three frames of each
+                    assert len(set(chosen)) == num_instances
+
+    def test_a_track_of_one_frame_is_repeated(self):
+        frames = [(pid, modality, 1) for pid in (1, 2) for modality in (RGB, IR)]
+        for batch in self.sampler(frames, 3):
+            assert sorted(batch) == sorted(3 * list(range(4)))
+
+    def test_every_frame_is_used(self):
+        frames = [(pid, modality, t) for pid in (1, 2) for modality in (RGB, IR) for t in (1, 2) for _ in range(4)]
+        assert {index for batch in self.sampler(frames, 2) for index in batch} == set(range(len(frames)))

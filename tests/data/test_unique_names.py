@@ -1,6 +1,10 @@
 """Links with distinct names for images of the same file name."""
 
 import os
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
 
 from torchreid_rgbir.data.cross_modal import Item
 from torchreid_rgbir.data.unique_names import with_unique_names
@@ -41,3 +45,16 @@ def test_every_set_of_images_gets_distinct_names(tmp_path):
     assert len(stems) == len(items) and max(len(os.fsencode(stem)) for stem in stems) < 200
     for old, new in zip(items, linked, strict=True):
         assert os.path.samefile(old.impath, new.impath)
+
+
+def test_parts_of_wide_files_become_files(tmp_path):
+    for name, gray in (("one", 50), ("two", 90)):
+        pixels = np.repeat(np.array([gray, gray + 40], np.uint8), 16)
+        Image.fromarray(np.tile(pixels, (8, 1))).save(tmp_path / f"{name}.jpg", quality=100)
+    (tmp_path / "links").mkdir()
+    items = [Item(str(tmp_path / name), 1, 1, 0, 0, 1) for name in ("one.jpg#1of2", "two.jpg#2of2")]
+    found = with_unique_names(items, tmp_path / "links")
+    assert [Path(item.impath).name for item in found] == ["0000_one.jpg", "0001_two.jpg"]
+    for item, gray in zip(found, (50, 130), strict=True):
+        image = Image.open(item.impath)
+        assert image.size == (16, 8) and abs(image.getpixel((8, 4))[0] - gray) < 4

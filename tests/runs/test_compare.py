@@ -12,6 +12,7 @@ from torchreid_rgbir.cli import main
 from torchreid_rgbir.runs import compare as compare_module
 from torchreid_rgbir.runs.build import build_engine
 from torchreid_rgbir.runs.compare import METHODS, against, compare, configure, markdown, summary
+from torchreid_rgbir.synthetic.write import synthesize
 from torchreid_rgbir.visual.comparison import draw_comparison
 
 METHODS_TRIED = ["mso", "id", "osnet_x0_25:triplet", "resnet18:softmax"]
@@ -83,13 +84,6 @@ def test_a_seed_or_a_folder_that_cannot_be_is_found_before_any_run(tmp_path):
         compare(config.load("quickstart"), ["mso"], [1], tmp_path / "file")
     with pytest.raises(ValueError, match="train.seed is -1"):
         compare(config.load("quickstart"), ["mso"], [1, -1], tmp_path / "out")
-    with pytest.raises(ValueError, match="compared on one data set"):
-        compare(
-            config.override(config.load("quickstart"), ["data.sources", "[sysu_mm01, regdb]"]),
-            ["mso"],
-            [1],
-            tmp_path / "out",
-        )
     assert not (tmp_path / "out").exists()
 
 
@@ -186,6 +180,37 @@ def test_runs_are_made_once_and_a_failure_stops_nothing(tiny_cfg, tmp_path, monk
     assert main([*command, "train.lr", "0.5"]) == 2
     assert "holds a run with a different train.lr" in capsys.readouterr().err
     assert (tmp_path / "out" / "compare.json").read_bytes() == before
+
+
+def test_several_targets_have_a_table_each(fast_cfg, sysu_root, tmp_path, capsys):
+    """Trained on the union of two sets, tested on both: results and tables of each, and a second call repeats nothing."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "SYSU-MM01").symlink_to(sysu_root)
+    synthesize("regdb", tmp_path / "data" / "RegDB", num_ids=10, images_per_camera=2, size=(16, 32), workers=1)
+    (tmp_path / "cfg.yaml").write_text(config.override(fast_cfg, ["train.max_epoch", "1"]).dump())
+    command = ["compare", "--methods", "mso", "id", "--out", str(tmp_path / "out")]
+    command += [
+        "--config-file",
+        str(tmp_path / "cfg.yaml"),
+        "-s",
+        "sysu_mm01",
+        "regdb",
+        "--root",
+        str(tmp_path / "data"),
+    ]
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    for name, direction in (("sysu_mm01", "all-search"), ("regdb", "thermal->visible")):
+        found = json.loads((tmp_path / "out" / f"compare-{name}.json").read_text())
+        assert found["dataset"] == name and found["setting"].startswith(direction)
+        for row in found["methods"]:
+            path = tmp_path / "out" / row["method"] / "seed_1" / f"results-{name}.json"
+            assert json.loads(path.read_text())["settings"][0]["mean"] == row["runs"][0]["mean"]
+        assert (tmp_path / "out" / f"compare-{name}.md").read_text() in out
+        assert (tmp_path / "out" / f"compare-{name}.png").is_file()
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("results-*.json")}
+    assert len(made) == 4 and main(command) == 0
+    assert {path: path.stat().st_mtime_ns for path in made} == made
 
 
 def test_a_baselines_step_is_torchreids_own(tiny_cfg):

@@ -28,7 +28,7 @@ KEYS = SHARED_KEYS + keys_of(
     {
         "model": "last_stride pooling drop_path allow_partial",
         "data": "transforms_rgb transforms_ir transforms_rgb2 cache cache_dir ir_range ir skip_broken",
-        "sampler": "name batches_per_epoch",
+        "sampler": "name batches_per_epoch balance",
         "train": "warmup_epoch warmup_start target_loss amp accumulate ema compile gather_features sync_batchnorm layer_decay "
         "checkpoint_freq keep_checkpoints on_nonfinite max_skipped",
         "loss.mso": "weight_cmcc weight_cmr weight_tri weight_tri_pooled weight_hctri weight_pef weight_wrt weight_wrt_sq weight_id",

@@ -14,7 +14,7 @@ EXAMPLE = "torchreid-rgbir doctor --dataset sysu_mm01 --root reid-data"
 # Written out, because the modules that define them import torch. A test compares them.
 LAYOUTS = (
     *("sysu_mm01", "regdb", "llcm", "rgbnt100", "rgbn300", "msvr310", "rgbnt201"),
-    *("rgbir_folder", "rgbir_synthetic"),
+    *("hitsz_vcm", "bupt_campus", "rgbir_folder", "rgbir_synthetic"),
 )
 _MAX_SHOWN = 20  # details of a finding
 

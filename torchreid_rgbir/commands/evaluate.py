@@ -15,7 +15,10 @@ EXAMPLE = "torchreid-rgbir evaluate features.npz --protocol sysu_mm01 --permutat
 
 LIGHT = True
 
-PROTOCOLS = ("sysu_mm01", "regdb", "llcm", "rgbnt100", "rgbn300", "msvr310", "rgbnt201", "standard")
+PROTOCOLS = (
+    *("sysu_mm01", "regdb", "llcm", "rgbnt100", "rgbn300", "msvr310", "rgbnt201", "hitsz_vcm", "bupt_campus"),
+    "standard",
+)
 # Written out, because the modules that define them import NumPy. A test compares them.
 SAMPLINGS, DISTANCES = ("official", "agw"), ("cosine", "euclidean")
 SPECTRA, THREE_SPECTRA = ("nir", "tir"), ("rgbnt100", "msvr310", "rgbnt201")
@@ -131,6 +134,7 @@ def evaluate(
     from torchreid_rgbir.metrics import load_features, report
     from torchreid_rgbir.protocols import (
         BothDirectionsProtocol,
+        BUPTCampusProtocol,
         LLCMProtocol,
         MSVR310Protocol,
         Protocol,
@@ -162,6 +166,8 @@ def evaluate(
         "rgbn300": lambda: BothDirectionsProtocol("nir"),
         "msvr310": lambda: MSVR310Protocol(ir or "nir"),
         "rgbnt201": lambda: BothDirectionsProtocol(ir or "nir"),
+        "hitsz_vcm": BothDirectionsProtocol,
+        "bupt_campus": BUPTCampusProtocol,
         "standard": StandardProtocol,
     }[protocol]()
     data = load_features(features)

@@ -17,7 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             nargs="+",
             default=[],
             metavar="X",
-            help=f"{name.upper()} images or folders ID/**/*.jpg; ID is the identity (junk if negative), a file prefix cN_ gives the camera",
+            help=f"{name.upper()} images or folders ID/**/*.jpg; ID is the identity (junk if negative), a file prefix cN_ gives the camera. "
+            "Or .csv files with the columns path and category, and optionally camera and track",
         )
     parser.add_argument("--out", required=True, type=os.path.expanduser, metavar="FEATURES.npz", help="file to write")
     parser.add_argument("--no-normalize", action="store_true", help="do not scale features to length 1")
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from torchreid_rgbir.metrics import report, save_features
+    from torchreid_rgbir.metrics.tracks import mean_of_tracks
     from torchreid_rgbir.retrieval.extractor import extract
 
     images = {name: getattr(args, name) for name in NAMES if getattr(args, name)}
@@ -36,8 +38,9 @@ def run(args: argparse.Namespace) -> int:
     counts = ", ".join(f"{(data.modalities == i).sum()} {name.upper()}" for i, name in enumerate(NAMES))
     used = data.without_junk()
     junk = f", {len(data) - len(used)} of them junk," if len(used) < len(data) else ""
+    tracks = "" if data.tracks is None else f" in {len(mean_of_tracks(data))} tracks"
     print(
-        f"{len(data)} images ({counts}){junk} of {len(set(used.pids))} identities: "
+        f"{len(data)} images ({counts}){tracks}{junk} of {len(set(used.pids))} identities: "
         f"{data.features.shape[1]} numbers each, in {args.out}"
     )
     return 0

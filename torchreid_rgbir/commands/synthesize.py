@@ -6,7 +6,11 @@ import shlex
 EXAMPLE = "torchreid-rgbir synthesize --layout sysu_mm01 --out data/SYSU-MM01 --ids 100"
 
 # Written out, because the modules that define them take long to import. A test compares them.
-LAYOUTS = ("sysu_mm01", "regdb", "llcm", "folder", "rgbnt100", "rgbn300", "msvr310", "rgbnt201")
+LAYOUTS = (
+    *("sysu_mm01", "regdb", "llcm", "folder", "rgbnt100", "rgbn300", "msvr310", "rgbnt201"),
+    *("hitsz_vcm", "bupt_campus"),
+)
+NUM_FRAMES = {"hitsz_vcm": 12}  # the default of --images, for tracks that are long enough
 PRESETS = {"standard": 100, "hard": 1000}  # the default number of identities
 
 
@@ -36,7 +40,8 @@ def run(args: argparse.Namespace) -> int:
     from torchreid_rgbir.synthetic.write import synthesize
 
     num_ids = PRESETS[args.preset] if args.ids is None else args.ids
-    made = synthesize(args.layout, args.out, num_ids, args.images, args.seed, workers=args.workers, preset=args.preset)
+    num_images = NUM_FRAMES.get(args.layout, 4) if args.images is None else args.images
+    made = synthesize(args.layout, args.out, num_ids, num_images, args.seed, workers=args.workers, preset=args.preset)
     dataset = "rgbir_folder" if args.layout == "folder" else args.layout
     root = shlex.quote(args.out)
     split = "in each of 10 splits" if args.layout == "regdb" else "in all"

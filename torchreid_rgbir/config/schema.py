@@ -51,6 +51,7 @@ def defaults() -> CN:
     cfg.sampler.name = "pk"  # how batches are sampled: pk, agw (with replacement)
     cfg.sampler.num_instances = 4  # K, images per identity and modality; P = train.batch_size / 2K identities
     cfg.sampler.batches_per_epoch = 0  # 0: one pass, on average, over the larger modality
+    cfg.sampler.balance = "size"  # identities of several data.sources in a batch: size (in proportion), equal
 
     cfg.train = CN()
     cfg.train.optim = "adam"
@@ -142,6 +143,7 @@ CHOICES = {
     "data.cache": ("none", "ram", "disk"),
     "data.ir": ("nir", "tir"),
     "sampler.name": tuple(SAMPLERS),
+    "sampler.balance": ("size", "equal"),
     "train.amp": ("off", "bf16", "fp16"),
     "train.optim": ("adam", "amsgrad", "sgd", "rmsprop", "radam"),
     "train.lr_scheduler": ("warmup_multi_step", "warmup_cosine", "single_step", "multi_step", "cosine"),

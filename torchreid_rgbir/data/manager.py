@@ -13,7 +13,7 @@ from torch.utils.data import default_collate
 from torchreid_rgbir import distributed, host
 from torchreid_rgbir.data.broken_images import exclude_broken_images
 from torchreid_rgbir.data.cache import cache_images
-from torchreid_rgbir.data.cross_modal import CrossModalImageDataset
+from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, Item
 from torchreid_rgbir.data.images import parse_ir_range
 from torchreid_rgbir.data.loading import Loader
 from torchreid_rgbir.data.sampler import SAMPLERS
@@ -48,6 +48,7 @@ class CrossModalDataManager(host.data.ImageDataManager):
         sampler: of the training batches, a name in `data.sampler.SAMPLERS`.
         ir_range: how gray images of more than 8 bits become 8 bits; see `data.images.parse_ir_range`.
         ir: "nir" or "tir", the spectrum that is IR in data sets with both.
+        balance: of several sources in a batch, "size" or "equal"; see `data.balance`.
 
     Attributes:
         left_out: for each excluded image, its path and what is wrong with it.
@@ -88,6 +89,7 @@ class CrossModalDataManager(host.data.ImageDataManager):
         sampler: str = "pk",
         transforms_rgb2: Sequence[str] = (),
         ir: str = SPECTRA[0],
+        balance: str = "size",
     ):
         self.ir_range = str(parse_ir_range(ir_range))
         rank, world_size = distributed.rank(), distributed.world_size()
@@ -107,6 +109,9 @@ class CrossModalDataManager(host.data.ImageDataManager):
         targets = [targets] if isinstance(targets, str) else list(targets or sources)
         check_cross_modal("data.sources", sources)
         check_cross_modal("data.targets", targets)
+        if balance != "size" and (sampler != "pk" or len(sources) < 2):
+            why = f"sampler.name {sampler}" if sampler != "pk" else "one data set"
+            raise ValueError(f"sampler.balance {balance} has no effect with {why}: remove it")
         registered: dict[str, Any] = host.image_datasets()
         check_spectrum(ir, {name: registered[name].infrared for name in (*sources, *targets)})
         with _hidden_transforms(), infrared(ir):
@@ -151,6 +156,7 @@ class CrossModalDataManager(host.data.ImageDataManager):
             seed,
             rank,
             world_size,
+            **self._groups(trainset.train, balance) if sampler == "pk" else {},
         )
         if cache != "none":
             impaths = [item[0] for dataset in (trainset, *tests) for item in dataset.data]
@@ -174,6 +180,15 @@ class CrossModalDataManager(host.data.ImageDataManager):
                 loaders[name] = Loader(
                     loader.dataset, batch_sampler=_batches(len(loader.dataset), batch_size_test), **options
                 )
+
+    def _groups(self, items: Sequence[Item], balance: str) -> dict[str, Any]:
+        """The arguments of `CrossModalSampler` for frames of tracks and for several data sets."""
+        tracks, dsetids = [item.track for item in items], [item.dsetid for item in items]
+        return {
+            "tracks": tracks if any(tracks) else None,
+            "dsetids": dsetids if len(self.sources) > 1 else None,
+            "balance": balance,
+        }
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from torch.utils.data import Sampler
 
+from torchreid_rgbir.data.balance import frames_of_tracks, identities_of_sets
 from torchreid_rgbir.modality import IR, NAMES, RGB
 
 logger = logging.getLogger(__name__)
@@ -15,9 +16,10 @@ logger = logging.getLogger(__name__)
 class CrossModalSampler(Sampler[list[int]]):
     """Yields batches of indices: the RGB half first, then the IR half, with the identities in the same order in both.
 
-    An epoch goes through all identities in random order, repeatedly, so that the counts of two identities differ by at most
-    one pass. If an identity has fewer than K images of a modality, they are sampled with replacement. The batches of an epoch
-    depend only on (seed, epoch).
+    An epoch goes through all identities of a data set in random order, repeatedly, so that the counts of two identities differ
+    by at most one pass. If an identity has fewer than K images of a modality, they are sampled with replacement. If the images
+    are frames of tracks, the K frames are of different tracks, as far as there are K. The batches of an epoch depend only on
+    (seed, epoch).
 
     Args:
         pids: (N,) identity of each image.
@@ -28,6 +30,9 @@ class CrossModalSampler(Sampler[list[int]]):
         seed: of the run.
         rank, world_size: this process's place among those that share a batch. All sample the same P identities, and each
             yields its own P / world_size.
+        tracks: (N,) track of each image, numbered within identity, camera and modality or across them; None if there are none.
+        dsetids: (N,) data set of each image; None if there is one. Every batch has identities of all data sets.
+        balance: how many of each, see `balance.identities_of_sets`.
 
     Attributes:
         num_ids: P.
@@ -58,6 +63,9 @@ class CrossModalSampler(Sampler[list[int]]):
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
+        tracks: Sequence[int] | None = None,
+        dsetids: Sequence[int] | None = None,
+        balance: str = "size",
     ):
         if num_instances < 1 or batch_size < 1 or batch_size % (2 * num_instances):
             raise ValueError(
@@ -108,6 +116,13 @@ class CrossModalSampler(Sampler[list[int]]):
             raise ValueError(
                 f"a batch needs {self.num_ids} identities, but only {len(self.images)} have images of both modalities: {advice}"
             )
+        self.tracks = None if tracks is None else np.asarray(tracks)
+        set_of = {} if dsetids is None else dict(zip(pids, dsetids, strict=True))
+        self.sets = [
+            [pid for pid in sorted(self.images) if set_of.get(pid) == one] for one in sorted({*set_of.values()})
+        ]
+        self.sets = self.sets or [sorted(self.images)]
+        self.shares = identities_of_sets([len(own) for own in self.sets], self.num_ids, balance)
         larger = max(sum(len(halves[modality]) for halves in self.images.values()) for modality in (RGB, IR))
         self.num_batches = batches_per_epoch or self._one_pass(larger / (self.num_ids * num_instances))
 
@@ -137,21 +152,30 @@ class CrossModalSampler(Sampler[list[int]]):
         return math.ceil(num_batches)
 
     def _identities(self, rng: np.random.Generator) -> Iterator[list[int]]:
-        """Yields the P identities of each batch."""
-        pids = np.array(sorted(self.images))
-        waiting: list[int] = []
+        """Yields the P identities of each batch, those of several data sets mixed."""
+        parts = [_passes(rng, own, share) for own, share in zip(self.sets, self.shares, strict=True)]
         while True:
-            if len(waiting) < self.num_ids:
-                # Identities left over from the last pass come first; in the new pass they follow after this batch.
-                order = rng.permutation(pids).tolist()
-                fresh = [pid for pid in order if pid not in waiting][: self.num_ids - len(waiting)]
-                waiting += fresh + [pid for pid in order if pid not in fresh]
-            chosen, waiting = waiting[: self.num_ids], waiting[self.num_ids :]
-            yield chosen
+            chosen = [pid for part in parts for pid in next(part)]
+            yield chosen if len(parts) == 1 else rng.permutation(chosen).tolist()
 
     def _sample(self, rng: np.random.Generator, images: np.ndarray) -> np.ndarray:
         """The K images of an identity and modality."""
+        if self.tracks is not None:
+            return frames_of_tracks(rng, images, self.tracks[images], self.num_instances)
         return rng.choice(images, self.num_instances, replace=len(images) < self.num_instances)
+
+
+def _passes(rng: np.random.Generator, pids: Sequence[int], num_ids: int) -> Iterator[list[int]]:
+    """Yields `num_ids` identities at a time, from one random order of all after the other."""
+    waiting: list[int] = []
+    while True:
+        if len(waiting) < num_ids:
+            # Identities left over from the last pass come first; in the new pass they follow after this batch.
+            order = rng.permutation(pids).tolist()
+            fresh = [pid for pid in order if pid not in waiting][: num_ids - len(waiting)]
+            waiting += fresh + [pid for pid in order if pid not in fresh]
+        chosen, waiting = waiting[:num_ids], waiting[num_ids:]
+        yield chosen
 
 
 SAMPLERS: dict[str, type[CrossModalSampler]] = {"pk": CrossModalSampler}  # `sampler.name`. Other modules add theirs.

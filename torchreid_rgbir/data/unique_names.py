@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from torchreid_rgbir.data.cross_modal import Item
+from torchreid_rgbir.data.images import file_of, read_image
 
 MAX_BYTES = 150  # of an image's name in the name of its link; a file system allows 255, and the tools add to it
 
@@ -12,17 +13,23 @@ MAX_BYTES = 150  # of an image's name in the name of its link; a file system all
 def with_unique_names(items: Sequence[Item], folder: str | Path) -> list[Item]:
     """Returns the items with links to the images as paths, such as `0007_0002.jpg` for `cam3/0001/0002.jpg` in row 7.
 
+    torchreid's tools cannot read a part of a wide file, so it becomes a file instead of a link.
+
     Args:
         items: test images. If their file names without suffix are distinct, they are returned unchanged.
         folder: an existing folder, for the links.
     """
     paths = [Path(item.impath).absolute() for item in items]
-    if len({path.stem for path in paths}) == len(paths):
+    files = [Path(file_of(str(path))) for path in paths]
+    if files == paths and len({path.stem for path in paths}) == len(paths):
         return list(items)
     width = max(4, len(str(len(paths))))
-    links = [Path(folder) / f"{row:0{width}}_{_shortened(path)}" for row, path in enumerate(paths)]
-    for path, link in zip(paths, links, strict=True):
-        link.symlink_to(path)
+    links = [Path(folder) / f"{row:0{width}}_{_shortened(file)}" for row, file in enumerate(files)]
+    for path, file, link in zip(paths, files, links, strict=True):
+        if path == file:
+            link.symlink_to(path)
+        else:
+            read_image(str(path)).save(link)
     return [item._replace(impath=str(link)) for item, link in zip(items, links, strict=True)]
 
 

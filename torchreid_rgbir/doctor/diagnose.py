@@ -97,7 +97,7 @@ def diagnose(dataset: str, root: str | os.PathLike[str], progress: bool = False,
     facts = inspect_images(images, ir_range, progress)
     for number, split in splits.items():
         label = _label(number)
-        findings += listed(False, "incomplete triple", "that training and test skip", split.skipped, label)
+        findings += listed(False, "entry", "that training and test skip", split.skipped, label)
         findings += check_training(label, split)
         findings += check_test(label, split)
         findings += check_leaks(label, split, facts)

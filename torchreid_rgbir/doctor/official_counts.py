@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from torchreid_rgbir.data.bupt_campus import BUPTCampus
 from torchreid_rgbir.data.cross_modal import CrossModalImageDataset
 from torchreid_rgbir.data.folder import RGBIRFolder
+from torchreid_rgbir.data.hitsz_vcm import HITSZVCM
 from torchreid_rgbir.data.llcm import LLCM
 from torchreid_rgbir.data.regdb import RegDB
 from torchreid_rgbir.data.spectra import SPECTRA
@@ -83,6 +85,17 @@ LAYOUTS = {
         image_folders=dict.fromkeys(RGBNT201.subsets, 1),
         published={TRAIN_IDS: 171, TRAIN_RGB: 3951, TRAIN_IR: 3951, TEST_IDS: 30, QUERY: 836, GALLERY: 836},
         variants=_EACH_SPECTRUM,
+    ),
+    # Frames of the tracks that are long enough. Every image is in a list, and listing the folders would find nothing else.
+    "hitsz_vcm": Layout(
+        HITSZVCM,
+        image_folders={},
+        published={TRAIN_RGB: 126543, TRAIN_IR: 98214, QUERY: 105979, GALLERY: 118137},
+    ),
+    "bupt_campus": Layout(
+        BUPTCampus,
+        image_folders={},
+        published={TRAIN_IDS: 1074, TRAIN_RGB: 398069, TRAIN_IR: 398069, TEST_IDS: 1076},
     ),
     "rgbir_folder": Layout(
         RGBIRFolder,

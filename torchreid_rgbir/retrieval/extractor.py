@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from torchreid_rgbir.data.folder import is_junk, parse_camera
-from torchreid_rgbir.data.images import read_image, to_upright_rgb
+from torchreid_rgbir.data.images import file_of, read_image, to_upright_rgb
 from torchreid_rgbir.data.transforms import BatchTransforms, Decode
 from torchreid_rgbir.files import checkpoint
 from torchreid_rgbir.metrics.features import TestFeatures
@@ -26,7 +26,7 @@ from torchreid_rgbir.modality import modality_of
 from torchreid_rgbir.models import TwoStreamNetwork
 from torchreid_rgbir.models.embedding import embed
 from torchreid_rgbir.models.loading import load_model
-from torchreid_rgbir.retrieval.image_table import labeled_images
+from torchreid_rgbir.retrieval.image_table import labeled_images, read_frame_table
 from torchreid_rgbir.terminal import progress
 
 AnyImage = str | os.PathLike[str] | NDArray[np.uint8] | Image.Image
@@ -178,7 +178,9 @@ def image_list(images: AnyImage | Sequence[AnyImage]) -> list[AnyImage]:
     for image in [images] if one else images:  # type: ignore[list-item,union-attr]
         if isinstance(image, (str, os.PathLike)):
             path = Path(image).expanduser()
-            listed += [str(path)] if path.is_file() else [found for found, _ in labeled_images([path])]
+            listed += (
+                [str(path)] if os.path.isfile(file_of(str(path))) else [found for found, _ in labeled_images([path])]
+            )
         else:
             listed.append(image)  # type: ignore[arg-type]
     if not listed:
@@ -193,11 +195,12 @@ def extract(
 
     An image's identity is the first folder below the given folder (see `labeled_images`), and pids number these names in
     sorted order. A folder with a negative number as its name is junk and has the pid -1. A file prefix `cN_` gives the
-    camera, 0 = unknown. The images of an identity, modality and camera are numbered by path.
+    camera, 0 = unknown. A CSV file gives all of this, and tracks (see `read_frame_table`). The images of an identity, modality and
+    camera are numbered by path.
 
     Args:
         extractor: the model.
-        images: "rgb" or "ir" -> images, or folders of images.
+        images: "rgb" or "ir" -> images, folders of images, or CSV files.
         batch_size, normalize: as for `Extractor`.
 
     Returns:
@@ -206,20 +209,30 @@ def extract(
     Raises:
         FileNotFoundError, ValueError: as for `Extractor`. A missing image or folder is found before extraction starts.
     """
-    labeled = {name: sorted(labeled_images(images[name])) for name in sorted(images, key=modality_of)}
-    identities = {identity for found in labeled.values() for _, identity in found}
+    labeled = {name: sorted(_labeled(images[name])) for name in sorted(images, key=modality_of)}
+    identities = {identity for found in labeled.values() for _, identity, *_ in found}
     pid_of = {identity: pid for pid, identity in enumerate(sorted(filterfalse(is_junk, identities)))}
-    columns: list[tuple[int, int, int, int]] = []  # pid, camid, modality, number
+    columns: list[tuple[int, int, int, int, int]] = []  # pid, camid, modality, number, track
     count: Counter[tuple[int, int, int]] = Counter()
     for name, found in labeled.items():
-        for path, identity in found:
-            group = (pid_of.get(identity, -1), parse_camera(Path(path).name), modality_of(name))
+        for _, identity, camera, track in found:
+            group = (pid_of.get(identity, -1), camera, modality_of(name))
             count[group] += 1
-            columns.append((*group, count[group]))
-    pids, camids, modalities, numbers = np.array(columns).T
-    paths = {name: [path for path, _ in found] for name, found in labeled.items()}
+            columns.append((*group, count[group], track))
+    pids, camids, modalities, numbers, tracks = np.array(columns).T
+    paths = {name: [path for path, *_ in found] for name, found in labeled.items()}
     features = np.concatenate([extractor(paths[name], name, batch_size, normalize) for name in paths])
-    return TestFeatures(features, pids, camids, modalities, numbers, np.concatenate(list(paths.values())))
+    every_path = np.concatenate(list(paths.values()))
+    return TestFeatures(features, pids, camids, modalities, numbers, every_path, tracks if tracks.any() else None)
+
+
+def _labeled(sources: Sequence[str]) -> list[tuple[str, str, int, int]]:
+    """The path, identity, camera and track of each image."""
+    tables = [source for source in sources if source.lower().endswith(".csv") and not os.path.isdir(source)]
+    found = [row for table in tables for row in read_frame_table(table)]
+    if others := [source for source in sources if source not in tables]:
+        found += [(path, identity, parse_camera(Path(path).name), 0) for path, identity in labeled_images(others)]
+    return found
 
 
 def _fingerprint(model: nn.Module, settings: str) -> str:

@@ -3,19 +3,21 @@
 import csv
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torchreid_rgbir.data.folder import is_junk, parse_camera
-from torchreid_rgbir.data.images import IMAGE_SUFFIXES, find_files
+from torchreid_rgbir.data.images import IMAGE_SUFFIXES, file_of, find_files
 from torchreid_rgbir.files.paths import expand, normalize_name, without_duplicates
 from torchreid_rgbir.retrieval.reference_table import ReferenceTable, parse_time
 
 logger = logging.getLogger(__name__)
 
 CSV_COLUMNS = ("path", "category", "camera", "time", "extra")
+FRAME_COLUMNS = ("path", "category", "camera", "track")
 
 
 def read_image_table(source: str | Path) -> ReferenceTable:
@@ -36,7 +38,7 @@ def read_image_table(source: str | Path) -> ReferenceTable:
     """
     source = Path(source).expanduser()
     if source.suffix.lower() == ".csv" and not source.is_dir():
-        return _read_csv(source)
+        return ReferenceTable.of(*zip(*(line[:5] for line in _read_csv(source, CSV_COLUMNS)), strict=True))
     if not source.is_dir():
         raise FileNotFoundError(
             f"{source} is missing: give a folder with one folder per category, a .csv file, or a gallery"
@@ -55,6 +57,20 @@ def read_image_table(source: str | Path) -> ReferenceTable:
         logger.warning("skipped %d junk images of %s: the name of their folder is a negative number", num_junk, source)
     categories, paths = zip(*images, strict=True)
     return ReferenceTable.of(paths, categories, cameras=[parse_camera(Path(path).name) for path in paths])
+
+
+def read_frame_table(path: str | Path) -> list[tuple[str, str, int, int]]:
+    """Reads a CSV file of images with the columns path (relative to the file) and category, and optionally camera and track.
+
+    Returns:
+        The path, category, camera (0 = unknown) and track (0 = none) of each image, in the order of the file. A path may be a
+        part of a wide file, such as `0502_c0001_000.jpg#1of3`.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_image_table`.
+    """
+    lines = _read_csv(Path(path).expanduser(), FRAME_COLUMNS)
+    return [(image, category, camera, track) for image, category, camera, _, _, track in lines]
 
 
 def images_below(folder: Path) -> list[tuple[str, str]]:
@@ -92,7 +108,7 @@ def labeled_images(sources: Sequence[str | Path]) -> list[tuple[str, str]]:
     identity_of: dict[str, str] = {}
     for source in sources:
         path = Path(source).expanduser()
-        if not path.exists():
+        if not os.path.exists(file_of(str(path))):
             raise FileNotFoundError(f"{path} is missing: give an image or a folder of images")
         images = images_below(path) if path.is_dir() else [(str(path), "")]
         if not images:
@@ -106,33 +122,33 @@ def labeled_images(sources: Sequence[str | Path]) -> list[tuple[str, str]]:
     return [(path, identity_of[path]) for path in paths]
 
 
-def _read_csv(path: Path) -> ReferenceTable:
+def _read_csv(path: Path, columns: Sequence[str]) -> list[tuple]:
+    """Path, category, camera, time, extra and track of each line."""
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: give a .csv file with the columns path and category, or a folder")
     lines = []
-    for number, row in _numbered(path):
+    for number, row in _numbered(path, columns):
         try:
             lines.append(_parsed(row, path.parent))
         except (FileNotFoundError, ValueError) as error:
             raise type(error)(f"{path}, line {number}: {error}") from None
     if not lines:
         raise ValueError(f"{path} lists no image: write one line per image")
-    images, *_ = columns = list(zip(*lines, strict=True))
-    _, duplicates = without_duplicates(images)
+    _, duplicates = without_duplicates(image for image, *_ in lines)
     for again, first in duplicates.items():
         raise ValueError(f"{path} lists one file twice, as {first} and as {again}: remove one of the lines")
-    return ReferenceTable.of(*columns)
+    return lines
 
 
-def _numbered(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
+def _numbered(path: Path, allowed: Sequence[str]) -> Iterator[tuple[int, Mapping[str, str]]]:
     csv.field_size_limit(sys.maxsize)
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, strict=True)
         try:
             columns = reader.fieldnames or ()
-            if not {"path", "category"} <= set(columns) <= set(CSV_COLUMNS):
+            if not {"path", "category"} <= set(columns) <= set(allowed):
                 raise ValueError(
-                    f"columns {', '.join(columns)}: expected path and category, optionally {', '.join(CSV_COLUMNS[2:])}"
+                    f"columns {', '.join(columns)}: expected path and category, optionally {', '.join(allowed[2:])}"
                 )
             for row in reader:
                 yield reader.line_num, row
@@ -148,28 +164,28 @@ def _parsed(row: Mapping[str, str], folder: Path) -> tuple:
     if not row["category"]:
         raise ValueError("the category is empty: fill it in")
     image = folder / Path(row["path"]).expanduser()
-    if not image.is_file() and "\\" in row["path"]:
+    if not os.path.isfile(file_of(str(image))) and "\\" in row["path"]:
         image = folder / row["path"].replace("\\", "/")  # written on Windows
-    if not image.is_file():
+    if not os.path.isfile(file_of(str(image))):
         raise FileNotFoundError(f"{image} is missing: write the path relative to the .csv file")
     values = []
-    for name, parse in (("camera", _camera), ("time", parse_time), ("extra", _extra)):
+    for name, parse in (("camera", _number), ("time", parse_time), ("extra", _extra), ("track", _number)):
         text = row.get(name)
         try:
             values.append(parse(text) if text else None)
         except ValueError as error:
             raise ValueError(f"column {name}: {error}") from None
-    camera, time, extra = values
-    return str(image), row["category"], camera or 0, time, extra or {}
+    camera, time, extra, track = values
+    return str(image), row["category"], camera or 0, time, extra or {}, track or 0
 
 
-def _camera(text: str) -> int:
+def _number(text: str) -> int:
     try:
         number = int(text)
     except ValueError:
         number = -1
     if not 0 <= number < 2**63:
-        raise ValueError(f"{text[:40]} is not a number from 0 to 2^63 - 1: number the cameras")
+        raise ValueError(f"{text[:40]} is not a number from 0 to 2^63 - 1: use numbers, and 0 if there is none")
     return number
 
 

@@ -32,7 +32,7 @@ def ablation(out: Path, seeds: Sequence[int], questions: Sequence[str] = tuple(Q
     cfg = config.load("ablation")
     cfg.data.root = str(data)
     methods = dict.fromkeys(method for name in questions for method in QUESTIONS[name].methods)
-    found = compare(cfg, list(methods), seeds, out / "runs")
+    found = compare(cfg, list(methods), seeds, out / "runs")[DATASET]
     rows = {row["method"]: row for row in found["methods"]}
     sections = []
     for question in (QUESTIONS[name] for name in questions):

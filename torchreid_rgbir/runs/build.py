@@ -116,6 +116,7 @@ def build_datamanager(cfg: CfgNode) -> CrossModalDataManager:
         cache_dir=cfg.data.cache_dir,
         ir_range=cfg.data.ir_range,
         ir=cfg.data.ir,
+        balance=cfg.sampler.balance,
         sampler=cfg.sampler.name,
         transforms_rgb2=cfg.data.transforms_rgb2,
     )

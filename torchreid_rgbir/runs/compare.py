@@ -16,6 +16,7 @@ from torchreid_rgbir.metrics import report
 from torchreid_rgbir.runs.methods import ABLATIONS, METHODS
 from torchreid_rgbir.runs.provenance import versions
 from torchreid_rgbir.runs.resume_or_skip import check_same_run, resume_or_skip
+from torchreid_rgbir.runs.train import path_of
 
 __all__ = ["ABLATIONS", "METHODS", "SHOWN", "against", "compare", "configure", "markdown", "summary"]
 
@@ -58,7 +59,7 @@ def configure(cfg: CfgNode, method: str) -> CfgNode:
     return cfg
 
 
-def compare(cfg: CfgNode, methods: Sequence[str], seeds: Sequence[int], out: Path) -> dict:
+def compare(cfg: CfgNode, methods: Sequence[str], seeds: Sequence[int], out: Path) -> dict[str, dict]:
     """Trains and scores every method with every seed, each in `out`/METHOD/seed_SEED. Finished runs are not repeated.
 
     If a run fails, the failure is reported and the other runs continue.
@@ -68,11 +69,12 @@ def compare(cfg: CfgNode, methods: Sequence[str], seeds: Sequence[int], out: Pat
         methods: As for `configure`. The others are compared with the first one.
 
     Returns:
-        The contents of `out`/compare.json.
+        The contents of `out`/compare.json by the name of the test data set. If there are several, each has a file of its
+        own, such as compare-regdb.json.
 
     Raises:
-        ValueError: A method is unknown, a method or seed is listed twice, a list is empty, there are several targets,
-            or `out` has runs of a different configuration. All of this is checked before the first training.
+        ValueError: A method is unknown, a method or seed is listed twice, a list is empty, or `out` has runs of a different
+            configuration. All of this is checked before the first training.
         NotADirectoryError: `out` is a file.
     """
     for name, values in (("method", methods), ("seed", seeds)):
@@ -85,20 +87,19 @@ def compare(cfg: CfgNode, methods: Sequence[str], seeds: Sequence[int], out: Pat
     # Every method runs with the first seed before any method runs with the second one.
     planned = [(method, seed, configure(cfg, f"{method} train.seed {seed}")) for seed in seeds for method in methods]
     targets = list(cfg.data.targets or cfg.data.sources)
-    if len(targets) > 1:
-        raise ValueError(
-            f"data.targets is {', '.join(targets)}: methods are compared on one data set, select it with -t"
-        )
     for method, seed, own in planned:
         check_same_run(own, _folder(out, method, seed))
-    runs: dict[str, dict[int, dict]] = {method: {} for method in methods}
+    runs: dict[str, dict[str, dict[int, dict]]] = {target: {method: {} for method in methods} for target in targets}
     for number, (method, seed, own) in enumerate(planned, start=1):
         logger.info("run %d of %d: %s, seed %d", number, len(planned), method, seed)
-        runs[method][seed] = _run(own, _folder(out, method, seed))
-    found = summary(runs) | {"dataset": targets[0], "versions": versions()}
+        for target, results in _run(own, _folder(out, method, seed), targets).items():
+            runs[target][method][seed] = results
+    found = {target: summary(runs[target]) | {"dataset": target, "versions": versions()} for target in targets}
     out.mkdir(parents=True, exist_ok=True)  # it is missing if every run failed
-    report.write_results(out / "compare.json", found)
-    report.write_text(out / "compare.md", markdown(found))
+    for target in targets:
+        path = path_of(out / "compare.json", target, targets)
+        report.write_results(path, found[target])
+        report.write_text(path.with_suffix(".md"), markdown(found[target]))
     return found
 
 
@@ -106,12 +107,12 @@ def _folder(out: Path, method: str, seed: int) -> Path:
     return out / "-".join(re.findall(r"[\w.+]+", method)) / f"seed_{seed}"
 
 
-def _run(cfg: CfgNode, folder: Path) -> dict:
+def _run(cfg: CfgNode, folder: Path, targets: Sequence[str]) -> dict[str, dict]:
     try:
         return resume_or_skip(cfg, folder)
     except Exception as error:  # no error of one run may end the others
         logger.warning("%s failed: %s", folder, error, exc_info=logger.isEnabledFor(logging.DEBUG))
-        return {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
+        return dict.fromkeys(targets, {"error": f"{type(error).__name__}: {error}".splitlines()[0]})
 
 
 def summary(runs: dict[str, dict[int, dict]]) -> dict:

@@ -6,13 +6,13 @@ from pathlib import Path
 from yacs.config import CfgNode
 
 from torchreid_rgbir.runs.folder import changed_keys
-from torchreid_rgbir.runs.train import train
+from torchreid_rgbir.runs.train import path_of, train
 
 # Keys that may change while a run is interrupted: where the data is, and how fast it is read.
 IGNORED_KEYS = ("data.root", "data.save_dir", "data.workers", "model.resume", "train.start_epoch")
 
 
-def resume_or_skip(cfg: CfgNode, folder: Path) -> dict:
+def resume_or_skip(cfg: CfgNode, folder: Path) -> dict[str, dict]:
     """Trains and tests in `folder`, or returns the results if the run is complete.
 
     Args:
@@ -20,18 +20,19 @@ def resume_or_skip(cfg: CfgNode, folder: Path) -> dict:
         folder: The folder of this run only.
 
     Returns:
-        The contents of the run's results.json.
+        The contents of results.json by the name of the data set that was tested. Several data sets have one file each.
 
     Raises:
         ValueError: The folder has a run of a different configuration. Errors of `train` are raised too.
     """
     check_same_run(cfg, folder)
-    results = folder / "results.json"
-    if not results.is_file():
+    targets = list(cfg.data.targets or cfg.data.sources)
+    results = {name: path_of(folder / "results.json", name, targets) for name in targets}
+    if not all(path.is_file() for path in results.values()):
         cfg = cfg.clone()
         cfg.data.save_dir, cfg.model.resume = str(folder), "auto"
         train(cfg)
-    return json.loads(results.read_text(encoding="utf-8"))
+    return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in results.items()}
 
 
 def check_same_run(cfg: CfgNode, folder: Path) -> None:

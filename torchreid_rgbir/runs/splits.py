@@ -41,7 +41,7 @@ def run_splits(cfg: CfgNode, num_splits: int = NUM_SPLITS) -> dict:
         logger.info("split %d of %d", split, num_splits)
         if (folder / "results.json").is_file():
             logger.info("split %d is complete: %s", split, folder)
-        done.append(resume_or_skip(own, folder))
+        done.append(resume_or_skip(own, folder)["regdb"])
     results = done[0] | {
         "settings": [*mean_over_splits(done), *(setting for results in done for setting in results["settings"])],
         "checkpoint": [results["checkpoint"] for results in done],

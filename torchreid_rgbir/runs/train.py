@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +74,14 @@ def write_results(engine: CrossModalEngine, path: Path, origin: dict) -> None:
     """
     for name, results in engine.results.items():
         results |= origin | {"versions": versions()}
-        own = path if len(engine.results) == 1 else path.with_stem(f"{path.stem}-{name}")
+        own = path_of(path, name, engine.results)
         report.write_with_table(own, results)
         logger.info("results written to %s, and as a table to %s", own, own.with_suffix(".md"))
+
+
+def path_of(path: Path, dataset: str, datasets: Collection[str]) -> Path:
+    """Returns the file for one of several data sets, such as results-regdb.json for results.json. A single one has `path`."""
+    return path if len(datasets) == 1 else path.with_stem(f"{path.stem}-{dataset}")
 
 
 def run_kwargs(cfg: CfgNode) -> dict:

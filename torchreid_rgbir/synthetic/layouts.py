@@ -13,7 +13,7 @@ from torchreid_rgbir.modality import IR, NAMES, RGB
 from torchreid_rgbir.protocols import llcm
 from torchreid_rgbir.protocols.galleries import NUM_TRIALS
 from torchreid_rgbir.protocols.regdb import NUM_SPLITS
-from torchreid_rgbir.synthetic import spectral_layouts
+from torchreid_rgbir.synthetic import spectral_layouts, track_layouts
 from torchreid_rgbir.synthetic.plan import ImageSpec, Plan, ids_of, last_fifth, numbers
 from torchreid_rgbir.synthetic.scenes import Camera
 
@@ -123,6 +123,8 @@ LAYOUTS: dict[str, Callable[[int, int, int], Plan]] = {
     "rgbn300": spectral_layouts.plan_rgbn300,
     "msvr310": spectral_layouts.plan_msvr310,
     "rgbnt201": spectral_layouts.plan_rgbnt201,
+    "hitsz_vcm": track_layouts.plan_hitsz_vcm,
+    "bupt_campus": track_layouts.plan_bupt_campus,
 }
 
 
