@@ -56,6 +56,8 @@ def test_the_table_holds_the_programs_rows(row):
     mINP = f"{row.mean['mINP']:.2f}" if "mINP" in row.mean else "-"
     [line] = [line for line in PAGE.splitlines() if line.startswith(start)]
     assert line.startswith(f"{start}{mINP} | {row.source} | ")
+    recipe = f"`{row.recipe}`{', step-equal' if row.step_equal else ''}" if row.recipe else "-"
+    assert line.endswith(f"| {recipe} |")
 
 
 def test_the_table_holds_no_other_rows():
