@@ -3,8 +3,8 @@
 import pytest
 
 from tests.data_layouts import Fails, write_triples
-from torchreid_rgbir import host
 from torchreid_rgbir.data.manager import CrossModalDataManager
+from torchreid_rgbir.data.spectra import check
 from torchreid_rgbir.data.spectrum_folders import MSVR310, RGBNT201
 from torchreid_rgbir.doctor import diagnose
 from torchreid_rgbir.modality import IR, RGB
@@ -101,4 +101,10 @@ def test_data_ir_reaches_the_data_set(rgbnt201):
 def test_thermal_of_a_set_that_has_none(tmp_path, name):
     with Fails(ValueError, f"data.ir is tir, but {name} has no TIR images: set data.ir nir"):
         manager(tmp_path, [name], ir="tir")
-    assert "tir" in host.image_datasets()["regdb"].infrared
+
+
+def test_thermal_where_there_is_no_choice(tmp_path):
+    for name in ("regdb", "rgbir_folder"):
+        with Fails(ValueError, f"data.ir is tir, but {name} has one kind of infrared images: remove data.ir"):
+            manager(tmp_path, [name], ir="tir")
+    check("tir", {"rgbnt201": RGBNT201.infrared, "regdb": ("tir",), "own": ()})

@@ -48,7 +48,7 @@ class CrossModalImageDataset(host.data.ImageDataset):
 
     folder = ""  # the data set's official folder name, below data.root
     dataset_dir = Path()  # the doctor shows paths relative to it
-    infrared: tuple[str, ...] = ("nir", "tir")  # what `data.ir` can select; both if the spectrum is not known
+    infrared: tuple[str, ...] = ()  # the infrared spectra that it has, "nir" or "tir" or both; empty: not known
     protocol: Protocol = StandardProtocol()  # scores the features of the test images
     version = ""  # of the data themselves; scores on different versions are not comparable
     train: list[Item]

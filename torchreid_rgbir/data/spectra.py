@@ -23,14 +23,17 @@ def check(ir: str, spectra: Mapping[str, tuple[str, ...]]) -> None:
 
     Args:
         ir: `data.ir`.
-        spectra: the infrared spectra of each data set, by its name.
+        spectra: the infrared spectra of each data set, by its name; empty if they are not known.
 
     Raises:
-        ValueError: a data set has no images of this spectrum.
+        ValueError: a data set has no images of this spectrum, or none of them has two spectra.
     """
+    if ir == SPECTRA[0]:
+        return
     for dataset, own in spectra.items():
-        if ir != SPECTRA[0]:
-            choose(ir, own, dataset)
+        choose(ir, own or SPECTRA, dataset)
+    if all(len(own) < 2 for own in spectra.values()):
+        raise ValueError(f"data.ir is {ir}, but {', '.join(spectra)} has one kind of infrared images: remove data.ir")
 
 
 def choose(ir: str | None, spectra: tuple[str, ...], dataset: str) -> str:

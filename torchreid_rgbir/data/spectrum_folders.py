@@ -32,6 +32,7 @@ class SpectrumFolders(CrossModalImageDataset):
         ValueError: a file has an unexpected name.
     """
 
+    infrared = SPECTRA
     spectra: tuple[str, str, str]  # the folders of RGB, near and thermal infrared
     name: re.Pattern  # of a file; its groups are the identity and what the protocol compares, a camera or a scene
     example: str

@@ -82,6 +82,7 @@ class RGBNT100(WideImages):
     """100 vehicles in RGB, near and thermal infrared; eight cameras."""
 
     folder = "RGBNT100"
+    infrared = SPECTRA
     folders = ("RGBNT100/rgbir", "RGBNT100", "rgbir", "rgbirt")
 
 

@@ -86,7 +86,7 @@ LAYOUTS = {
         published={TRAIN_IDS: 171, TRAIN_RGB: 3951, TRAIN_IR: 3951, TEST_IDS: 30, QUERY: 836, GALLERY: 836},
         variants=_EACH_SPECTRUM,
     ),
-    # Frames of the tracks that are long enough. Every image is in a list, and listing the folders would find nothing else.
+    # Frames of the tracks that are long enough. Folders are not listed, because they contain the frames of skipped tracks, too.
     "hitsz_vcm": Layout(
         HITSZVCM,
         image_folders={},

@@ -32,7 +32,8 @@ def plan_hitsz_vcm(num_ids: int, images_per_camera: int, seed: int) -> Plan:
         ("train", ids_of(num_ids)[: plan.num_train_ids]),
         ("test", ids_of(num_ids)[plan.num_train_ids :]),
     ):
-        names, tracks = [], []
+        names: list[str] = []
+        tracks: list[tuple[int, ...]] = []
         for pid in ids:
             for camera in HITSZ_CAMERAS:
                 code, folder = (1, "ir") if camera.modality == IR else (2, "rgb")
