@@ -66,13 +66,14 @@ def draw_person(
     def down(fraction: float) -> float:
         return top + tall * fraction
 
+    def draw_bag(box: tuple[float, float, float, float], radius: float) -> None:
+        draw.rounded_rectangle(box, radius=width * radius, fill=paint["bag"])
+
     if shape.bag == "backpack" and view is FRONT:  # its edges are visible behind the shoulders
         reach = shoulders * 0.5 + width * 0.04
-        box = (chest - reach, down(0.2), chest + reach, down(0.42))
-        draw.rounded_rectangle(box, radius=width * 0.04, fill=paint["bag"])
+        draw_bag((chest - reach, down(0.2), chest + reach, down(0.42)), 0.04)
     elif shape.bag == "backpack" and view is not BACK:
-        back = chest - shoulders * 0.5 - width * 0.12
-        draw.rounded_rectangle((back, down(0.19), chest, down(0.46)), radius=width * 0.04, fill=paint["bag"])
+        draw_bag((chest - shoulders * 0.5 - width * 0.12, down(0.19), chest, down(0.46)), 0.04)
     arm_swing = stride * math.sin(phase)
     _draw_arm(canvas, (chest - shoulders * 0.5, down(0.205)), 0.2 - arm_swing)
     for side in (-1, 1):
@@ -91,17 +92,15 @@ def draw_person(
         end = (x + hips * 0.5, down(0.5))
         draw.line([(chest - shoulders * 0.36, down(0.17)), end], fill=paint["bag"], width=round(width * 0.045))
     elif shape.bag == "backpack" and view is BACK:
-        reach = shoulders * 0.36
-        box = (chest - reach, down(0.18), chest + reach, down(0.47))
-        draw.rounded_rectangle(box, radius=width * 0.05, fill=paint["bag"])
+        draw_bag((chest - shoulders * 0.36, down(0.18), chest + shoulders * 0.36, down(0.47)), 0.05)
     elif shape.bag == "backpack":
         for side in (-1, 1):
             strap = chest + side * shoulders * 0.3
             draw.line([(strap, down(0.17)), (strap, down(0.32))], fill=paint["bag"], width=round(width * 0.03))
     elif shape.bag == "handbag":
-        draw.line([hand, (hand[0], hand[1] + tall * 0.04)], fill=paint["bag"], width=round(width * 0.03))
-        box = (hand[0] - width * 0.1, hand[1] + tall * 0.03, hand[0] + width * 0.1, hand[1] + tall * 0.15)
-        draw.rounded_rectangle(box, radius=width * 0.02, fill=paint["bag"])
+        x, y = hand
+        draw.line([hand, (x, y + tall * 0.04)], fill=paint["bag"], width=round(width * 0.03))
+        draw_bag((x - width * 0.1, y + tall * 0.03, x + width * 0.1, y + tall * 0.15), 0.02)
 
 
 def _draw_leg(canvas: Canvas, hip: Point, swing: float, bend: float) -> None:
@@ -129,12 +128,8 @@ def _draw_arm(canvas: Canvas, shoulder: Point, swing: float) -> Point:
     _limb(draw, [shoulder, elbow, hand], width * 0.06, paint["skin"])
     red, green, blue = paint["top"]
     sleeve: Color = (red * 9 // 10, green * 9 // 10, blue * 9 // 10)
-    points = (
-        [shoulder, elbow, _between(elbow, hand, 0.85)]
-        if shape.long_sleeves
-        else [shoulder, _between(shoulder, elbow, 0.7)]
-    )
-    _limb(draw, points, width * 0.085, sleeve)
+    long, short = [shoulder, elbow, _between(elbow, hand, 0.85)], [shoulder, _between(shoulder, elbow, 0.7)]
+    _limb(draw, long if shape.long_sleeves else short, width * 0.085, sleeve)
     return hand
 
 
@@ -194,9 +189,8 @@ def _draw_head(canvas: Canvas, center: Point, radius: float) -> None:
         box = (x - radius * 1.2, y - radius * 0.6, x + radius * 1.2, y + radius * 2.4)
         draw.rounded_rectangle(box, radius=radius * 0.6, fill=paint["hair"])
     if shape.hat:
-        draw.pieslice(
-            (x - radius * 1.15, y - radius * 1.6, x + radius * 1.15, y + radius * 0.6), 180, 360, fill=paint["hat"]
-        )
+        crown = (x - radius * 1.15, y - radius * 1.6, x + radius * 1.15, y + radius * 0.6)
+        draw.pieslice(crown, 180, 360, fill=paint["hat"])
         brim = radius * (1.15 if view is BACK else 1.35 if view is FRONT else 1.8)
         draw.rectangle((x - radius * 1.15, y - radius * 0.65, x + brim, y - radius * 0.35), fill=paint["hat"])
 

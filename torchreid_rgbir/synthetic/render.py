@@ -64,10 +64,9 @@ def render_under(
     _add_person(image, seed, pid, camera, conditions, rng)
     if conditions.occluder == "passer-by":
         passer_by = int(rng.integers(_PASSERS_BY, 2 * _PASSERS_BY))
-        beside = rng.choice([-1, 1]) * rng.uniform(0.1, 0.3)
-        passing = dataclasses.replace(
-            conditions, view="side", mirrored=bool(rng.integers(2)), zoom=rng.uniform(0.95, 1.2), shift=(beside, 0.05)
-        )
+        beside = rng.choice([-1, 1]) * rng.uniform(0.1, 0.3), 0.05
+        mirrored, zoom = bool(rng.integers(2)), rng.uniform(0.95, 1.2)
+        passing = dataclasses.replace(conditions, view="side", mirrored=mirrored, zoom=zoom, shift=beside)
         _add_person(image, seed, passer_by, camera, passing, rng)
     elif conditions.occluder == "furniture":
         draw_furniture(image, camera.modality, rng)

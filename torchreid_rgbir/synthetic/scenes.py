@@ -81,9 +81,8 @@ def scene(seed: int, place: int, modality: int, indoor: bool, size: tuple[int, i
 def expose(pixels: NDArray[np.float32], seed: int, camera: Camera, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Applies the camera's constant light, then the image's brightness, color cast and noise.  pixels: (H, W, 3), 0-255."""
     light = np.random.default_rng([seed, camera.number, camera.modality, _LIGHT])
-    slope = (
-        light.uniform(-0.15, 0.15) * np.linspace(-1, 1, pixels.shape[1], dtype=np.float32)[None, :, None]
-    )  # (1, W, 1)
+    across = np.linspace(-1, 1, pixels.shape[1], dtype=np.float32)[None, :, None]  # (1, W, 1)
+    slope = light.uniform(-0.15, 0.15) * across
     pixels = pixels * ((1 + slope) * (light.uniform(0.93, 1.03) * rng.uniform(0.77, 1.17)))
     if camera.modality != IR:
         cast = light.uniform(0.93, 1.07, 3) * rng.uniform(0.9, 1.1, 3)
