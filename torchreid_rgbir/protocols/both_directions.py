@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchreid_rgbir.metrics.features import TestFeatures
-from torchreid_rgbir.modality import modality_of
+from torchreid_rgbir.modality import IR, RGB, modality_of
 from torchreid_rgbir.protocols.protocol import Protocol, Setting
 
 
@@ -21,24 +21,25 @@ class BothDirectionsProtocol(Protocol):
     several spectra have the same number in all of them, so this is the image of the same moment, too.
 
     Args:
-        infrared: the name of the infrared modality in the directions, such as "nir".
+        infrared, visible: the names of the modalities in the directions.
     """
 
     why_ignored = "it has the query's camera number: check camids"
 
-    def __init__(self, infrared: str = "ir"):
-        self.names = "rgb", infrared
+    def __init__(self, infrared: str = "ir", visible: str = "rgb"):
+        self.names = {RGB: visible, IR: infrared}
 
     def settings(self, labels: TestFeatures, query: str, sampling: str) -> list[Setting]:
-        first = modality_of(query)
-        return [
-            Setting(
-                {"direction": f"{self.names[modality]}->{self.names[1 - modality]}"},
-                modality,
-                [np.arange(len(labels.gallery(1 - modality)))],
-            )
-            for modality in (first, 1 - first)
-        ]
+        first, settings = modality_of(query), []
+        for modality in (first, 1 - first):
+            direction = f"{self.names[modality]}->{self.names[1 - modality]}"
+            trials = self.trials(labels.gallery(1 - modality), 1 - modality)
+            settings.append(Setting({"direction": direction}, modality, trials))
+        return settings
+
+    def trials(self, gallery: TestFeatures, modality: int) -> list[NDArray[np.int64]]:
+        """The rows of a gallery of this modality that each trial draws: all of them, once."""
+        return [np.arange(len(gallery))]
 
     @staticmethod
     def ignored(pid: int, camid: int, gallery: TestFeatures) -> NDArray[np.bool_]:
@@ -58,7 +59,4 @@ class BUPTCampusProtocol(BothDirectionsProtocol):
     M3-ReID (workingcoder/M3-ReID) ignores the tracks of the query's own identity and camera: `BothDirectionsProtocol` does so.
     """
 
-    @staticmethod
-    def ignored(pid: int, camid: int, gallery: TestFeatures) -> NDArray[np.bool_]:
-        """No gallery image."""
-        return np.zeros(len(gallery), bool)
+    ignored = staticmethod(Protocol.ignored)

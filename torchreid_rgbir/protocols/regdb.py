@@ -2,17 +2,16 @@
 
 from typing import Any
 
-import numpy as np
-
 from torchreid_rgbir.metrics.features import TestFeatures
-from torchreid_rgbir.modality import IR, RGB, modality_of
+from torchreid_rgbir.modality import IR, RGB
+from torchreid_rgbir.protocols.both_directions import BothDirectionsProtocol
 from torchreid_rgbir.protocols.protocol import Protocol, Setting
 
 NUM_SPLITS = 10
 NAMES = {RGB: "visible", IR: "thermal"}
 
 
-class RegDBProtocol(Protocol):
+class RegDBProtocol(BothDirectionsProtocol):
     """Both directions of one split with the complete test set as the gallery; no gallery image is ignored, and CMC counts images.
 
     The published number is the mean over ten splits, each with a model of its own.
@@ -24,18 +23,17 @@ class RegDBProtocol(Protocol):
         ValueError: there is no such split.
     """
 
+    ignored = staticmethod(Protocol.ignored)
+
     def __init__(self, split: int | None = None):
         if split is not None and not 1 <= split <= NUM_SPLITS:
             raise ValueError(f"split {split} does not exist: RegDB has splits 1 to {NUM_SPLITS}")
+        super().__init__(NAMES[IR], NAMES[RGB])
         self.split = split
 
     def settings(self, labels: TestFeatures, query: str, sampling: str) -> list[Setting]:
-        first = modality_of(query)
-        settings = []
-        for modality in (first, 1 - first):
-            name = {"split": self.split, "direction": f"{NAMES[modality]}->{NAMES[1 - modality]}"}
-            settings.append(Setting(name, modality, [np.arange(len(labels.gallery(1 - modality)))]))
-        return settings
+        settings = super().settings(labels, query, sampling)
+        return [setting._replace(name={"split": self.split} | setting.name) for setting in settings]
 
 
 def report(data: TestFeatures, split: int | None = None, **options: Any) -> list[dict]:
