@@ -24,7 +24,8 @@ RECIPES = [
 PAGE = Path(__file__).parents[2] / "docs" / "recipes.md"
 PARTS = {
     "agw": {"loss_id", "loss_wrt"},
-    "baseline": {"loss_id", "loss_tri"},
+    "luckydc": {"loss_id", "loss_tri_pooled"},
+    "mcja": {"loss_id", "loss_cmr"},
     "caj": {"loss_id", "loss_wrt_sq"},
     "hctri": {"loss_id", "loss_hctri"},
     "mso": {"loss_id", "loss_wrt", "loss_pef", "loss_cmcc"},
@@ -37,12 +38,12 @@ TINY = [
 ]  # fmt: skip
 
 
-def kind(name):
 def use_tiny_networks(monkeypatch):
     for name in ("dual_resnet50", "agw_resnet50", "luckydc_resnet50", "mcja_resnet50"):
         monkeypatch.setitem(MODELS, name, tiny_resnet)
 
 
+def kind(name):
     return name.rpartition("_")[0]
 
 

@@ -48,8 +48,9 @@ def defaults() -> CN:
     cfg.data.save_dir = "log"
 
     cfg.sampler = CN()
-    cfg.sampler.name = "pk"  # how batches are sampled: pk, agw (with replacement)
-    cfg.sampler.num_instances = 4  # K, images per identity and modality; P = train.batch_size / 2K identities
+    cfg.sampler.name = "pk"  # how batches are sampled: pk, agw (with replacement), luckydc, mcja (modalities not balanced)
+    # K, images per identity and modality; P = train.batch_size / 2K identities. With mcja: per identity, P = batch_size / K
+    cfg.sampler.num_instances = 4
     cfg.sampler.batches_per_epoch = 0  # 0: one pass, on average, over the larger modality
     cfg.sampler.balance = "size"  # identities of several data.sources in a batch: size (in proportion), equal
 
@@ -171,10 +172,10 @@ RANGES = {
     "train.seed": (0, 2**32 - 1),
     "train.weight_decay": (0, math.inf),
     "train.warmup_epoch": (0, math.inf),
+    "train.warmup_start": (0, 1),
     "train.fixbase_epoch": (0, math.inf),
     "train.start_epoch": (0, math.inf),
     "train.target_loss": (0, math.inf),
-    "train.warmup_start": (0, 1),
     "train.base_lr_mult": (0, math.inf),
     "train.ema": (0, 0.999999),
     "train.layer_decay": (0.01, 1),
