@@ -15,7 +15,7 @@ from torchreid_rgbir import config, host
 from torchreid_rgbir.engine import device as device_module
 from torchreid_rgbir.engine.device import autocast_dtype, compile_works
 from torchreid_rgbir.engine.guard import NonFiniteGuard
-from torchreid_rgbir.engine.step import TrainingStep
+from torchreid_rgbir.engine.step import TrainingStep, prepare
 from torchreid_rgbir.models import Batch, Outputs
 from torchreid_rgbir.runs.build import build_engine
 from torchreid_rgbir.runs.train import train
@@ -301,3 +301,23 @@ def test_a_batch_with_more_rgb_images_than_ir_images():
     batch = Batch(images, torch.tensor([0, 0, 0, 0, 1, 1, 0, 1]), num_rgb=6, num_ids=2)
     losses, finite = step_of(model)(images, batch, 0, 1, ["a.jpg"])
     assert finite and "feature_variance" in losses and "min_center_dist" not in losses
+
+
+def test_each_rgb_image_twice(tiny_cfg):
+    """CAJ's two views: 8 + 8 loaded rows become 16 + 8, with their identities, and losses of aligned halves refuse them."""
+    words = ["data.transforms_rgb2", "[caj_exchange]", "sampler.name", "agw", "loss.mso.weight_cmcc", "0"]
+    words += ["train.batch_size", "16", "sampler.num_instances", "2"]
+    engine = build_engine(config.override(tiny_cfg.clone(), words))
+    engine.set_model_mode("train")
+    engine.batch_idx = 0
+    data = next(iter(engine.train_loader))
+    batch, inputs = prepare(engine.datamanager, data, CPU, epoch=0, batch_idx=0)
+    assert (len(data["pid"]), batch.num_rgb, batch.num_ids) == (16, 16, 4) and len(batch.images) == len(inputs) == 24
+    assert batch.pids.tolist() == [*data["pid"][:8].tolist() * 2, *data["pid"][8:].tolist()]
+    losses, finite = engine.forward_backward(data)
+    assert finite and losses["loss"] > 0
+    engine = build_engine(config.override(tiny_cfg.clone(), [*words, "loss.mso.weight_cmcc", "1"]))
+    engine.set_model_mode("train")
+    engine.batch_idx = 0
+    with pytest.raises(ValueError, match="contrastive-center loss compares .* got 16 RGB images and 8 IR images"):
+        engine.forward_backward(data)

@@ -1,6 +1,8 @@
 """AGW and CAJ, github.com/mangye16/Cross-Modal-Re-ID-baseline at commit e817a26, beside ours: the same steps."""
 
 import collections
+import json
+import os
 import random
 import warnings
 from math import sqrt
@@ -13,11 +15,13 @@ import torch
 import torchvision
 from torch import nn
 
+from tests.peers import agw_formula
 from tests.peers.peer_code import AGW, CAJ, Differences, Ours, compare_gradients, compare_weights, gradients, imported
 from torchreid_rgbir import config
 from torchreid_rgbir.data import AGWSampler
 from torchreid_rgbir.data.transforms import BatchTransforms
 from torchreid_rgbir.modality import IR, RGB
+from torchreid_rgbir.models import agw_resnet50
 from torchreid_rgbir.runs.peer_checkpoints import FORMATS
 
 NUM_CLASSES, NUM_IDS, NUM_INSTANCES = 10, 4, 2
@@ -43,12 +47,12 @@ def peer(request, monkeypatch):
 class Theirs:
     """Their network with the steps of their training script, in double precision."""
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, num_classes: int = NUM_CLASSES):
         import loss
         from model import embed_net
 
         torch.manual_seed(0)
-        self.model = embed_net(NUM_CLASSES, no_local="on", gm_pool="on").double().train()
+        self.model = embed_net(num_classes, no_local="on", gm_pool="on").double().train()
         self.identity = nn.CrossEntropyLoss()
         self.triplet = loss.TripletLoss_WRT() if name == "agw" else loss.TripletLoss_ADP(alpha=1, gamma=1, square=1)
         self.divergence = loss.KLDivLoss() if name == "caj" else None  # computed by their script, with a weight of 0
@@ -172,6 +176,34 @@ def test_twenty_steps_are_the_same(peer):
     for name, value in largest.largest.items():
         limit = 1e-8 if name == "weights" else 1e-9
         assert value < max(limit, 10 * floor.largest[name]) < 1e-5, name
+
+
+@pytest.mark.parametrize("peer", PEERS, indirect=True)
+def test_the_stored_numbers_are_those_of_their_code(peer):
+    """With UPDATE_GOLDEN=1, the numbers are written."""
+    theirs, model = (
+        Theirs(peer, agw_formula.NUM_CLASSES),
+        agw_resnet50(agw_formula.NUM_CLASSES, pretrained=False).double(),
+    )
+    agw_formula.fill(model)
+    state = theirs.model.state_dict()
+    theirs.model.load_state_dict(state | {NAMES(name): value for name, value in model.state_dict().items()})
+    theirs.set_epoch(0)
+    renamed = {name: NAMES(name) for name in model.state_dict()}
+    steps = []
+    for step in range(agw_formula.NUM_STEPS):
+        pooled, losses = theirs(*agw_formula.batch(step, num_views=2 if peer == "caj" else 1))
+        found, state = gradients(theirs.model), theirs.model.state_dict()
+        by_our_name = {name: found[other] for name, other in renamed.items() if other in found}
+        weights = {name: state[other] for name, other in renamed.items()}
+        steps.append(agw_formula.summary(pooled, losses, by_our_name, weights))
+    if os.environ.get("UPDATE_GOLDEN"):
+        golden = json.loads(agw_formula.GOLDEN.read_text()) if agw_formula.GOLDEN.exists() else {}
+        text = json.dumps(golden | {"commit": AGW.commit, peer: steps}, indent=1)
+        agw_formula.GOLDEN.write_text(text + "\n")
+    for expected, found in zip(agw_formula.stored(peer), steps, strict=True):
+        for name in expected:
+            assert found[name] == pytest.approx(expected[name], rel=1e-8)
 
 
 @pytest.mark.parametrize("peer", ["agw"], indirect=True)
