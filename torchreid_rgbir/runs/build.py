@@ -51,7 +51,13 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
     if source:
         path = fetch(source)
         state = state or checkpoint.load(path)
-        if not resumed and (missing := checkpoint.load_weights(model, path, cfg.model.allow_partial, state)):
+        missing = [] if resumed else checkpoint.load_weights(model, path, cfg.model.allow_partial, state)
+        if missing == [f"{checkpoint.CLASSIFIER}weight"]:
+            num_pids = datamanager.num_train_pids
+            logger.warning(
+                "%s has no classifier for %d training identities: it is skipped, and tests do not need it", source, num_pids
+            )
+        elif missing:
             logger.warning("%s lacks weights, which keep their initial values: %s", source, ", ".join(missing))
     engine = _build_engine(cfg, datamanager, model, criterion)
     if state and (resumed or cfg.test.evaluate):
