@@ -78,8 +78,10 @@ def test_twenty_steps_are_the_same(pair):
         differences.add("retrieval loss", our_losses["loss_cmr"], losses["loss_cmr"])
         compare_gradients(differences, ours, theirs, NAMES)
         compare_weights(differences, ours.model, theirs, NAMES)
-        step(other, other_optimizer, images.flip(0), pids.flip(0), is_rgb.flip(0))
-    compare_weights(reordered, other, theirs, str)
+        if recipe == "mcja_sysu":  # once, because it takes time
+            step(other, other_optimizer, images.flip(0), pids.flip(0), is_rgb.flip(0))
     differences.show(f"MCJA ({recipe})")
-    reordered.show("MCJA's own code with the images of each batch in a different order")
+    if recipe == "mcja_sysu":
+        compare_weights(reordered, other, theirs, str)
+        reordered.show("MCJA's own code with the images of each batch in a different order")
     differences.check()
