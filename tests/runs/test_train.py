@@ -65,6 +65,7 @@ def test_a_run_leaves_its_files(trained, tmp_path):
     assert first["num_gallery"] == 4 * 4  # one image of each identity and RGB camera
     assert 0 < first["mean"]["mAP"] <= 1
     assert results["checkpoint"] == str(run / "model" / "model.pth.tar-2")
+    assert results["chosen"] == "last epoch"
     assert results["versions"]["torch"] == torch.__version__
 
 
@@ -158,6 +159,14 @@ def test_the_model_of_the_best_map_is_kept(tiny_cfg, tmp_path, monkeypatch):
     last = torch.load(tmp_path / "run" / "model" / "model.pth.tar-3", weights_only=True)
     assert (best["epoch"], best["mAP"]) == (1, 0.6)
     assert (last["epoch"], last["mAP"], last["best_mAP"]) == (3, 0.4, 0.6)
+    for name, chosen in (
+        ("model-best.pth.tar", "best mAP of all tests, a choice made on test data"),
+        ("model.pth.tar-3", "given"),
+    ):
+        scores = iter([0.5])
+        words = ["test.evaluate", "True", "model.load_weights", str(tmp_path / "run" / "model" / name)]
+        train(config.override(tiny_cfg.clone(), words))
+        assert json.loads((tmp_path / "run" / "test-results.json").read_text())["chosen"] == chosen
 
 
 def test_a_resumed_run_ends_as_the_uninterrupted_one(tiny_cfg, tmp_path):

@@ -13,6 +13,7 @@ from torchreid_rgbir import distributed, host
 from torchreid_rgbir.config import checks
 from torchreid_rgbir.engine import CrossModalEngine
 from torchreid_rgbir.files import atomic
+from torchreid_rgbir.files.checkpoint_folder import BEST
 from torchreid_rgbir.metrics import report
 from torchreid_rgbir.runs.build import build_engine
 from torchreid_rgbir.runs.folder import CONFIG, compare_with_run, run_folder
@@ -52,8 +53,13 @@ def train(cfg: CfgNode) -> CrossModalEngine:
                 atomic.write_text(save_dir / f"{beside}{CONFIG}", cfg.dump())
             engine.run(**run_kwargs(cfg))
             if folder:
+                tested = engine.checkpoint_path or cfg.model.load_weights
+                chosen = "given" if cfg.test.evaluate else "last epoch"
+                if Path(tested).name == BEST:
+                    chosen = "best mAP of all tests, a choice made on test data"
                 origin = {
-                    "checkpoint": engine.checkpoint_path or cfg.model.load_weights,
+                    "checkpoint": tested,
+                    "chosen": chosen,
                     "config": str(save_dir / f"{beside}{CONFIG}"),
                     "run": provenance(cfg, engine.datamanager, engine.seconds),
                 }
