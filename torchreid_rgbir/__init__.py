@@ -60,6 +60,6 @@ check_feature_extractor()
 check_engines()
 host.alias()  # `from torchreid.losses import MSOLoss` works with PyPI's package, too
 
-from torchreid_rgbir.integration.registry import register_dataset, register_loss, register_model
+from torchreid_rgbir.integration.registry import register_dataset, register_loss, register_model, register_timm
 
-__all__ = ["DATASETS", "MODELS", "__version__", "install", "register_dataset", "register_loss", "register_model"]
+__all__ = ["DATASETS", "MODELS", "__version__", "install", "register_dataset", "register_loss", "register_model", "register_timm"]

@@ -18,9 +18,7 @@ from torchreid_rgbir.runs.train import train
 from torchreid_rgbir.synthetic.write import synthesize
 
 SHIPPED = sorted(config.shipped())
-RECIPES = [
-    path for path in SHIPPED if path.stem not in ("quickstart", "ablation") and not path.stem.startswith("torchreid")
-]
+RECIPES = [path for path in SHIPPED if not path.stem.startswith(("quickstart", "ablation", "torchreid"))]
 PAGE = Path(__file__).parents[2] / "docs" / "recipes.md"
 PARTS = {
     "agw": {"loss_id", "loss_wrt"},

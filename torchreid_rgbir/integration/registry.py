@@ -11,8 +11,9 @@ from torchreid_rgbir import host
 from torchreid_rgbir.data.cross_modal import CrossModalImageDataset
 from torchreid_rgbir.losses.registry import register_loss
 from torchreid_rgbir.models import MODELS, TwoStreamNetwork
+from torchreid_rgbir.models.timm_factory import check_name, timm_factory
 
-__all__ = ["import_file", "register_dataset", "register_loss", "register_model"]
+__all__ = ["import_file", "register_dataset", "register_loss", "register_model", "register_timm"]
 
 
 def register_dataset(name: str, dataset: type[CrossModalImageDataset]) -> None:
@@ -43,6 +44,25 @@ def register_model(name: str, factory: Callable[..., TwoStreamNetwork]) -> None:
     """
     host.register_model(name, factory)
     MODELS[name] = factory
+
+
+def register_timm(network: str, name: str = "") -> str:
+    """Makes a two-stream network from timm known to torchreid, too. `model.name timm/NETWORK` needs no registration.
+
+    Args:
+        network: timm's name, such as "vit_small_patch16_224", with or without the tag of its weights.
+        name: of the two-stream network. By default it is `dual_`, followed by timm's name.
+
+    Returns:
+        The name.
+
+    Raises:
+        ValueError: timm is not installed or has no such network, or a different model has the name.
+    """
+    check_name(network)
+    name = name or f"dual_{network}"
+    register_model(name, timm_factory(name, network))
+    return name
 
 
 def import_file(file: str) -> None:

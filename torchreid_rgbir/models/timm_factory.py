@@ -1,6 +1,7 @@
 """Two-stream networks from timm by name: a few under names of their own, and every other one as `timm/NAME`."""
 
 import difflib
+import functools
 import os
 import sys
 from collections.abc import Callable
@@ -43,8 +44,9 @@ class TwoStreamModels(dict[str, Callable[..., Any]]):
         return timm_factory(name, name.removeprefix(PREFIX))
 
 
+@functools.cache
 def timm_factory(name: str, network: str) -> Callable[..., DualTimm]:
-    """Makes the factory of a two-stream network from timm.
+    """Makes the factory of a two-stream network from timm. The same arguments give the same factory.
 
     Args:
         name: of the two-stream network. It is saved in checkpoints.

@@ -79,8 +79,9 @@ class TwoStreamNetwork(nn.Module):
 
     def layer0_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """The shape (C0, h0, w0) of an image's Layer0 maps, without computing them.  height, width: of the image, in pixels."""
-        probe = without_memory(self.layer0[NAMES[RGB]]).eval()
-        channels, rows, columns = probe(torch.zeros(1, 3, height, width, device="meta")).shape[1:]
+        probe = without_memory(self).eval()
+        probe.set_image_size(height, width)
+        channels, rows, columns = probe.layer0[NAMES[RGB]](torch.zeros(1, 3, height, width, device="meta")).shape[1:]
         return channels, rows, columns
 
     def shared(self, maps: Tensor) -> tuple[Tensor, Tensor]:
