@@ -1,8 +1,13 @@
 """The data manager: what its log says. Its batches are compared in test_cache.py, its data sets in test_cross_modal.py."""
 
 import logging
+from collections import Counter
 
-from torchreid_rgbir.data import CrossModalDataManager
+import pytest
+
+from torchreid_rgbir.data import CrossModalDataManager, Item
+from torchreid_rgbir.modality import RGB
+from torchreid_rgbir.synthetic.write import synthesize
 
 
 def load(sysu_root, **options):
@@ -39,3 +44,35 @@ def test_without_augmentation_the_log_says_so(sysu_root, caplog):
 def test_torchreids_own_test_transform_normalizes_alike(sysu_root):
     normalize = load(sysu_root, norm_mean=[0.5, 0.4, 0.3]).transform_te.transforms[-1]
     assert normalize.mean == [0.5, 0.4, 0.3]
+
+
+@pytest.mark.parametrize(("balance", "shares"), [("size", {0: 3, 1: 1}), ("equal", {0: 2, 1: 2})])
+def test_every_batch_of_several_data_sets_has_identities_of_each(sysu_root, tmp_path, balance, shares):
+    """SYSU-MM01 has 16 training identities here, RegDB 5."""
+    (tmp_path / "SYSU-MM01").symlink_to(sysu_root)
+    synthesize("regdb", tmp_path / "RegDB", num_ids=10, images_per_camera=2, size=(16, 32), workers=1)
+    data = load(tmp_path, sources=["sysu_mm01", "regdb"], targets="regdb", balance=balance, batches_per_epoch=5)
+    items = data.train_loader.dataset.train
+    assert data.num_train_pids == 21
+    for batch in data.sampler:
+        dataset_of = {items[index].pid: items[index].dsetid for index in batch}
+        assert Counter(dataset_of.values()) == shares
+
+
+def test_a_balance_without_effect(sysu_root):
+    for options, why in (
+        ({}, "one data set"),
+        ({"sampler": "agw", "sources": ["sysu_mm01", "llcm"]}, "sampler.name agw"),
+    ):
+        with pytest.raises(ValueError, match=f"sampler.balance equal has no effect with {why}: remove it"):
+            load(sysu_root, balance="equal", **options)
+
+
+def test_cameras_may_number_their_tracks_alike(sysu_root):
+    items = [
+        *(Item("", 1, camid, 0, RGB, 1, track) for camid in (1, 2) for track in (1, 1, 2)),
+        *(Item("", 2, 1, 0, RGB, 1) for _ in range(2)),
+    ]
+    tracks = load(sysu_root)._groups(items, "size")["tracks"]
+    assert tracks[0] == tracks[1] and tracks[3] == tracks[4] and len({*tracks}) == 6
+    assert load(sysu_root)._groups(items[6:], "size")["tracks"] is None

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from torchreid_rgbir.retrieval import read_image_table
+from torchreid_rgbir.retrieval.build_gallery import _state
 from torchreid_rgbir.retrieval.image_table import labeled_images
 
 
@@ -156,3 +157,15 @@ def test_a_link_loop_is_named(folder):
     (folder / "anna/up").symlink_to(folder)
     with pytest.raises(ValueError, match="anna/up is a link that leads back to itself"):
         read_image_table(folder)
+
+
+def test_a_part_of_a_wide_file_in_a_table(tmp_path):
+    """Its state is that of the file, so a gallery notices that the file has changed."""
+    Image.new("RGB", (48, 8)).save(tmp_path / "wide.png")
+    (tmp_path / "list.csv").write_text("path,category\nwide.png#1of3,a\nwide.png#2of3,b\n")
+    rows = read_image_table(tmp_path / "list.csv")
+    assert [path[-4:] for path in rows.paths] == ["1of3", "2of3"]
+    state = _state(rows.paths[0], None)
+    assert state == _state(str(tmp_path / "wide.png"), None) != ""
+    Image.new("RGB", (48, 8), (9, 9, 9)).save(tmp_path / "wide.png")
+    assert _state(rows.paths[0], state) != state

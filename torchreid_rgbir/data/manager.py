@@ -183,9 +183,13 @@ class CrossModalDataManager(host.data.ImageDataManager):
 
     def _groups(self, items: Sequence[Item], balance: str) -> dict[str, Any]:
         """The arguments of `CrossModalSampler` for frames of tracks and for several data sets."""
-        tracks, dsetids = [item.track for item in items], [item.dsetid for item in items]
+        dsetids = [item.dsetid for item in items]
+        # Each camera may number its tracks from 1. An image without a track is a track of its own.
+        keys = [(item.camid, item.track) if item.track else (index, 0) for index, item in enumerate(items)]
+        numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+        tracks = [numbers[key] for key in keys]
         return {
-            "tracks": tracks if any(tracks) else None,
+            "tracks": tracks if any(item.track for item in items) else None,
             "dsetids": dsetids if len(self.sources) > 1 else None,
             "balance": balance,
         }

@@ -30,7 +30,7 @@ class CrossModalSampler(Sampler[list[int]]):
         seed: of the run.
         rank, world_size: this process's place among those that share a batch. All sample the same P identities, and each
             yields its own P / world_size.
-        tracks: (N,) track of each image, numbered within identity, camera and modality or across them; None if there are none.
+        tracks: (N,) a number for each image that tells the tracks of an identity and modality apart; None if there are none.
         dsetids: (N,) data set of each image; None if there is one. Every batch has identities of all data sets.
         balance: how many of each, see `balance.identities_of_sets`.
 

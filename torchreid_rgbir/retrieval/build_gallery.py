@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from torchreid_rgbir.data.images import file_of
 from torchreid_rgbir.files.paths import expand
 from torchreid_rgbir.retrieval.extractor import Extractor
 from torchreid_rgbir.retrieval.gallery import Gallery
@@ -98,11 +99,12 @@ def _state(path: str, known: str | None) -> str:
     """
     if known == "":
         return known
+    file = file_of(path)
     try:
-        status = os.stat(path)
+        status = os.stat(file)
         if known is not None and known.split()[:2] == [str(status.st_size), str(status.st_mtime_ns)]:
             return known
-        content = hashlib.blake2b(Path(path).read_bytes(), digest_size=16).hexdigest()
+        content = hashlib.blake2b(Path(file).read_bytes(), digest_size=16).hexdigest()
     except OSError:
         return known or ""  # the extractor reports why the file cannot be read
     if known is not None and known.split()[-1] == content:
