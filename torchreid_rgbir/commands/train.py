@@ -72,7 +72,25 @@ def configuration(args: argparse.Namespace):
 
 
 def run(args: argparse.Namespace) -> int:
-    return train_and_show(configuration(args))
+    cfg = configuration(args)
+    _warn_of_data_set(args.config_file, cfg)
+    return train_and_show(cfg)
+
+
+def _warn_of_data_set(recipe: str, cfg) -> None:
+    """Warns if a recipe that follows its authors' code is trained on a data set that the recipe does not define."""
+    from torchreid_rgbir import config
+    from torchreid_rgbir.runs.published import STEP_EQUAL
+
+    if recipe in STEP_EQUAL and not cfg.test.evaluate:
+        defined = config.load(recipe).data.sources
+        if list(cfg.data.sources) != defined:
+            logger.warning(
+                "%s is the recipe of its authors for %s: on %s it is your own experiment",
+                recipe,
+                ", ".join(defined),
+                ", ".join(cfg.data.sources),
+            )
 
 
 def train_and_show(cfg) -> int:

@@ -102,7 +102,7 @@ RECIPES = {
 }
 
 # Recipes that take the steps of the authors' code, given the same weights and batches. tests/peers proves it.
-STEP_EQUAL = {"agw_regdb", "agw_sysu", "caj_regdb", "caj_sysu", "luckydc_sysu", "mcja_sysu"}
+STEP_EQUAL = {"agw_regdb", "agw_sysu", "caj_regdb", "caj_sysu", "luckydc_sysu", "mcja_regdb", "mcja_sysu"}
 
 # Setting -> published numbers of queries and gallery images (docs/protocols.md). None are published for LLCM.
 COUNTS = {
