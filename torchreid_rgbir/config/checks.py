@@ -7,8 +7,7 @@ from pathlib import Path
 from yacs.config import CfgNode
 
 from torchreid_rgbir import config, distributed, host
-from torchreid_rgbir.config.schema import POSITIVE, choices, ranges
-from torchreid_rgbir.data.images import parse_ir_range
+from torchreid_rgbir.config.schema import PARSERS, POSITIVE, choices, ranges
 from torchreid_rgbir.files.download import is_remote
 from torchreid_rgbir.losses import LOSSES
 from torchreid_rgbir.losses.vgg import MIN_SIZE
@@ -46,6 +45,8 @@ def check(cfg: CfgNode) -> None:
         if not low <= config.get(cfg, key) <= high or math.isinf(config.get(cfg, key)):
             limits = "or more" if high == math.inf else f"to {high}"
             raise ValueError(f"{key} is {config.get(cfg, key)}: it must be {low} {limits}")
+    for key, parse in PARSERS.items():
+        parse(config.get(cfg, key))
     _check_losses(cfg)
     _check_model(cfg)
     for key, above in (("norm_mean", ""), ("norm_std", ", above 0")):
@@ -81,7 +82,6 @@ def check(cfg: CfgNode) -> None:
         )
     if cfg.train.layer_decay < 1 and cfg.train.staged_lr:
         raise ValueError("train.layer_decay and train.staged_lr both set learning rates by layer: keep one of them")
-    parse_ir_range(cfg.data.ir_range)
     if isinstance(cfg.model.pretrained, str) and not Path(cfg.model.pretrained).expanduser().is_file():
         raise FileNotFoundError(
             f"model.pretrained {cfg.model.pretrained} is missing: give True, False, or the path of a file with weights"

@@ -5,6 +5,7 @@ import math
 from yacs.config import CfgNode as CN
 
 from torchreid_rgbir.data import SAMPLERS
+from torchreid_rgbir.data.images import parse_ir_range
 from torchreid_rgbir.losses import LOSSES, Option
 
 
@@ -48,7 +49,9 @@ def defaults() -> CN:
     cfg.data.save_dir = "log"
 
     cfg.sampler = CN()
-    cfg.sampler.name = "pk"  # how batches are sampled: pk, agw (with replacement), luckydc, mcja (modalities not balanced)
+    cfg.sampler.name = (
+        "pk"  # how batches are sampled: pk, agw (with replacement), luckydc, mcja (modalities not balanced)
+    )
     # K, images per identity and modality; P = train.batch_size / 2K identities. With mcja: per identity, P = batch_size / K
     cfg.sampler.num_instances = 4
     cfg.sampler.batches_per_epoch = 0  # 0: one pass, on average, over the larger modality
@@ -161,6 +164,9 @@ POSITIVE = (
     *("train.max_epoch", "train.checkpoint_freq", "train.keep_checkpoints", "train.max_skipped", "train.accumulate"),
     *("test.batch_size", "test.visrank_topk"),
 )
+
+# key: a function that refuses what is not allowed
+PARSERS = {"data.ir_range": parse_ir_range}
 
 # key: the smallest and the largest value
 RANGES = {

@@ -12,6 +12,7 @@ from functools import partial, wraps
 from typing import Any
 
 from torchreid_rgbir import distributed, host
+from torchreid_rgbir.data.images import parse_ir_range
 from torchreid_rgbir.data.manager import CrossModalDataManager, is_cross_modal
 from torchreid_rgbir.engine.schedule import WARMUPS, build_lr_scheduler
 from torchreid_rgbir.files import checkpoint
@@ -152,7 +153,7 @@ def _resume_from_checkpoint(original, fpath, model, optimizer=None, scheduler=No
     inner = model.module if isinstance(getattr(model, "module", None), TwoStreamNetwork) else model
     epoch = original(fpath, inner, optimizer, scheduler)
     if isinstance(inner, TwoStreamNetwork):
-        warn_of_ir_range(settings.current, checkpoint.load(fpath))
+        warn_of_ir_range(str(parse_ir_range(settings.current.data.ir_range)), checkpoint.load(fpath))
         resumed[inner] = fpath, epoch  # the engine loads the rest of the checkpoint
     return epoch
 
@@ -162,7 +163,7 @@ def _load_pretrained_weights(original, model, weight_path):
         return original(model, weight_path)
     state = checkpoint.load(weight_path)
     missing = checkpoint.load_weights(model, weight_path, settings.current.model.allow_partial, state)
-    warn_of_ir_range(settings.current, state)
+    warn_of_ir_range(str(parse_ir_range(settings.current.data.ir_range)), state)
     if missing:
         logger.warning("%s lacks weights, which keep their initial values: %s", weight_path, ", ".join(missing))
 

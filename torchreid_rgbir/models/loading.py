@@ -5,10 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
+from torchreid_rgbir import host
 from torchreid_rgbir.files import checkpoint
 from torchreid_rgbir.models import MODELS, TwoStreamNetwork
+from torchreid_rgbir.models.weights import load_pretrained
 
 OPTIONS = {"pooling": "auto", "drop_path": 0.0}  # settings that only some networks have, with their defaults
 
@@ -45,11 +48,11 @@ def load_model(path: str | Path) -> tuple[TwoStreamNetwork, dict]:
 
 def build_model(
     name: str, num_classes: int, loss: str, pretrained: bool | str, options: Mapping[str, Any], size: tuple[int, int]
-) -> TwoStreamNetwork:
-    """Builds a two-stream network for a configuration.
+) -> nn.Module:
+    """Builds a two-stream network or one of torchreid's models for a configuration.
 
     Args:
-        name: in `MODELS`.
+        name: in `MODELS`, or torchreid's. A model of torchreid uses neither `options` nor `size`.
         num_classes: N, the number of training identities.
         loss: decides what training mode returns.
         pretrained: start from pretrained weights, the published ones or those in a file.
@@ -60,6 +63,17 @@ def build_model(
         FileNotFoundError: the pretrained weights are missing.
         ValueError: a setting or the size does not fit the network.
     """
+    if name not in MODELS:
+        try:
+            network = host.models.build_model(name, num_classes, loss=loss, pretrained=pretrained is True)
+        except OSError as error:  # urllib and requests both raise subclasses
+            raise FileNotFoundError(
+                f"the pretrained weights of {name} are not in {torch.hub.get_dir()}/checkpoints and cannot be "
+                f"downloaded ({type(error).__name__}): put the file there, or set model.pretrained False"
+            ) from error
+        if isinstance(pretrained, str):
+            load_pretrained(network, pretrained)
+        return network
     options = {key: value for key, value in options.items() if key not in OPTIONS or value != OPTIONS[key]}
     if unknown := options.keys() - inspect.signature(MODELS[name]).parameters.keys():
         raise ValueError(f"model.{min(unknown)} is not available for {name}: remove it")

@@ -21,10 +21,9 @@ from torchreid_rgbir.files.download import fetch
 from torchreid_rgbir.losses import LOSSES, MSOLoss
 from torchreid_rgbir.losses.mso import argument
 from torchreid_rgbir.losses.perceptual_edge import check_maps
-from torchreid_rgbir.models import MODELS, TwoStreamNetwork, loading
+from torchreid_rgbir.models import TwoStreamNetwork, loading
 from torchreid_rgbir.models.sync_batchnorm import synchronize
-from torchreid_rgbir.models.weights import load_pretrained
-from torchreid_rgbir.runs.options import eval_options, run_options, step_options, warn_of_ir_range
+from torchreid_rgbir.runs.options import eval_options, model_options, run_options, step_options, warn_of_ir_range
 
 logger = logging.getLogger(__name__)
 
@@ -36,11 +35,12 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
         ValueError, FileNotFoundError: the configuration, the data or a checkpoint has a mistake.
     """
     resumed = checkpoint_to_resume(cfg)
+    options = model_options(cfg)
     datamanager = build_datamanager(cfg)
     device = torch.device("cuda" if datamanager.use_gpu else "cpu")
+    pretrained = False if cfg.model.load_weights or resumed else cfg.model.pretrained
     with distributed.first_on_this_machine():  # one process downloads pretrained weights
-        has_weights = bool(cfg.model.load_weights or resumed)
-        model: Any = build_model(cfg, datamanager.num_train_pids, pretrained=not has_weights)
+        model: Any = loading.build_model(num_classes=datamanager.num_train_pids, pretrained=pretrained, **options)
         criterion = build_criterion(cfg, model) if cfg.loss.name == "mso" and not cfg.test.evaluate else None
     model = model.to(device)
     if isinstance(model, TwoStreamNetwork):
@@ -59,9 +59,9 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
             )
         elif missing:
             logger.warning("%s lacks weights, which keep their initial values: %s", source, ", ".join(missing))
-    engine = _build_engine(cfg, datamanager, model, criterion)
     if state and (resumed or cfg.test.evaluate):
-        warn_of_ir_range(cfg, state)
+        warn_of_ir_range(datamanager.ir_range, state)
+    engine = _build_engine(cfg, datamanager, model, criterion)
     if resumed:
         engine.resume(source, state)
     elif cfg.model.resume and not cfg.test.evaluate:
@@ -72,18 +72,20 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
 def _build_engine(
     cfg: CfgNode, datamanager: CrossModalDataManager, model: Any, criterion: MSOLoss | None
 ) -> CrossModalEngine:
-    optimizer = build_optimizer(cfg, model, criterion)
+    options: dict[str, Any] = {"use_gpu": datamanager.use_gpu, "eval_options": eval_options(cfg), **run_options(cfg)}
+    optimizer, step = build_optimizer(cfg, model), step_options(cfg)
+    options["metadata"] = metadata(cfg.model.name, model, datamanager) | {"config": cfg.dump()}
+    if cfg.train.layer_decay < 1:
+        decay_by_depth(optimizer, model, cfg.train.layer_decay)
+    if criterion is not None:
+        criterion.to(next(model.parameters()).device)
+        if trained := [parameter for parameter in criterion.parameters() if parameter.requires_grad]:
+            optimizer.add_param_group({"params": trained})
     schedule = cfg.train.lr_scheduler, cfg.train.stepsize, cfg.train.gamma, cfg.train.max_epoch
     warmup = cfg.train.warmup_epoch, cfg.train.warmup_start
-    options: dict[str, Any] = {
-        "scheduler": build_lr_scheduler(optimizer, *schedule, *warmup),
-        "use_gpu": datamanager.use_gpu,
-        "eval_options": eval_options(cfg),
-        "metadata": metadata(cfg.model.name, model, datamanager) | {"config": cfg.dump()},
-        **run_options(cfg),
-    }
+    options["scheduler"] = build_lr_scheduler(optimizer, *schedule, *warmup)
     if cfg.loss.name == "mso":
-        return CrossModalEngine(datamanager, model, optimizer, criterion, **options, **step_options(cfg))
+        return CrossModalEngine(datamanager, model, optimizer, criterion, **options, **step)
     options |= {"label_smooth": cfg.loss.softmax.label_smooth, "margin": cfg.loss.triplet.margin}
     options |= {"weight_t": cfg.loss.triplet.weight_t, "weight_x": cfg.loss.triplet.weight_x}
     return BaselineEngine(datamanager, model, optimizer, loss=cfg.loss.name, **options)
@@ -135,8 +137,8 @@ def build_datamanager(cfg: CfgNode) -> CrossModalDataManager:
     return datamanager
 
 
-def build_optimizer(cfg: CfgNode, model: nn.Module, criterion: MSOLoss | None = None) -> torch.optim.Optimizer:
-    """Builds torchreid's optimizer for the model and for the trainable parameters of the losses.
+def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+    """Builds torchreid's optimizer for the model.
 
     Raises:
         ValueError: a layer in `cfg` does not exist in the model.
@@ -147,7 +149,7 @@ def build_optimizer(cfg: CfgNode, model: nn.Module, criterion: MSOLoss | None = 
         unknown = [name for name in cfg.train[key] if name not in layers]
         if is_used and unknown:
             raise ValueError(f"train.{key}: {cfg.model.name} has no {unknown[0]}, choose from {', '.join(layers)}")
-    optimizer = host.optim.build_optimizer(
+    return host.optim.build_optimizer(
         model,
         optim=cfg.train.optim,
         lr=cfg.train.lr,
@@ -162,13 +164,6 @@ def build_optimizer(cfg: CfgNode, model: nn.Module, criterion: MSOLoss | None = 
         new_layers=cfg.train.new_layers,
         base_lr_mult=cfg.train.base_lr_mult,
     )
-    if cfg.train.layer_decay < 1:
-        decay_by_depth(optimizer, model, cfg.train.layer_decay)  # type: ignore[arg-type]
-    if criterion is not None:
-        criterion.to(next(model.parameters()).device)
-        if trained := [parameter for parameter in criterion.parameters() if parameter.requires_grad]:
-            optimizer.add_param_group({"params": trained})
-    return optimizer
 
 
 def checkpoint_to_resume(cfg: CfgNode) -> tuple[str, dict[str, Any] | None] | None:
@@ -201,25 +196,8 @@ def build_model(cfg: CfgNode, num_classes: int, pretrained: bool = True) -> nn.M
     Raises:
         FileNotFoundError: the pretrained weights are not in torch's cache, and there is no network.
     """
-    pretrained = cfg.model.pretrained and pretrained
-    if cfg.model.name in MODELS:
-        size = cfg.data.height, cfg.data.width
-        options = {
-            "last_stride": cfg.model.last_stride,
-            "pooling": cfg.model.pooling,
-            "drop_path": cfg.model.drop_path,
-        }
-        return loading.build_model(cfg.model.name, num_classes, cfg.loss.name, pretrained, options, size)
-    try:
-        model = host.models.build_model(cfg.model.name, num_classes, loss=cfg.loss.name, pretrained=pretrained is True)
-    except OSError as error:  # urllib and requests both raise subclasses
-        raise FileNotFoundError(
-            f"the pretrained weights of {cfg.model.name} are not in {torch.hub.get_dir()}/checkpoints and cannot be "
-            f"downloaded ({type(error).__name__}): put the file there, or set model.pretrained False"
-        ) from error
-    if isinstance(pretrained, str):
-        load_pretrained(model, pretrained)
-    return model
+    weights = pretrained and cfg.model.pretrained
+    return loading.build_model(num_classes=num_classes, pretrained=weights, **model_options(cfg))
 
 
 def build_criterion(cfg: CfgNode, model: TwoStreamNetwork) -> MSOLoss:

@@ -5,11 +5,24 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from torchreid_rgbir.data.images import parse_ir_range
 from torchreid_rgbir.engine import EvalOptions
 from torchreid_rgbir.metrics import Rerank
 
 logger = logging.getLogger(__name__)
+
+
+def model_options(cfg: CfgNode) -> dict[str, Any]:
+    """Returns the arguments of `models.loading.build_model` that do not depend on the data or on other weights."""
+    return {
+        "name": cfg.model.name,
+        "loss": cfg.loss.name,
+        "options": {
+            "last_stride": cfg.model.last_stride,
+            "pooling": cfg.model.pooling,
+            "drop_path": cfg.model.drop_path,
+        },
+        "size": (cfg.data.height, cfg.data.width),
+    }
 
 
 def eval_options(cfg: CfgNode) -> EvalOptions:
@@ -44,13 +57,17 @@ def step_options(cfg: CfgNode) -> dict:
     }
 
 
-def warn_of_ir_range(cfg: CfgNode, state: dict[str, Any]) -> None:
-    """Warns if `data.ir_range` is not the rule of the checkpoint's training. Checkpoints of version 0.1 used `dtype`."""
+def warn_of_ir_range(ir_range: str, state: dict[str, Any]) -> None:
+    """Warns if a rule is not that of the checkpoint's training. Checkpoints of version 0.1 used `dtype`.
+
+    Args:
+        ir_range: `data.ir_range` in the form in which checkpoints contain it (`str(parse_ir_range(...))`).
+    """
     images = state.get("about", {}).get("images")
-    trained = images.get("ir_range", "dtype") if images else cfg.data.ir_range
-    if parse_ir_range(trained) != parse_ir_range(cfg.data.ir_range):
+    trained = images.get("ir_range", "dtype") if images else ir_range
+    if trained != ir_range:
         logger.warning(
             "the checkpoint was trained with data.ir_range %s, and the configuration has %s: if there are images of more "
             "than 8 bits, set data.ir_range %s",
-            *(trained, cfg.data.ir_range, trained),
+            *(trained, ir_range, trained),
         )
