@@ -191,6 +191,7 @@ def test_nothing_in_a_file_is_executed(write, tmp_path, capsys):
     assert main(["convert", "--from", "agw", path, "--out", str(tmp_path / "out")]) == 2
     printed = capsys.readouterr()
     assert "it would run" in printed.err and "print" in printed.err and "this runs" not in printed.out
+    assert printed.err.endswith("which is not allowed): give a file that agw's code wrote\n")
     (tmp_path / "raw.t").write_bytes(pickle.dumps(Harmful()))
     assert main(["convert", "--from", "agw", str(tmp_path / "raw.t"), "--out", str(tmp_path / "out")]) == 2
     assert "this runs" not in capsys.readouterr().out

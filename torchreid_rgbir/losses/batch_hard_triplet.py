@@ -39,7 +39,7 @@ def batch_hard_triplet_pooled_loss(outputs: Outputs, batch: Batch, margin: float
 
     It is that of LuckyDC's baseline (github.com/LuckyDC/RGB-IR-ReID-Baseline). It does not make a GPU wait.
     """
-    dist = torch.cdist(outputs.pooled, outputs.pooled)  # (B, B)
+    dist = torch.cdist(outputs.pooled, outputs.pooled)  # (B, B), with a matrix product as in the authors' code
     same = batch.pids[:, None] == batch.pids[None, :]
     farthest = dist.masked_fill(~same, -math.inf).max(dim=1).values  # (B,)
     nearest = dist.masked_fill(same, math.inf).min(dim=1).values

@@ -30,8 +30,8 @@ class Format(NamedTuple):
     """How a project names the weights of its network.
 
     Attributes:
-        recipes: the configurations with its network. The first has the same network as the file, and of these the first
-            whose data set has as many training identities, if there is one.
+        recipes: the configurations with its network. A file gets the first one whose network it contains. If one of them
+            has as many training identities as the file, it comes first.
         names: beginnings of names, ours -> theirs.
         neck: the beginning of BNNeck's names. Its bias is 0 and never trained.
         unused: beginnings of names that the network does not use -> where their values come from when the project's file
@@ -118,8 +118,11 @@ def read(path: str | Path, name: str) -> dict[str, Any]:
         ValueError: the file is damaged, has a different format, a different network, or objects other than weights.
     """
     chosen = FORMATS[name]
-    with torch.serialization.safe_globals(_numpy_values()):  # type: ignore[arg-type]
-        found = checkpoint.load(path)
+    try:
+        with torch.serialization.safe_globals(_numpy_values()):  # type: ignore[arg-type]
+            found = checkpoint.load(path)
+    except ValueError as error:
+        raise ValueError(str(error).replace(checkpoint.ADVICE, f"give a file that {name}'s code wrote")) from None
     theirs = found.get("net") if chosen.wrapped else found
     if not isinstance(theirs, dict) or not all(isinstance(value, Tensor) for value in theirs.values()):
         what = 'weights under "net"' if chosen.wrapped else "only weights"
@@ -221,5 +224,6 @@ def _numpy_values() -> list[Any]:
         for function in functions
         for core in ("core", "_core")
     ]
+    # Files of old versions of Python store bytes as text, which `codecs.encode` turns back.
     kinds = {type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8")}
     return [*named, np.ndarray, np.dtype, codecs.encode, *kinds]
