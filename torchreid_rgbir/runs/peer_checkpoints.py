@@ -210,7 +210,7 @@ def _renamed(theirs: dict[str, Tensor], chosen: Format, ours: dict[str, Tensor])
     if bias in theirs and theirs[bias].any():
         raise ValueError(f"{bias} is not 0")
     known = {chosen.their_name(key) for key in ours} | {bias}
-    others = [key for key in theirs if key not in known and not key.startswith(tuple(chosen.unused) or ("\0",))]
+    others = [key for key in theirs if key not in known and not key.startswith(tuple(chosen.unused))]
     if others:
         raise ValueError(f"it also has {others[0]}")
     return weights
@@ -224,6 +224,6 @@ def _numpy_values() -> list[Any]:
         for function in functions
         for core in ("core", "_core")
     ]
-    # Files of old versions of Python store bytes as text, which `codecs.encode` turns back.
     kinds = {type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8")}
+    # torch's files store bytes as text, which `codecs.encode` turns back.
     return [*named, np.ndarray, np.dtype, codecs.encode, *kinds]
