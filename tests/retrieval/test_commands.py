@@ -14,6 +14,7 @@ from PIL import Image
 from torchreid_rgbir.cli import main
 from torchreid_rgbir.data.images import list_images
 from torchreid_rgbir.metrics import load_features
+from torchreid_rgbir.retrieval import Gallery
 
 
 @pytest.fixture
@@ -200,6 +201,8 @@ def test_calibrate_stores_the_threshold_that_identify_uses(gallery, words, photo
     printed = capsys.readouterr().out
     threshold = float(re.match(r"threshold ([-0-9.]+), from 16 images against 32 references", printed)[1])
     assert "stored in" in printed and "unknown people identified (falsely)  25.00 %" in printed
+    about = Gallery.open(gallery).about
+    assert (about.threshold, about.false_match_rate) == (pytest.approx(threshold), 0.25)
     out = tmp_path / "answers.json"
     identify = ["identify", *words["model"], "--reference", gallery, *words["image"], "--json", str(out)]
     assert main(identify) == 0

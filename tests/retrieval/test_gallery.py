@@ -166,6 +166,12 @@ def test_the_threshold_stays(gallery, where):
     assert gallery.about.threshold is None
     gallery.set_threshold(0.1 + 0.2)
     assert gallery.about.threshold == Gallery.open(where).about.threshold == 0.1 + 0.2
+    assert gallery.about.false_match_rate is None
+    gallery.set_threshold(0.5, 0.01)
+    assert gallery.about == Gallery.open(where).about
+    assert (gallery.about.threshold, gallery.about.false_match_rate) == (0.5, 0.01)
+    gallery.set_threshold(0.6)  # the rate belonged to the earlier threshold
+    assert (Gallery.open(where).about.threshold, Gallery.open(where).about.false_match_rate) == (0.6, None)
     gallery.compact()
     assert len(gallery) == 200
 

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     known = "no image has a category among the references" if isnan(found.identified) else share
     print(f"  known people identified correctly    {known}")
     if isinstance(references, Gallery):
-        references.set_threshold(found.threshold)
+        references.set_threshold(found.threshold, found.false_match_rate)
         print(f"stored in {args.reference}; identify uses it unless --threshold is given")
     else:
         print(f"pass it to identify: --threshold {found.threshold:.9g}")

@@ -163,9 +163,9 @@ class Gallery:
         check_queries(queries, k, self.about.dim)
         return self.store.search(queries, k, where, exact)
 
-    def set_threshold(self, threshold: float) -> None:
-        """Stores a calibrated threshold in `about`."""
-        self.store.set_threshold(threshold)
+    def set_threshold(self, threshold: float, false_match_rate: float | None = None) -> None:
+        """Stores a calibrated threshold in `about`, and the share of unknown people that reached it."""
+        self.store.set_threshold(threshold, false_match_rate)
 
     def refresh(self) -> None:
         """Shows what other processes have changed."""

@@ -18,7 +18,7 @@ from torchreid_rgbir.retrieval import lance_access as access
 from torchreid_rgbir.retrieval.reference_table import Filter, ReferenceMatch, ReferenceTable, file_keys
 from torchreid_rgbir.retrieval.references import References
 from torchreid_rgbir.retrieval.search import unit
-from torchreid_rgbir.retrieval.store import LANCE_TABLE, GalleryInfo, Store
+from torchreid_rgbir.retrieval.store import LANCE_TABLE, GalleryInfo, Store, threshold_as_text
 
 # The library reads these when it is imported. Its warnings concern only its own internals.
 os.environ.setdefault("LANCE_LOG", "error")
@@ -139,9 +139,10 @@ class LanceStore(Store):
 
         return [to_matches(table) for table in self._read(read)]
 
-    def set_threshold(self, threshold: float) -> None:
+    def set_threshold(self, threshold: float, false_match_rate: float | None) -> None:
+        metadata = threshold_as_text(threshold, false_match_rate)
         with self._writing():
-            self._table.update_field_metadata({"path": "feature", "metadata": {"threshold": repr(float(threshold))}})
+            self._table.update_field_metadata({"path": "feature", "metadata": metadata})
 
     def refresh(self) -> None:
         with access.one_line_errors(self.location):

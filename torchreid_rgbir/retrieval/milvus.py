@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torchreid_rgbir.extras import require
 from torchreid_rgbir.retrieval.reference_table import Filter, ReferenceMatch, ReferenceTable
 from torchreid_rgbir.retrieval.search import unit
-from torchreid_rgbir.retrieval.store import GalleryInfo, Store, condition
+from torchreid_rgbir.retrieval.store import GalleryInfo, Store, condition, threshold_as_text
 
 require("cluster", "pymilvus")
 from pymilvus import DataType, MilvusClient  # noqa: E402
@@ -135,9 +135,10 @@ class MilvusStore(Store):
             answers.append([rows.match(row, hit["distance"]) for row, hit in enumerate(hits)])
         return answers
 
-    def set_threshold(self, threshold: float) -> None:
+    def set_threshold(self, threshold: float, false_match_rate: float | None) -> None:
+        metadata = threshold_as_text(threshold, false_match_rate)
         with _one_line_errors(self.location):
-            self._client.alter_collection_properties(self._collection, {"threshold": repr(float(threshold))})
+            self._client.alter_collection_properties(self._collection, metadata)
         self.refresh()
 
     def refresh(self) -> None:

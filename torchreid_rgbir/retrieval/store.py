@@ -20,6 +20,7 @@ class GalleryInfo:
     dim: int  # D, numbers per feature
     modality: str  # "rgb" or "ir", the modality of all images
     threshold: float | None = None  # calibrated score below which an image is unknown
+    false_match_rate: float | None = None  # share of unknown people that reached the threshold when it was calibrated
 
     def as_text(self) -> dict[str, str]:
         """Returns the values as stores keep them. A value of None is omitted."""
@@ -32,8 +33,15 @@ class GalleryInfo:
         Raises:
             KeyError: the store was not made by this package.
         """
-        threshold = float(kept["threshold"]) if "threshold" in kept else None
-        return cls(kept["fingerprint"], int(kept["dim"]), kept["modality"], threshold)
+        # Galleries of version 0.1 have no rate. An empty text replaces the rate of an earlier threshold.
+        threshold, rate = (float(kept[key]) if kept.get(key) else None for key in ("threshold", "false_match_rate"))
+        return cls(kept["fingerprint"], int(kept["dim"]), kept["modality"], threshold, rate)
+
+
+def threshold_as_text(threshold: float, false_match_rate: float | None) -> dict[str, str]:
+    """Returns a calibration as stores keep it. An unknown rate is an empty text, which replaces an earlier rate."""
+    rate = "" if false_match_rate is None else repr(float(false_match_rate))
+    return {"threshold": repr(float(threshold)), "false_match_rate": rate}
 
 
 def condition(where: Filter, listed: Callable[[Sequence], str], moment: Callable[[np.datetime64], str]) -> str:
@@ -68,6 +76,6 @@ class Store(Protocol):
     def remove(self, where: Filter) -> int: ...
     def rows(self, where: Filter) -> ReferenceTable: ...
     def search(self, queries: NDArray, k: int, where: Filter, exact: bool | None) -> list[list[ReferenceMatch]]: ...
-    def set_threshold(self, threshold: float) -> None: ...
+    def set_threshold(self, threshold: float, false_match_rate: float | None) -> None: ...
     def refresh(self) -> None: ...
     def compact(self, index: bool, erase: bool) -> int: ...
