@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.data import ir_range_figure
-from torchreid_rgbir.data.images import parse_ir_range, read_image
+from torchreid_rgbir.data.images import decode_image, parse_ir_range, read_image
 
 MODES = {
     "gray.png": ("L", 77, (77, 77, 77)),
@@ -291,3 +291,17 @@ def test_the_rules_differ_as_the_figure_in_the_docs_shows(tmp_path):
     assert levels["auto"]["usual"] > 150 and levels["auto"]["lamp"] < 50  # the lamp takes most of the range
     assert min(levels["7000,8600"].values()) > 100 and max(levels["dtype"].values()) < 8
     assert ir_range_figure.draw(ir_range_figure.compare(tmp_path)).size == Image.open(ir_range_figure.FIGURE).size
+
+
+def test_the_contents_of_a_file_are_read_as_the_file_is(tmp_path):
+    ramp = np.linspace(7000, 9000, 64 * 32).reshape(64, 32).astype(np.uint16)
+    Image.fromarray(ramp).save(tmp_path / "thermal.png")
+    for rule in ("auto", "dtype"):
+        decoded = decode_image((tmp_path / "thermal.png").read_bytes(), rule)
+        assert decoded.tobytes() == read_image(str(tmp_path / "thermal.png"), rule).tobytes()
+
+
+@pytest.mark.parametrize(("data", "reason"), [(b"a text", "it is not an image"), (b"", "it has 0 bytes")])
+def test_contents_that_are_not_an_image(data, reason):
+    with pytest.raises(ValueError, match=rf"the file cannot be read \({reason}\): choose a JPEG"):
+        decode_image(data)

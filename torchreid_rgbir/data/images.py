@@ -6,11 +6,13 @@ No image file is named like this, because names of images end with .jpg or the l
 """
 
 import contextlib
+import io
 import os
 import re
 import stat
 import struct
 import warnings
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -22,6 +24,7 @@ from torchreid_rgbir.data.image_files import IMAGE_SUFFIXES, find_files, find_im
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "decode_image",
     "file_of",
     "find_files",
     "find_images",
@@ -30,11 +33,13 @@ __all__ = [
     "parse_ir_range",
     "part_path",
     "read_image",
+    "read_unscaled",
 ]
 
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "PPM")  # by content; some of Pillow's others start programs
 MAX_PIXELS = 2**26  # far more than a crop of a person has; a small damaged file may claim to have more
 ADVICE = "replace the file, or set data.skip_broken True to train without it"
+UPLOAD_ADVICE = "choose a JPEG, PNG, WebP or TIFF image"
 PERCENTILES = (1, 99)  # of the rule `auto`
 PART = re.compile(r"(.+)#([1-9])of([1-9])")
 PART_ASPECT = 2  # a part is twice as wide as high: 256 x 128 pixels in RGBNT100 and RGBN300
@@ -105,17 +110,39 @@ def read_image(path: str, ir_range: str = "auto") -> Image.Image:
 
 def read_with_bits(path: str, ir_range: str = "auto") -> tuple[Image.Image, int]:
     """As `read_image`, and the number of bits per channel that the file has: 8, 16 or 32."""
-    file = file_of(path)
+    with _opened(path) as image:
+        return to_upright_rgb(image, ir_range, path), _bits(image)
+
+
+def read_unscaled(path: str) -> Image.Image:
+    """As `read_image`, but a gray image of more than 8 bits keeps its values, so that its crops can be scaled one by one."""
+    with _opened(path) as image:
+        if not image.mode.startswith(("I", "F")):
+            return to_upright_rgb(image)
+        values, turn = Image.fromarray(gray_values(image)), TURNS.get(_orientation(image))
+        return values if turn is None else values.transpose(turn)
+
+
+def decode_image(data: bytes, ir_range: str = "auto") -> Image.Image:
+    """As `read_image`, for the contents of a file, such as an upload. Raises ValueError if they are not an image."""
+    with _opened(io.BytesIO(data)) as image:
+        return to_upright_rgb(image, ir_range)
+
+
+@contextlib.contextmanager
+def _opened(path: str | io.BytesIO) -> Iterator[Image.Image]:
+    name, advice = (path, ADVICE) if isinstance(path, str) else ("the file", UPLOAD_ADVICE)
+    file = file_of(path) if isinstance(path, str) else path
     try:
-        if not stat.S_ISREG(os.stat(file).st_mode):  # opening a pipe would wait for its writer
+        if isinstance(file, str) and not stat.S_ISREG(os.stat(file).st_mode):  # a pipe would wait for its writer
             raise ValueError("it is not a regular file")
         with Image.open(file, formats=FORMATS) as image:
             _check(image)
-            return to_upright_rgb(image, ir_range, path), _bits(image)
+            yield image
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path} is missing: it was there when the data set was listed") from None
+        raise FileNotFoundError(f"{name} is missing: it was there when the data set was listed") from None
     except Exception as error:  # a damaged file makes Pillow's readers fail in many ways
-        raise ValueError(f"{path} cannot be read ({_reason(file, error)}): {ADVICE}") from None
+        raise ValueError(f"{name} cannot be read ({_reason(file, error)}): {advice}") from None
 
 
 def to_upright_rgb(image: Image.Image, ir_range: str = "auto", path: str = "") -> Image.Image:
@@ -166,9 +193,9 @@ def _check(image: Image.Image) -> None:
         raise ValueError("it has several channels of 16 bits: save it with 8 bits, or with one channel")
 
 
-def _reason(path: str, error: Exception) -> str:
+def _reason(source: str | io.BytesIO, error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
-        with open(path, "rb") as file:
+        with open(source, "rb") if isinstance(source, str) else io.BytesIO(source.getvalue()) as file:
             beginning = file.read(4)
         if beginning in (b"II*\0", b"MM\0*"):
             return (

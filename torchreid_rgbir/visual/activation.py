@@ -23,9 +23,10 @@ def activation_maps(model: TwoStreamNetwork, samples: Samples) -> Tensor:
         model: in evaluation mode. The images pass their modality's stream.
 
     Returns:
-        (B, H, W) in [0, 1], enlarged to the size of the images.
+        (B, H, W) in [0, 1] on the CPU, enlarged to the size of the images.
     """
-    maps = model.stream(samples.modality)(samples.inputs, return_featuremaps=True)  # (B, D, h, w)
+    inputs = samples.inputs.to(next(model.parameters()).device)
+    maps = model.stream(samples.modality)(inputs, return_featuremaps=True).cpu()  # (B, D, h, w)
     energy = min_max(maps.square().sum(dim=1, keepdim=True))  # (B, 1, h, w)
     return F.interpolate(energy, samples.images.shape[2:], mode="bilinear", align_corners=False)[:, 0]
 

@@ -51,7 +51,7 @@ def render(
             (f"First match {name}", len(found), [_strip(ranked) for ranked in _some(found)])
             for name, found in (("correct", correct), ("incorrect", incorrect))
         ],
-        figures={key: _data_uri(figure, "PNG") for key, figure in figures.items()},
+        figures={key: data_uri(figure, "PNG") for key, figure in figures.items()},
         checkpoint=checkpoint,
         about=about,
     )
@@ -68,10 +68,11 @@ def _strip(ranked: tuple[str, Sequence[RankedImage]]) -> tuple[str, list[tuple[s
 
 
 def _thumb(impath: str) -> str:
-    return _data_uri(read_image(impath).resize(THUMB), "JPEG")
+    return data_uri(read_image(impath).resize(THUMB), "JPEG")
 
 
-def _data_uri(image: Image.Image, kind: str) -> str:
+def data_uri(image: Image.Image, kind: str) -> str:
+    """Writes an image into a text that a page can hold in place of an address. `kind` is PNG or JPEG."""
     data = io.BytesIO()
     image.save(data, kind)
     return f"data:image/{kind.lower()};base64,{base64.b64encode(data.getvalue()).decode()}"

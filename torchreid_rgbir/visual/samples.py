@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from torchreid_rgbir.data.images import read_image
@@ -31,9 +32,14 @@ def read_samples(impaths: Sequence[str], modality: int, described: dict) -> Samp
     Raises:
         FileNotFoundError, ValueError: an image is missing or cannot be read.
     """
-    decode = Decode(described["height"], described["width"])
     ir_range = described.get("ir_range", "dtype")  # the rule of earlier versions
-    images = torch.stack([decode(read_image(impath, ir_range)) for impath in impaths])
+    return as_samples([read_image(impath, ir_range) for impath in impaths], modality, described)
+
+
+def as_samples(pictures: Sequence[Image.Image], modality: int, described: dict) -> Samples:
+    """Prepares at least one RGB image in memory. The arguments are those of `read_samples`."""
+    decode = Decode(described["height"], described["width"])
+    images = torch.stack([decode(picture) for picture in pictures])
     normalize = BatchTransforms([], described["norm_mean"], described["norm_std"]).normalize
     return Samples(modality, images, normalize(images))
 
