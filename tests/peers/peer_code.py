@@ -63,7 +63,7 @@ MCJA = Peer(
 
 
 def checkout(peer: Peer) -> Path:
-    """The folder of a project's code. Skips the test without it, and fails at a different commit."""
+    """The folder of a project's code. Skips the test without it, and fails at a different commit or with changes."""
     if not os.environ.get("PEERS"):
         pytest.skip("set PEERS to a folder with the checkouts of the projects")
     folder = Path(os.environ["PEERS"]).expanduser().absolute() / peer.folder
@@ -72,6 +72,8 @@ def checkout(peer: Peer) -> Path:
     found = subprocess.run(["git", "-C", folder, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
     if found.stdout.strip() != peer.commit:
         pytest.fail(f"{folder} is at commit {found.stdout.strip()}: check out {peer.commit}", pytrace=False)
+    if subprocess.run(["git", "-C", folder, "diff", "--quiet", "HEAD"]).returncode:
+        pytest.fail(f"{folder} has changed files: check out {peer.commit} again", pytrace=False)
     return folder
 
 
