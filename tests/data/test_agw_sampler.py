@@ -61,3 +61,11 @@ def test_processes_share_a_batch_and_a_resumed_epoch_continues():
     assert list(resumed) == whole[3:]
     resumed.set_epoch(1)
     assert list(resumed)[:2] != whole[:2]
+
+
+def test_several_data_sets_have_their_shares():
+    pids, modalities = lists({pid: (2, 2) for pid in range(9)})
+    dsetids = [int(pid >= 3) for pid in pids]  # 3 and 6 identities
+    made = AGWSampler(pids, modalities, batch_size=12, num_instances=1, batches_per_epoch=50, dsetids=dsetids)
+    for batch in made:
+        assert Counter(dsetids[i] for i in batch[:6]) == {0: 2, 1: 4} and len({pids[i] for i in batch[:6]}) == 6

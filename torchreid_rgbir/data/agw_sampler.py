@@ -11,7 +11,7 @@ class AGWSampler(CrossModalSampler):
     """Samples everything independently, as the authors' code does. `CrossModalSampler` describes the arguments.
 
     Each batch has P random identities, whatever the batches before had. The K images of an identity and modality are sampled
-    with replacement, so a batch can have an image twice. An epoch is one batch longer than the complete batches of one pass
+    with replacement, whatever their tracks, so a batch can have an image twice. An epoch is one batch longer than the complete batches of one pass
     over the larger modality.
     """
 
@@ -19,9 +19,9 @@ class AGWSampler(CrossModalSampler):
         return int(num_batches) + 1
 
     def _identities(self, rng: np.random.Generator) -> Iterator[list[int]]:
-        pids = np.array(sorted(self.images))
         while True:
-            yield rng.choice(pids, self.num_ids, replace=False).tolist()
+            parts = [rng.choice(own, share, replace=False) for own, share in zip(self.sets, self.shares, strict=True)]
+            yield np.concatenate(parts).tolist()
 
     def _sample(self, rng: np.random.Generator, images: np.ndarray) -> np.ndarray:
         return rng.choice(images, self.num_instances)
