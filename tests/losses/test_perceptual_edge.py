@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from torchreid_rgbir.losses import PerceptualEdgeLoss, perceptual_edge
+from torchreid_rgbir.losses.perceptual_edge import at_most_quarter, check_maps
 from torchreid_rgbir.losses.vgg import VGGStages
 from torchreid_rgbir.models import dual_resnet18
 
@@ -177,3 +178,35 @@ def test_the_target_passes_without_gradient_and_each_side_in_one_batch():
     perceptual_edge(maps, edges, 2, vgg).backward()
     assert sorted(calls) == [(6, False), (6, True)]
     assert edges.grad is None and maps.grad is not None
+
+
+def test_maps_larger_than_a_quarter_of_the_image_are_averaged_to_it():
+    loss = PerceptualEdgeLoss(weights="random")
+    maps, images = torch.rand(4, 8, 48, 24), torch.rand(4, 3, 96, 48)
+    quarter = maps.unflatten(2, (24, 2)).unflatten(4, (12, 2)).mean(dim=(3, 5))
+    torch.testing.assert_close(loss(maps, images, 2), loss(quarter, images, 2))
+    published = torch.rand(4, 64, 72, 36)  # a ResNet's maps have this scale already
+    assert at_most_quarter(published, 288, 144) is published and at_most_quarter(published, 285, 141) is published
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "entry", "message"),
+    [
+        (
+            (64, 7, 8),
+            (112, 128),
+            "image",
+            "7 x 8 pixels .* set data.height to 128 or more and data.width to 128 or more",
+        ),
+        (
+            (32, 8, 8),
+            (128, 128),
+            "conv2",
+            "takes maps of 64 channels, and Layer0 of net gives 32: set loss.pef.entry image",
+        ),
+    ],
+)
+def test_maps_that_vgg_cannot_take_are_refused(shape, size, entry, message):
+    check_maps("net", (64, 8, 8), (128, 128), "conv2")
+    with pytest.raises(ValueError, match=message):
+        check_maps("net", shape, size, entry)

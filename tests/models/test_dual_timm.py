@@ -4,10 +4,10 @@ import sys
 import pytest
 import torch
 
-from torchreid_rgbir.engine.layer_decay import decay_by_depth
 from torchreid_rgbir.modality import IR, RGB
-from torchreid_rgbir.models import MODELS, dual_resnet18
+from torchreid_rgbir.models import MODELS
 from torchreid_rgbir.models.loading import OPTIONS, build_model
+from torchreid_rgbir.models.sync_batchnorm import synchronize
 from torchreid_rgbir.models.timm_factory import CURATED, create
 
 timm = pytest.importorskip("timm")
@@ -150,28 +150,14 @@ def test_curated_networks_are_built_as_torchreid_calls_them(name):
     assert model.set_image_size(*((280, 140) if "dinov2" in name else (256, 128))) is None
 
 
-@pytest.mark.parametrize("name", ["test_vit", "test_resnet"])
-def test_the_learning_rate_falls_by_one_factor_from_layer_to_layer(name):
-    model = build(name)
-    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-    decay_by_depth(optimizer, model, 0.5)
-    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(model.parameters()))
-    names = {id(value): key for key, value in model.named_parameters()}
-    rates = {names[id(value)]: group["lr"] for group in optimizer.param_groups for value in group["params"]}
-    layers = sorted(set(rates.values()))
-    assert layers == [0.5**power for power in range(len(layers) - 1, -1, -1)]
-    assert rates["classifier.weight"] == rates["bottleneck.weight"] == 1
-    assert {rates[key] for key in rates if key.startswith("layer0.")} == {layers[0]}
-    if name == "test_vit":
-        assert rates["trunk.blocks.1.attn.qkv.weight"] == 2 * rates["trunk.blocks.0.attn.qkv.weight"]
-        assert rates["trunk.pos_embed"] == layers[0]
-
-
-def test_the_learning_rate_falls_in_resnets_too():
-    model = dual_resnet18(3, pretrained=False)
-    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-    decay_by_depth(optimizer, model, 0.5)
-    assert [group["lr"] for group in optimizer.param_groups] == [0.5**5, 0.5**4, 0.5**3, 0.5**2, 0.5, 1]
+def test_synchronized_normalization_keeps_the_activation(monkeypatch):
+    """timm's BatchNormAct2d includes it. With one process nothing else changes."""
+    monkeypatch.setattr("torchreid_rgbir.distributed.total", lambda values: values)
+    images = images_of("test_efficientnet")
+    expected = build("test_efficientnet").train()(images, 2)
+    found = synchronize(build("test_efficientnet"), torch.device("cpu")).train()(images, 2)
+    torch.testing.assert_close(found.maps, expected.maps, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(found.pooled, expected.pooled, atol=1e-3, rtol=1e-3)
 
 
 def test_drop_path_reaches_the_blocks():

@@ -61,7 +61,8 @@ def load_pretrained(
     weights, own = read_weights(path), network.state_dict()
     if any(name.startswith("layer0.") for name in weights):
         raise ValueError(f"{path} contains a trained two-stream network: set model.load_weights to it")
-    if [value.shape for value in weights.values()] == [value.shape for value in own.values()]:
+    shapes, own_shapes = ([value.shape for value in state.values()] for state in (weights, own))
+    if weights.keys() != own.keys() and shapes == own_shapes:
         weights = dict(zip(own, weights.values(), strict=True))
     elif translate is not None:
         with contextlib.suppress(KeyError, RuntimeError):  # it expects the weights of this network
