@@ -28,6 +28,27 @@ BACK = View(1.0, 0.4, 0.005)  # no face, no logo, a complete backpack
 SIDE = View(0.62, 1.25, 0.05)
 
 
+class Pose(NamedTuple):
+    """How a person stands in an image. The phase is an angle in radians; it grows by 2 pi in two steps of a walk."""
+
+    size: float  # relative to the person's full height
+    down: float  # place: share of the free height that is above the head
+    across: float  # place: distance of the hips from the middle, as a share of the image width
+    breadth: float  # of the shoulders, relative to their full width
+    phase: float
+    stride: float  # largest angle of arms and legs, in radians
+    lean: float  # shift of head and shoulders relative to the hips, as a share of the image width
+    bends: tuple[float, float]  # of the knees, relative to the stride
+
+
+def random_pose(rng: np.random.Generator) -> Pose:
+    """A moment of a walk, somewhere near the middle of the image."""
+    size, down, across = rng.uniform(0.93, 1.0), rng.uniform(0.3, 0.8), rng.uniform(-0.06, 0.06)
+    breadth = rng.uniform(0.9, 1.05)
+    phase, stride, lean = rng.uniform(0, 2 * math.pi), rng.uniform(0.02, 0.12), rng.uniform(-0.01, 0.01)
+    return Pose(size, down, across, breadth, phase, stride, lean, (rng.uniform(0.5, 1.0), rng.uniform(0.5, 1.0)))
+
+
 class Canvas(NamedTuple):
     """An image with the person to draw into it: height of the person, width of the image, shape, colors and visible side."""
 
@@ -39,26 +60,24 @@ class Canvas(NamedTuple):
     view: View
 
 
-def draw_person(
-    image: Image.Image, shape: Shape, paint: dict[str, Color], rng: np.random.Generator, view: View = WALKING
-) -> None:
+def draw_person(image: Image.Image, shape: Shape, paint: dict[str, Color], pose: Pose, view: View = WALKING) -> None:
     """Draws a complete person, who fills most of the image's height and walks to the right if the view shows it.
 
     Args:
         image: RGB or RGBA; changed in place.
         shape, paint: of the identity.
-        rng: for the pose and the place in the image.
+        pose: of the moment.
         view: the visible side.
     """
     # Parts are drawn from back to front.
     width, height = image.size
-    tall = height * 0.92 * shape.height * rng.uniform(0.93, 1.0)
-    top = (height - tall) * rng.uniform(0.3, 0.8)
-    x = width * (0.5 + rng.uniform(-0.06, 0.06))
-    shoulders = shape.shoulders * width * rng.uniform(0.9, 1.05) * view.breadth
+    tall = height * 0.92 * shape.height * pose.size
+    top = (height - tall) * pose.down
+    x = width * (0.5 + pose.across)
+    shoulders = shape.shoulders * width * pose.breadth * view.breadth
     hips = shape.hips * width * view.breadth
-    phase, stride = rng.uniform(0, 2 * math.pi), rng.uniform(0.02, 0.12) * view.stride
-    lean = rng.uniform(-0.01, 0.01) * width  # shift of head and shoulders relative to the hips
+    phase, stride = pose.phase, pose.stride * view.stride
+    lean = pose.lean * width
     chest = x + lean
     draw = ImageDraw.Draw(image)
     canvas = Canvas(draw, tall, width, shape, paint, view)
@@ -76,9 +95,9 @@ def draw_person(
         draw_bag((chest - shoulders * 0.5 - width * 0.12, down(0.19), chest, down(0.46)), 0.04)
     arm_swing = stride * math.sin(phase)
     _draw_arm(canvas, (chest - shoulders * 0.5, down(0.205)), 0.2 - arm_swing)
-    for side in (-1, 1):
+    for side, knee in zip((-1, 1), pose.bends, strict=True):
         swing = side * stride * math.sin(phase)
-        bend = rng.uniform(0.5, 1.0) * stride * max(0.0, side * math.cos(phase)) + 0.04
+        bend = knee * stride * max(0.0, side * math.cos(phase)) + 0.04
         _draw_leg(canvas, (x + side * hips * 0.27, down(0.53)), swing, bend)
     if shape.bottom == "skirt":
         hem = hips * 0.85

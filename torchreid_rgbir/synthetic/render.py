@@ -13,7 +13,7 @@ from PIL import Image, ImageFilter
 
 from torchreid_rgbir.modality import IR
 from torchreid_rgbir.synthetic.disturbances import Conditions, apply_sensor, conditions_of, homography, motion_blur
-from torchreid_rgbir.synthetic.figure import BACK, FRONT, SIDE, draw_person
+from torchreid_rgbir.synthetic.figure import BACK, FRONT, SIDE, draw_person, random_pose
 from torchreid_rgbir.synthetic.people import paint_of, shape_of
 from torchreid_rgbir.synthetic.scenes import SUPERSAMPLING, Camera, draw_furniture, expose, scene
 
@@ -40,7 +40,7 @@ def render_standard(
     """
     rng = np.random.default_rng([seed, pid, camera.number, camera.modality, number, _IMAGE])
     image = _background(seed, camera, size, rng)
-    draw_person(image, shape_of(seed, pid), paint_of(seed, pid, camera.modality), rng)
+    draw_person(image, shape_of(seed, pid), paint_of(seed, pid, camera.modality), random_pose(rng))
     if rng.random() < 0.5:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     image = image.reduce(SUPERSAMPLING).filter(ImageFilter.GaussianBlur(rng.uniform(0, 0.9) * size[0] / 64))
@@ -109,7 +109,9 @@ def _add_person(
     image: Image.Image, seed: int, pid: int, camera: Camera, conditions: Conditions, rng: np.random.Generator
 ) -> None:
     layer = Image.new("RGBA", image.size)
-    draw_person(layer, shape_of(seed, pid), paint_of(seed, pid, camera.modality), rng, _VIEWS[conditions.view])
+    draw_person(
+        layer, shape_of(seed, pid), paint_of(seed, pid, camera.modality), random_pose(rng), _VIEWS[conditions.view]
+    )
     method, warp = Image.Transform.PERSPECTIVE, homography(conditions, image.size)
     layer = layer.transform(image.size, method, warp, Image.Resampling.BILINEAR)
     image.paste(layer, (0, 0), layer)

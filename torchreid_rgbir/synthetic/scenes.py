@@ -80,6 +80,11 @@ def scene(seed: int, place: int, modality: int, indoor: bool, size: tuple[int, i
 
 def expose(pixels: NDArray[np.float32], seed: int, camera: Camera, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Applies the camera's constant light, then the image's brightness, color cast and noise.  pixels: (H, W, 3), 0-255."""
+    return add_noise(lit(pixels, seed, camera, rng), camera, rng)
+
+
+def lit(pixels: NDArray[np.float32], seed: int, camera: Camera, rng: np.random.Generator) -> NDArray[np.float32]:
+    """The light of the camera and of the moment, without noise.  pixels: (H, W, 3), 0-255."""
     light = np.random.default_rng([seed, camera.number, camera.modality, _LIGHT])
     across = np.linspace(-1, 1, pixels.shape[1], dtype=np.float32)[None, :, None]  # (1, W, 1)
     slope = light.uniform(-0.15, 0.15) * across
@@ -87,6 +92,11 @@ def expose(pixels: NDArray[np.float32], seed: int, camera: Camera, rng: np.rando
     if camera.modality != IR:
         cast = light.uniform(0.93, 1.07, 3) * rng.uniform(0.9, 1.1, 3)
         pixels = pixels * cast.astype(np.float32)
+    return pixels
+
+
+def add_noise(pixels: NDArray[np.float32], camera: Camera, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """The noise of the camera.  pixels: (H, W, 3), 0-255."""
     sigma = 10 if camera.modality == IR else 5
     pixels = pixels + sigma * rng.standard_normal((*pixels.shape[:2], 1), dtype=np.float32)
     return pixels.clip(0, 255).astype(np.uint8)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import ImageFilter
 
 from torchreid_rgbir.modality import IR, RGB
-from torchreid_rgbir.synthetic.figure import draw_person
+from torchreid_rgbir.synthetic.figure import draw_person, random_pose
 from torchreid_rgbir.synthetic.people import paint_of, shape_of
 from torchreid_rgbir.synthetic.plan import VEHICLE, ImageSpec
 from torchreid_rgbir.synthetic.scenes import SUPERSAMPLING, Camera, Color, expose, gray, scene
@@ -61,7 +61,7 @@ def _render(seed: int, image: ImageSpec, size: tuple[int, int], spectrum: str) -
         angle = 2 * math.pi * camera.number / NUM_VIEWS + pose.uniform(-0.2, 0.2)
         draw_vehicle(picture, vehicle_of(seed, pid), vehicle_paint(seed, pid, spectrum), angle, spectrum == "tir")
     else:
-        draw_person(picture, shape_of(seed, pid), person_paint(seed, pid, spectrum), pose)
+        draw_person(picture, shape_of(seed, pid), person_paint(seed, pid, spectrum), random_pose(pose))
     picture = picture.reduce(SUPERSAMPLING).filter(ImageFilter.GaussianBlur(pose.uniform(0, 0.9) * size[0] / 64))
     # Each spectrum has a sensor of its own.
     sensor = Camera(camera.number + 100 * SPECTRA.index(spectrum), modality, camera.place, camera.indoor)

@@ -6,9 +6,10 @@ import os
 import shutil
 import signal
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -102,30 +103,39 @@ def synthesize(
     arguments = _arguments(layout, num_ids, images_per_camera, seed, size, preset)
     if workers is not None and workers < 1:
         raise ValueError(f"workers is {workers}: give 1 or more processes")
-    target = Path(out).expanduser().resolve()
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise FileExistsError(f"{out} exists and is not an empty folder: choose a different one, or remove it first")
     plan = LAYOUTS[layout](num_ids, images_per_camera, seed)
     if preset != "standard" and any(image.spectra for image in plan.images):
         raise ValueError(f"layout {layout} has the preset standard only: remove --preset")
     description = arguments | _counts(plan)
     if workers is None:
         workers = min(os.cpu_count() or 1, 1 + len(plan.images) // _IMAGES_PER_WORKER)
+    plan.files[SUMMARY] = (json.dumps(description, indent=1) + "\n").encode()
+    with new_folder(out) as part:
+        _write(part, plan, partial(_render, part, preset, seed, size), workers)
+    return description
 
-    # Everything is written into a folder beside the target, which is renamed when it is complete.
+
+@contextmanager
+def new_folder(out: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yields a folder to write into, which becomes `out` at the end. After an error nothing is left.
+
+    Raises:
+        OSError: `out` exists and is not empty, or cannot be written.
+    """
+    target = Path(out).expanduser().resolve()
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise FileExistsError(f"{out} exists and is not an empty folder: choose a different one, or remove it first")
     part = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         part.mkdir(parents=True)
     except OSError as error:
         raise type(error)(f"cannot write {out} ({error.strerror}): choose a folder that you may write to") from error
     try:
-        plan.files[SUMMARY] = (json.dumps(description, indent=1) + "\n").encode()
-        _write(part, plan, partial(_render, part, preset, seed, size), workers)
+        yield part
         os.replace(part, target)
     except BaseException:  # Ctrl-C too
         shutil.rmtree(part, ignore_errors=True)
         raise
-    return description
 
 
 def _arguments(
