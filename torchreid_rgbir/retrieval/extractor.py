@@ -3,9 +3,9 @@
 import hashlib
 import os
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import filterfalse
+from itertools import filterfalse, islice
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,6 @@ class Extractor:
         model = model.to(device).to(memory_format=torch.channels_last)
         return cls(model, about["images"], feature, flip, device, amp)
 
-    @torch.no_grad()
     def __call__(
         self, images: AnyImage | Sequence[AnyImage], modality: str, batch_size: int = 64, normalize: bool = True
     ) -> NDArray[np.float32]:
@@ -118,21 +117,37 @@ class Extractor:
             FileNotFoundError: an image or a folder is missing.
             ValueError: there is no image, an image cannot be read, or the modality is unknown.
         """
+        raw = torch.cat(list(self._features(image_list(images), modality, batch_size)))
+        return (F.normalize(raw) if normalize else raw).cpu().numpy()
+
+    def stream(self, images: Iterable[AnyImage], modality: str, batch_size: int = 64) -> Iterator[NDArray[np.float32]]:
+        """Extracts features while the images arrive, for more images than fit into memory.
+
+        Args:
+            images, modality, batch_size: as for a call, but without folders. Four batches of images are in memory at a time.
+
+        Yields:
+            (B, D) features of length 1 for each batch, in the order of the images.
+        """
+        for raw in self._features(images, modality, batch_size):
+            yield F.normalize(raw).cpu().numpy()
+
+    @torch.no_grad()
+    def _features(self, images: Iterable[AnyImage], modality: str, batch_size: int) -> Iterator[Tensor]:
+        """Yields (B, D) features on the model's device, of any length."""
         number = modality_of(modality)
         if batch_size < 1:
             raise ValueError(f"batch size is {batch_size}: set it to 1 or more")
-        features = []
-        for batch in self._batches(image_list(images), batch_size):
+        for batch in self._batches(images, batch_size):
             inputs = self._transforms.normalize(batch.to(self.device, non_blocking=True))
             with torch.autocast(self.device.type, enabled=self.amp):
                 embedded = embed(self.model, inputs, number, self.feature, self.flip)
-            features.append(embedded.float())
-        joined = torch.cat(features)
-        return (F.normalize(joined) if normalize else joined).cpu().numpy()
+            yield embedded.float()
 
-    def _batches(self, images: Sequence[AnyImage], batch_size: int) -> Iterator[Tensor]:
+    def _batches(self, images: Iterable[AnyImage], batch_size: int) -> Iterator[Tensor]:
         """Yields uint8 batches (B, 3, H, W). Threads decode the next batches during a forward pass."""
         ahead: deque[list[Future[Tensor]]] = deque()
+        pending, total = iter(images), len(images) if isinstance(images, list) else None
 
         def decoded() -> Tensor:
             batch = torch.stack([future.result() for future in ahead.popleft()])
@@ -142,11 +157,11 @@ class Extractor:
         # Threads suffice because Pillow releases the GIL while it decodes. LanceDB does not allow forking.
         with (
             ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
-            progress(None, "extracting features", len(images), unit="image") as bar,
+            progress(None, "extracting features", total, unit="image") as bar,
         ):
             try:
-                for start in range(0, len(images), batch_size):
-                    ahead.append([pool.submit(self._read, image) for image in images[start : start + batch_size]])
+                while batch := [pool.submit(self._read, image) for image in islice(pending, batch_size)]:
+                    ahead.append(batch)
                     if len(ahead) > 2:
                         yield decoded()
                 while ahead:
