@@ -19,6 +19,7 @@ EXTRAS = {
     "matplotlib": "visual",
     "sklearn": "visual",
     "jinja2": "visual",
+    "av": "video",
 }
 # Modules that cannot be imported without their extra.
 VISUAL = ("activation", "curves", "embedding", "figure", "page", "samples", "separation", "stages")
@@ -36,6 +37,7 @@ COMMANDS = {
     "gallery list people.gallery": "gallery",
     "gallery list http://localhost:19530": "cluster",
     "benchmark --only search": "gallery",
+    "synthesize --layout video --out walk --ids 1 --images 2": "video",
 }
 pytestmark = pytest.mark.slow  # every module is imported
 PROGRAM = """

@@ -22,6 +22,7 @@ from torchreid_rgbir.runs import compare as compare_module
 from torchreid_rgbir.runs import quickstart as quickstart_module
 from torchreid_rgbir.runs.compare import configure
 from torchreid_rgbir.synthetic.render import PRESETS
+from torchreid_rgbir.synthetic.video import synthesize_video
 from torchreid_rgbir.synthetic.write import synthesize
 
 SHORT = [*tiny.SETTINGS, "model.pretrained", "False", "train.max_epoch", "1", "loss.pef.weights", "random"]
@@ -111,6 +112,15 @@ def test_extract(there):
 def test_identify(there, capsys):
     assert example("identify") == 0
     assert capsys.readouterr().out.startswith("night.jpg\n   1  ")
+
+
+def test_match(there, capsys):
+    pytest.importorskip("av")
+    synthesize_video(there / "walk", num_people=3, num_frames=4)
+    for name in ("day.mp4", "day.txt", "night.mp4", "night.txt"):
+        (there / name).symlink_to(there / "walk" / name)
+    assert example("match") == 0
+    assert "3 pairs of 3 tracks in A and 3 tracks in B" in capsys.readouterr().out
 
 
 def test_gallery_and_calibrate(there, capsys):

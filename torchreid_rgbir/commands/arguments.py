@@ -8,6 +8,8 @@ from torchreid_rgbir.commands import load_package
 from torchreid_rgbir.modality import NAMES
 
 if TYPE_CHECKING:
+    from torchreid_rgbir.data.video import Frames
+    from torchreid_rgbir.retrieval.boxes import Boxes
     from torchreid_rgbir.retrieval.extractor import Extractor
     from torchreid_rgbir.retrieval.reference_table import Filter
 
@@ -58,6 +60,23 @@ def add_modality_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--modality", required=True, choices=NAMES, help="modality of the images")
 
 
+def add_track_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--min-confidence",
+        type=float,
+        metavar="C",
+        help="skip boxes with a lower confidence (default: skip none)",
+    )
+    add(
+        "--every",
+        type=int,
+        default=1,
+        metavar="N",
+        help="use only the first of every N boxes of a track, which is faster (default: %(default)s)",
+    )
+
+
 def add_reference_arguments(parser: argparse.ArgumentParser) -> None:
     source = "references: a folder with one subfolder per category, a CSV file (docs/guide.md) or a gallery"
     modality = "modality of the references; needed unless --reference is a gallery"
@@ -71,6 +90,14 @@ def add_run_arguments(parser: argparse.ArgumentParser, out: str, seeds: list[int
         "--seeds", nargs="+", type=int, default=seeds, metavar="N", help=f"seeds of the runs (default: {default})"
     )
     parser.add_argument("--out", default=out, metavar="DIR", help="folder for all runs (default: %(default)s)")
+
+
+def open_video(video: str, boxes: str, min_confidence: float | None) -> "tuple[Frames, Boxes]":
+    """Reads the boxes and opens the video, before any long work."""
+    from torchreid_rgbir.data.video import Frames
+    from torchreid_rgbir.retrieval.boxes import read_boxes
+
+    return Frames(video), read_boxes(boxes, min_confidence)
 
 
 def load_extractor(args: argparse.Namespace) -> "Extractor":

@@ -17,7 +17,7 @@ FRAME, GAP, LINE, TEXT = 4, 8, 18, 12  # pixels: frame, space between images, he
 class Cell(NamedTuple):
     """An image in a grid."""
 
-    path: str
+    image: str | Image.Image  # or the path of its file
     color: str  # of the frame
     lines: Sequence[str]  # of text below the image
     text_color: str = QUERY
@@ -46,7 +46,8 @@ def draw_grid(rows: Sequence[Sequence[Cell]], size: tuple[int, int], titles: Seq
             left, top = GAP * (2 if column else 1) + column * wide, header + row * tall
             bottom = top + size[1] + 2 * FRAME
             pen.rectangle((left, top, left + size[0] + 2 * FRAME - 1, bottom - 1), fill=cell.color)
-            sheet.paste(read_image(cell.path).resize(size), (left + FRAME, top + FRAME))
+            image = read_image(cell.image) if isinstance(cell.image, str) else cell.image
+            sheet.paste(image.resize(size), (left + FRAME, top + FRAME))
             for i, line in enumerate(cell.lines):
                 draw_text(pen, (left + FRAME, bottom + 1 + i * LINE), line, cell.text_color)
     return sheet
