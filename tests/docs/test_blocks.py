@@ -39,7 +39,13 @@ GIVEN = {
     "docs/extending.md": ["photos", "mycam"],
 }
 # Shortens commands: words of the page -> words that are run.
-INSTEAD = {"--seeds 1 2 3": "--seeds 1", "--ids 30": "--ids 15", "splits": "splits --splits 2", "my_data": "photos"}
+INSTEAD = {
+    "--seeds 1 2 3": "--seeds 1",
+    "--ids 30": "--ids 15",
+    "video --out": "video --ids 3 --images 4 --out",
+    "splits": "splits --splits 2",
+    "my_data": "photos",
+}
 # The same for Python: text of the page -> text that is run.
 INSTEAD_IN_PYTHON = {
     "docs/torchreid.md": {
@@ -202,6 +208,7 @@ def small(monkeypatch):
 def test_the_blocks_of_a_page_run_in_their_order(page, given, small, own_parts, tmp_path, monkeypatch):
     if page == "docs/guide.md":
         pytest.importorskip("lancedb")
+        pytest.importorskip("av")
     monkeypatch.chdir(tmp_path)
     for name in GIVEN.get(page, ["reid_data", "photos"]):
         getattr(given, name)()
