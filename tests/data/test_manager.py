@@ -46,12 +46,14 @@ def test_torchreids_own_test_transform_normalizes_alike(sysu_root):
     assert normalize.mean == [0.5, 0.4, 0.3]
 
 
+@pytest.mark.parametrize("sampler", ["pk", "agw", "luckydc"])
 @pytest.mark.parametrize(("balance", "shares"), [("size", {0: 3, 1: 1}), ("equal", {0: 2, 1: 2})])
-def test_every_batch_of_several_data_sets_has_identities_of_each(sysu_root, tmp_path, balance, shares):
+def test_every_batch_of_several_data_sets_has_identities_of_each(sysu_root, tmp_path, balance, shares, sampler):
     """SYSU-MM01 has 16 training identities here, RegDB 5."""
     (tmp_path / "SYSU-MM01").symlink_to(sysu_root)
     synthesize("regdb", tmp_path / "RegDB", num_ids=10, images_per_camera=2, size=(16, 32), workers=1)
-    data = load(tmp_path, sources=["sysu_mm01", "regdb"], targets="regdb", balance=balance, batches_per_epoch=5)
+    options = {"sampler": sampler, "balance": balance, "batches_per_epoch": 5}
+    data = load(tmp_path, sources=["sysu_mm01", "regdb"], targets="regdb", **options)
     items = data.train_loader.dataset.train
     assert data.num_train_pids == 21
     for batch in data.sampler:
@@ -62,7 +64,7 @@ def test_every_batch_of_several_data_sets_has_identities_of_each(sysu_root, tmp_
 def test_a_balance_without_effect(sysu_root):
     for options, why in (
         ({}, "one data set"),
-        ({"sampler": "agw", "sources": ["sysu_mm01", "llcm"]}, "sampler.name agw"),
+        ({"sampler": "mcja", "sources": ["sysu_mm01", "llcm"]}, "sampler.name mcja"),
     ):
         with pytest.raises(ValueError, match=f"sampler.balance equal has no effect with {why}: remove it"):
             load(sysu_root, balance="equal", **options)

@@ -24,7 +24,9 @@ def write(path, **columns):
 
 
 def test_what_was_saved_is_loaded(tmp_path):
-    data = TestFeatures(**good(), paths=np.array(["a", "b", "c", "é"]), tracks=np.arange(4), roles=np.array([0, 1, 2, 0]))
+    data = TestFeatures(
+        **good(), paths=np.array(["a", "b", "c", "é"]), tracks=np.arange(4), roles=np.array([0, 1, 2, 0])
+    )
     save_features(tmp_path / "features.npz", data)
     loaded = load_features(str(tmp_path / "features.npz"))
     for name, column in vars(data).items():

@@ -109,8 +109,9 @@ class CrossModalDataManager(host.data.ImageDataManager):
         targets = [targets] if isinstance(targets, str) else list(targets or sources)
         check_cross_modal("data.sources", sources)
         check_cross_modal("data.targets", targets)
-        if balance != "size" and (sampler != "pk" or len(sources) < 2):
-            why = f"sampler.name {sampler}" if sampler != "pk" else "one data set"
+        has_shares = SAMPLERS[sampler].is_balanced
+        if balance != "size" and (not has_shares or len(sources) < 2):
+            why = "one data set" if has_shares else f"sampler.name {sampler}"
             raise ValueError(f"sampler.balance {balance} has no effect with {why}: remove it")
         registered: dict[str, Any] = host.image_datasets()
         check_spectrum(ir, {name: registered[name].infrared for name in (*sources, *targets)})
@@ -156,7 +157,7 @@ class CrossModalDataManager(host.data.ImageDataManager):
             seed,
             rank,
             world_size,
-            **self._groups(trainset.train, balance) if sampler == "pk" else {},
+            **self._groups(trainset.train, balance) if has_shares else {},
         )
         if cache != "none":
             impaths = [item[0] for dataset in (trainset, *tests) for item in dataset.data]
