@@ -21,7 +21,7 @@ from torchreid_rgbir.runs.train import train
 
 pytestmark = pytest.mark.usefixtures("own_parts")
 
-BUILT_IN = {"id", "wrt", "pef", "cmcc", "wrt_sq", "tri", "hctri"}
+BUILT_IN = {"id", "wrt", "pef", "cmcc", "wrt_sq", "tri", "tri_pooled", "hctri", "cmr"}
 
 
 def batch(dtype=torch.float32):

@@ -17,7 +17,6 @@ from torchreid_rgbir.engine import CrossModalEngine
 from torchreid_rgbir.files import checkpoint
 from torchreid_rgbir.integration import patched_classes, settings, torchreid_patch
 from torchreid_rgbir.integration.torchreid_keys import SHARED_KEYS, TORCHREID_KEYS
-from torchreid_rgbir.models import MODELS
 from torchreid_rgbir.runs import build
 
 KEYS = config.keys(config.defaults())
@@ -39,7 +38,12 @@ def changed(key):
     value = config.get(config.defaults(), key)
     if key in choices():
         return next(choice for choice in choices()[key] if choice != value)
-    special = {"data.cache_dir": "somewhere", "data.ir_range": "dtype", "test.rerank_settings": "[10, 3, 0.5]"}
+    special = {
+        "data.cache_dir": "somewhere",
+        "data.ir_range": "dtype",
+        "train.layer_decay": "0.9",
+        "test.rerank_settings": "[10, 3, 0.5]",
+    }
     if key in special:
         return special[key]
     if isinstance(value, bool):
@@ -135,10 +139,8 @@ def test_a_configuration_file_gives_the_plugins_part(tmp_path, caplog):
 
 def test_last_stride_reaches_the_model(monkeypatch):
     monkeypatch.setattr(settings, "current", settings.read(["model.last_stride", "2"]))
-    calls = []
-    monkeypatch.setitem(MODELS, "dual_resnet18", lambda *args, **options: calls.append((args, options)))
-    torchreid_patch._build_model(calls.append, "dual_resnet18", 7, "mso", pretrained=False)
-    assert calls == [((7,), {"loss": "mso", "pretrained": False, "last_stride": 2})]
+    model = torchreid_patch._build_model(None, "dual_resnet18", 7, "mso", pretrained=False)
+    assert model.last_stride == 2 and model.classifier.out_features == 7
 
 
 def test_warm_up_epochs_reach_the_schedule(monkeypatch):

@@ -57,7 +57,10 @@ class PatchedDataManager(CrossModalDataManager):
         options["transforms"] = options["transforms"] or []  # torchreid's functions accept None
         with log_to(sys.stdout):
             super().__init__(**options | {"seed": torch.initial_seed() % 2**32})
-        settings.current.data.height, settings.current.data.width = self.height, self.width  # for `build_model`
+        settings.current.data.height, settings.current.data.width = (
+            arguments["height"],
+            arguments["width"],
+        )  # for models
 
 
 class PatchedEngine(CrossModalEngine):

@@ -75,7 +75,9 @@ def build_model(
             load_pretrained(network, pretrained)
         return network
     options = {key: value for key, value in options.items() if key not in OPTIONS or value != OPTIONS[key]}
-    if unknown := options.keys() - inspect.signature(MODELS[name]).parameters.keys():
+    taken = inspect.signature(MODELS[name]).parameters
+    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values())
+    if not takes_all and (unknown := options.keys() - taken.keys()):
         raise ValueError(f"model.{min(unknown)} is not available for {name}: remove it")
     model = MODELS[name](num_classes, loss=loss, pretrained=pretrained, **options)
     model.set_image_size(*size)
