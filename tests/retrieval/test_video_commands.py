@@ -120,6 +120,9 @@ def test_match_writes_and_draws_pairs(match, walk, tmp_path, capsys):
     fewer = json.loads(out.read_text())
     assert len(fewer["pairs"]) < 4 and len(fewer["unmatched_a"]) == len(fewer["unmatched_b"]) > 0
 
+    assert main([*match, "--threshold", "1.1", "--save-picture", str(tmp_path / "none.png")]) == 0
+    assert "none.png is not written" in capsys.readouterr().err and not (tmp_path / "none.png").exists()
+
 
 def test_every_nth_box_is_faster_and_reported(match, tmp_path):
     out = tmp_path / "pairs.json"

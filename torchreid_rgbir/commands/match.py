@@ -6,6 +6,7 @@ Each track gets at most one partner. The boxes come from a tracker, in MOT forma
 import argparse
 import math
 import os
+import sys
 from typing import TYPE_CHECKING
 
 from torchreid_rgbir.commands import arguments
@@ -83,7 +84,8 @@ def run(args: argparse.Namespace) -> int:
         extract_tracks(extractor, *video, modality, args.batch_size, args.every, num_examples)
         for video, (_, _, modality) in zip(videos, cameras, strict=True)
     )
-    found = match(*(np.stack([track.feature for track in tracks]) for tracks in (a, b)), args.threshold)
+    features_a, features_b = (np.stack([track.feature for track in tracks]) for tracks in (a, b))
+    found = match(features_a, features_b, args.threshold)
     pairs = [(a[pair.a], b[pair.b], pair.score) for pair in found]
     for one, other, score in pairs:
         print(f"track {one.number:>4} of A is track {other.number:>4} of B  {score:.3f}")
@@ -97,7 +99,9 @@ def run(args: argparse.Namespace) -> int:
             for (video, boxes, modality), tracks in zip(cameras, (a, b), strict=True)
         ]
         report.write_results(args.json, as_json(sides, pairs, args.threshold))
-    if args.save_picture:
+    if args.save_picture and not pairs:
+        print(f"note: no track has a partner, so {args.save_picture} is not written", file=sys.stderr)
+    elif args.save_picture:
         save_picture(draw_pairs(sorted(pairs, key=lambda pair: -pair[2])), args.save_picture)
     return 0
 

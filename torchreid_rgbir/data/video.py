@@ -19,6 +19,7 @@ from torchreid_rgbir.data.images import read_unscaled
 from torchreid_rgbir.extras import require
 
 if TYPE_CHECKING:
+    from av import FFmpegError
     from av.container import InputContainer
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
@@ -155,5 +156,5 @@ def _by_number(path: str) -> list:
     return [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", os.path.basename(path))]
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: "FFmpegError") -> str:
     return (error.strerror or str(error)).partition(": ")[0].lower()

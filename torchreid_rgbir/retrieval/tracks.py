@@ -121,7 +121,7 @@ def _visible(frames: Frames, boxes: Boxes) -> Boxes:
         raise ValueError(f"{frames.source} has no frame that can be read: give a complete video")
     _check_end(frames, boxes, frames.num_frames or int(boxes.frames[-1]))
     corners = boxes.inside(*first.size)
-    visible = (corners[:, 2:] > corners[:, :2]).all(axis=1)
+    visible = np.logical_and.reduce(corners[:, 2:] > corners[:, :2], axis=1)
     missing = np.setdiff1d(boxes.subjects, boxes.subjects[visible])
     if len(missing):
         rows = np.flatnonzero(boxes.subjects == missing[0])
