@@ -17,14 +17,19 @@ from torchreid_rgbir.engine import CrossModalEngine
 from torchreid_rgbir.files import checkpoint
 from torchreid_rgbir.integration import patched_classes, settings, torchreid_patch
 from torchreid_rgbir.integration.torchreid_keys import SHARED_KEYS, TORCHREID_KEYS
+from torchreid_rgbir.models import MODELS, dual_resnet18
 from torchreid_rgbir.runs import build
 
 KEYS = config.keys(config.defaults())
 OURS = [key for key in KEYS if key not in TORCHREID_KEYS]
 ELSEWHERE = {
     "model.last_stride",
+    "model.pooling",
+    "model.drop_path",
     "model.allow_partial",
     "train.warmup_epoch",
+    "train.warmup_start",
+    "train.layer_decay",
     *settings.SEVERAL_PROCESSES,
 }  # tests below
 
@@ -62,7 +67,10 @@ def test_torchreids_keys_are_those_of_its_script():
 @pytest.mark.parametrize("key", KEYS)
 def test_every_key_is_a_setting_of_the_plugin_or_torchreids(key, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")  # as torchrun sets it
-    if key in TORCHREID_KEYS:
+    if key == "train.layer_decay":
+        with pytest.raises(ValueError, match="not available in torchreid's scripts, which build the optimizer"):
+            settings.read([key, changed(key)])
+    elif key in TORCHREID_KEYS:
         with pytest.raises(ValueError, match=f"{key} is torchreid's own key: pass it after the script's name"):
             settings.read([key, text_of(config.get(config.defaults(), key))])
     else:
@@ -101,7 +109,8 @@ def reached(monkeypatch):
             width=32,
             transforms=SimpleNamespace(mean=half, std=half),
         )
-        model = tiny.tiny_resnet(2, loss="mso")
+        make = tiny.tiny_resnet if "conv2" not in words else dual_resnet18  # with 64 maps of Layer0
+        model = make(2, loss="mso", pretrained=False)
         patched_classes.PatchedEngine(data, model, None, weight_x=0).run(rerank=True)
         return repr(calls)
 
@@ -143,11 +152,23 @@ def test_last_stride_reaches_the_model(monkeypatch):
     assert model.last_stride == 2 and model.classifier.out_features == 7
 
 
+def test_options_of_some_networks_reach_them(monkeypatch):
+    monkeypatch.setattr(settings, "current", settings.read(["model.pooling", "mean", "model.drop_path", "0.1"]))
+    given = []
+    factory = lambda num_classes, **options: given.append(options) or tiny.tiny_resnet(num_classes, loss="mso")  # noqa: E731
+    monkeypatch.setitem(MODELS, "dual_resnet18", factory)
+    torchreid_patch._build_model(None, "dual_resnet18", 7, "mso", pretrained=False)
+    assert given[0]["pooling"] == "mean" and given[0]["drop_path"] == 0.1
+
+
 def test_warm_up_epochs_reach_the_schedule(monkeypatch):
     monkeypatch.setattr(settings, "current", settings.read(["train.warmup_epoch", "4"]))
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     build_scheduler = partial(torchreid_patch._build_lr_scheduler, host.optim.build_lr_scheduler)
     assert build_scheduler(optimizer, "warmup_cosine", max_epoch=9).get_last_lr() == [0.1]
+    monkeypatch.setattr(settings, "current", settings.read(["train.warmup_start", "0.5"]))
+    optimizer.param_groups[0]["lr"] = optimizer.param_groups[0]["initial_lr"] = 1.0
+    assert build_scheduler(optimizer, "warmup_cosine", max_epoch=9).get_last_lr() == [0.5]
     for _ in range(4):
         optimizer.step()
     monkeypatch.setattr(settings, "current", settings.read(["train.warmup_epoch", "0"]))
