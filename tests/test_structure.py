@@ -28,6 +28,7 @@ ORDER = [
     {"doctor"},
     {"retrieval"},
     {"visual"},
+    {"demo"},
     {"export"},
     {"config"},
     {"engine"},

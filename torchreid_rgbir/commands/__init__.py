@@ -32,6 +32,7 @@ COMMANDS = {
     "match": "find out which track of one camera is which track of a different camera",
     "gallery": "manage a gallery of reference images: add, remove, list, search, compact",
     "calibrate": "find the score below which an image is reported as unknown",
+    "demo": "show a web page that identifies and compares images",
     "convert": "convert a checkpoint of AGW's, CAJ's, LuckyDC's or MCJA's code, or write one",
     "export": "write a trained model as ONNX graphs and safetensors, for use without torchreid",
     "visualize": "draw ranked results, features, distances, edges, activation and curves, or an HTML report",
