@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.data import ir_range_figure
-from torchreid_rgbir.data.images import decode_image, parse_ir_range, read_image
+from torchreid_rgbir.data.images import decode_image, parse_ir_range, read_image, read_unscaled, to_upright_rgb
 
 MODES = {
     "gray.png": ("L", 77, (77, 77, 77)),
@@ -151,6 +151,19 @@ def test_an_image_is_upright(tmp_path, orientation, name, options):
     exif[0x0112] = orientation
     (stored if orientation == 1 else stored.transpose(BACK[orientation])).save(tmp_path / name, exif=exif, **options)
     np.testing.assert_array_equal(np.asarray(read_image(str(tmp_path / name))), pixels)
+
+
+@pytest.mark.parametrize("orientation", BACK)
+def test_an_upright_image_and_its_crops_are_not_turned_again(tmp_path, orientation):
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
+    for read in (read_image, read_unscaled):
+        upright = read(str(tmp_path / "a.png"))
+        np.testing.assert_array_equal(to_upright_rgb(upright), upright)
+        crop = upright.crop((2, 3, 12, 9))
+        np.testing.assert_array_equal(to_upright_rgb(crop), crop)
 
 
 def test_an_upright_jpeg_and_one_of_16_bits(tmp_path):

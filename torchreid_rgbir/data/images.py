@@ -66,9 +66,8 @@ class IRRange(NamedTuple):
     high: float = 0.0
 
     def __str__(self) -> str:
-        return (
-            self.kind if self.kind != "fixed" else ",".join(repr(v).removesuffix(".0") for v in (self.low, self.high))
-        )
+        limits = ",".join(repr(v).removesuffix(".0") for v in (self.low, self.high))
+        return limits if self.kind == "fixed" else self.kind
 
 
 @lru_cache
@@ -149,7 +148,9 @@ def to_upright_rgb(image: Image.Image, ir_range: str = "auto", path: str = "") -
     """An open image as `read_image` returns it. The path of a part of a wide file selects the part."""
     rgb = _cropped(to_8_bits(image, ir_range).convert("RGB"), path)
     turn = TURNS.get(_orientation(image))
-    return rgb if turn is None else rgb.transpose(turn)
+    upright = rgb if turn is None else rgb.transpose(turn)
+    upright.info = {}  # a copy of its EXIF data would turn the result, or a crop of it, again
+    return upright
 
 
 def part_path(file: str, number: int, count: int) -> str:
@@ -235,9 +236,7 @@ def to_8_bits(image: Image.Image, ir_range: str = "auto") -> Image.Image:
     """
     if image.mode.startswith("I") or image.mode == "F":
         return Image.fromarray(_scaled(gray_values(image), parse_ir_range(ir_range)))
-    if image.mode in ("P", "PA"):
-        return image.convert("RGBA")  # a palette may have transparent colors
-    return image
+    return image.convert("RGBA") if image.mode in ("P", "PA") else image  # a palette may have transparent colors
 
 
 def gray_values(image: Image.Image) -> NDArray:
