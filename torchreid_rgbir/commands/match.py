@@ -62,10 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    import numpy as np
-
     from torchreid_rgbir.metrics import report
-    from torchreid_rgbir.retrieval.match import match, read_pairs
+    from torchreid_rgbir.retrieval.match import match_tracks, read_pairs
     from torchreid_rgbir.retrieval.tracks import extract_tracks
     from torchreid_rgbir.visual.ranked import draw_pairs, save_picture
 
@@ -84,8 +82,7 @@ def run(args: argparse.Namespace) -> int:
         extract_tracks(extractor, *video, modality, args.batch_size, args.every, num_examples)
         for video, (_, _, modality) in zip(videos, cameras, strict=True)
     )
-    features_a, features_b = (np.stack([track.feature for track in tracks]) for tracks in (a, b))
-    found = match(features_a, features_b, args.threshold)
+    found = match_tracks([track.feature for track in a], [track.feature for track in b], args.threshold)
     pairs = [(a[pair.a], b[pair.b], pair.score) for pair in found]
     for one, other, score in pairs:
         print(f"track {one.number:>4} of A is track {other.number:>4} of B  {score:.3f}")

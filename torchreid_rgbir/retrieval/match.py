@@ -1,6 +1,7 @@
 """Matches the tracks of two cameras: each track gets at most one partner, and possibly none."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +21,9 @@ class Pair(NamedTuple):
     score: float  # cosine of their features, in [-1, 1]
 
 
-def match(a: NDArray, b: NDArray, threshold: float | None = None) -> list[Pair]:
+def match_tracks(
+    a: NDArray | Sequence[NDArray], b: NDArray | Sequence[NDArray], threshold: float | None = None
+) -> list[Pair]:
     """Finds the one-to-one assignment with the largest sum of scores above the threshold.
 
     Args:
@@ -35,6 +38,7 @@ def match(a: NDArray, b: NDArray, threshold: float | None = None) -> list[Pair]:
     Raises:
         ValueError: the features differ in size, or a value is not finite.
     """
+    a, b = np.asarray(a), np.asarray(b)
     check_features(a, b.shape[1])
     check_features(b, b.shape[1])
     scores = unit(a).astype(np.float64) @ unit(b).astype(np.float64).T  # (N, M)
