@@ -16,8 +16,10 @@ from torchreid_rgbir.extras import require
 from torchreid_rgbir.modality import NAMES
 from torchreid_rgbir.retrieval.reference_table import Filter
 
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # gradio reads it in several places
 require("demo", "gradio")
+UPLOADS = tempfile.TemporaryDirectory(prefix="torchreid-rgbir-demo-")  # deleted when the process ends
+# gradio reads these when it is imported.
+os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": UPLOADS.name}
 import gradio as gr  # noqa: E402
 
 TITLE = "RGB-IR re-identification"
@@ -173,32 +175,31 @@ def serve(answers: Answers, host: str, port: int, login: tuple[str, str] | None)
         host, port: the address. The port is free.
         login: user and password, or None if everyone who reaches the address may use the page.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the folder of uploads is deleted then too
-    with tempfile.TemporaryDirectory(prefix="torchreid-rgbir-demo-") as uploads:
-        os.environ["GRADIO_TEMP_DIR"] = uploads
-        page = build_page(answers)
-        page.launch(
-            server_name=host,
-            server_port=port,
-            auth=login,
-            auth_message=f"{TITLE}: sign in" if login else None,
-            max_file_size=MAX_FILE,
-            theme=THEME,
-            css_paths=Path(__file__).with_name("page.css"),
-            footer_links=[],
-            quiet=True,
-            prevent_thread_lock=True,
-            # Everything that environment variables could switch on is off.
-            share=False,
-            ssr_mode=False,
-            mcp_server=False,
-            run_history=False,
-            enable_monitoring=False,
-        )
-        try:
-            print(f"open http://{host}:{port} in a browser; Ctrl-C ends the demo", flush=True)
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            pass
-        finally:
-            page.close()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # `UPLOADS` is deleted then too
+    page = build_page(answers)
+    page.launch(
+        server_name=host,
+        server_port=port,
+        auth=login,
+        auth_message=f"{TITLE}: sign in" if login else None,
+        max_file_size=MAX_FILE,
+        theme=THEME,
+        css_paths=Path(__file__).with_name("page.css"),
+        footer_links=[],
+        quiet=True,
+        prevent_thread_lock=True,
+        # Environment variables could switch these on.
+        share=False,
+        ssr_mode=False,
+        mcp_server=False,
+        run_history=False,
+        enable_monitoring=False,
+    )
+    try:
+        print(f"open http://{host}:{port} in a browser; Ctrl-C ends the demo", flush=True)
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        page.close(verbose=False)
+        UPLOADS.cleanup()
