@@ -41,4 +41,5 @@ torch.utils.model_zoo.load_url = lambda url: torchvision.models.resnet50().state
 warnings.simplefilter("ignore")  # of old forms of torch's functions
 sys.path.insert(0, ".")
 sys.argv = ["train.py", *arguments]
-runpy.run_path("train.py", run_name="__main__")
+# Their script prints `best_epoch`, which it does not define before a test has a Rank-1 above 0.
+runpy.run_path("train.py", {"best_epoch": 0}, run_name="__main__")

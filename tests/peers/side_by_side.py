@@ -3,7 +3,7 @@
     PEERS=PEERS python -m tests.peers.side_by_side
 
 `peer_code.py` describes the folder PEERS. Both models of each seed are scored by our code with the ten galleries of AGW's code.
-Afterwards, both training steps are timed in turns. It takes about a quarter of an hour on two idle cores.
+Afterwards, both training steps are timed in turns.
 """
 
 import contextlib
