@@ -131,3 +131,33 @@ def test_images_are_numbered_by_path_within_identity_modality_and_camera():
         ("d", 1),
         ("e", 1),
     ]
+
+
+def test_listed_files_are_found_by_listing_folders_and_not_one_by_one(read, tmp_path, monkeypatch):
+    (tmp_path / "b").mkdir()
+    names = [f"{folder}/{number}.jpg" for folder in "ab" for number in range(3, 60)]
+    for name in names:
+        (tmp_path / name).touch()
+    (tmp_path / "b" / "linked.jpg").symlink_to(tmp_path / "a" / "1.jpg")
+    listed, scandir = [], os.scandir
+    monkeypatch.setattr(os, "scandir", lambda folder: listed.append(os.path.basename(folder)) or scandir(folder))
+    monkeypatch.setattr(os.path, "isfile", lambda path: pytest.fail(f"{path} was looked up on its own"))
+    names.append("b/linked.jpg")
+    assert read("".join(f"{name} 1\n" for name in names).encode()) == [(name, 1) for name in names]
+    assert listed == ["a", "b"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "link"])
+def test_a_listed_folder_or_a_link_to_nothing_is_missing(read, tmp_path, kind):
+    path = tmp_path / "a" / "3.jpg"
+    path.mkdir() if kind == "folder" else path.symlink_to("nowhere.jpg")
+    with pytest.raises(FileNotFoundError, match=r"3\.jpg is missing \(1 of the 2 images"):
+        read(b"a/1.jpg 1\na/3.jpg 1\n")
+
+
+def test_images_of_a_folder_that_cannot_be_listed_are_found(read, monkeypatch):
+    def refused(folder):
+        raise PermissionError(folder)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    assert read(b"a/1.jpg 3\n") == [("a/1.jpg", 3)]

@@ -4,7 +4,8 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 
 from torchreid_rgbir.data.cross_modal import Item
@@ -30,6 +31,7 @@ def read_image_list(path: Path, folder: Path) -> list[tuple[str, int]]:
         raise FileNotFoundError(f"{path} is missing: download the data set's official lists")
     images: dict[str, int] = {}
     missing = []
+    names_in = cache(_file_names)  # one listing per folder instead of one request to the file system per image
     for number, line in enumerate(re.split("\r\n|\r|\n", read_text(path)), start=1):
         if not line.strip():
             continue
@@ -37,7 +39,7 @@ def read_image_list(path: Path, folder: Path) -> list[tuple[str, int]]:
         name, _, label = line.strip().replace("\t", " ").rpartition(" ")  # a path may contain spaces
         if not name or not label.removeprefix("-").isdecimal():
             raise ValueError(f"{where}: expected `path label`, got {line.strip()[:60]!r}: fix the line")
-        image, exists = _find(folder, name.strip())
+        image, exists = _find(folder, name.strip(), names_in)
         if image in images:
             raise ValueError(f"{where}: {image} is listed a second time: remove one of the lines")
         images[image] = parse_number(label, f"{where}, column 2 (label)")
@@ -78,16 +80,27 @@ def parse_number(digits: str, where: str) -> int:
     return int(digits)
 
 
-def _find(folder: Path, name: str) -> tuple[str, bool]:
-    """The path of a listed image in the spelling that exists, and whether it exists."""
+def _file_names(folder: str) -> set[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name for entry in entries if entry.is_file()}
+    except OSError:  # the folder is missing, or its files can be opened but not listed
+        return set()
+
+
+def _find(folder: Path, name: str, names_in: Callable[[str], set[str]]) -> tuple[str, bool]:
+    """The path of a listed image in the spelling that exists, and whether it exists. `names_in` lists a folder's files."""
     spellings = [name, name.replace("\\", "/")]
     if not name.isascii():
         spellings += [unicodedata.normalize(form, spellings[1]) for form in ("NFC", "NFD")]
-    for spelling in dict.fromkeys(spellings):
-        image = os.path.normpath(folder / spelling)
-        if os.path.isfile(image):
+    images = [os.path.normpath(os.path.join(folder, spelling)) for spelling in spellings]
+    for image in images:
+        if os.path.basename(image) in names_in(os.path.dirname(image)):
             return image, True
-    return os.path.normpath(folder / spellings[1]), False
+    for image in images:
+        if os.path.isfile(image):  # some file systems find a file under more names than the listed one
+            return image, True
+    return images[1], False
 
 
 def numbered(items: Iterable[Item]) -> list[Item]:

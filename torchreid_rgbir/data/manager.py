@@ -15,6 +15,7 @@ from torchreid_rgbir.data.broken_images import exclude_broken_images
 from torchreid_rgbir.data.cache import cache_images
 from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, Item
 from torchreid_rgbir.data.images import parse_ir_range
+from torchreid_rgbir.data.listed_once import listed_once
 from torchreid_rgbir.data.loading import Loader
 from torchreid_rgbir.data.sampler import SAMPLERS
 from torchreid_rgbir.data.spectra import SPECTRA, infrared
@@ -115,7 +116,7 @@ class CrossModalDataManager(host.data.ImageDataManager):
             raise ValueError(f"sampler.balance {balance} has no effect with {why}: remove it")
         registered: dict[str, Any] = host.image_datasets()
         check_spectrum(ir, {name: registered[name].infrared for name in (*sources, *targets)})
-        with _hidden_transforms(), infrared(ir):
+        with _hidden_transforms(), infrared(ir), listed_once({*sources, *targets}):
             super().__init__(
                 root=root,
                 sources=sources,
