@@ -1,8 +1,8 @@
-"""Compares a results.json with published numbers: within, below or above them, and by how much.
+"""Compare a results.json with published numbers: within, below or above them, and by how much.
 
 The exit status is 1 if a result is below a published number. Without a file the command lists the published numbers. A difference of up to
 --tolerance points (percent) is "within": a published row is the result of a single training, and a different seed may move it by about a
-point. The standard deviation of a result is over the trials, so it includes only the effect of the drawn galleries.
+point. The standard deviation of a result is over the trials, so it includes only the effect of the sampled galleries.
 
 A recipe is step-equal if, from the same weights and batches, its features, losses, gradients and updates are those of the authors' code.
 """
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=1.0,
         metavar="POINTS",
-        help="largest difference (in points) that counts as equal (default: %(default)s)",
+        help="largest difference, in points, that counts as within (default: %(default)s)",
     )
 
 
