@@ -12,7 +12,7 @@ class Row(NamedTuple):
         setting: the name that `setting_of` returns.
         mean: "rank1", "mAP" and, if published, "mINP"; in %.
         source: where it is published.
-        sampling: how SYSU-MM01's galleries were drawn, "official" or "agw"; "" if the authors' code was not checked.
+        sampling: how SYSU-MM01's galleries were sampled, "official" or "agw"; "" if the authors' code was not checked.
         flip: whether the authors' test adds the mirrored image's feature; None if the authors' code was not checked.
         rerank: whether galleries were re-ranked.
     """
@@ -49,7 +49,7 @@ MMN = "Zhang et al., ACM MM 2021, and the README of ZYK100/MMN"
 DEEN = "Zhang and Wang, CVPR 2023"
 # Its table replaces the one in the CVPR paper, at the authors' request.
 LLCM = "README of ZYK100/LLCM, LLCM's authors"
-# One model for all spectra, trained on RGBNT201 and RGBNT100 together. Its rows for NIR against TIR have no RGB side.
+# One model for all spectra, trained on RGBNT201 and RGBNT100 together. Its rows for NIR against TIR are not listed, because they have no RGB images.
 UPCL = "Zhou et al., NeurIPS 2025, Table 1, trained on RGBNT201 and RGBNT100"
 
 # Its figures without re-ranking on SYSU-MM01 were 66.01 / 62.01 in 2024. At this commit they are 68.19 / 63.68 / 48.65.
