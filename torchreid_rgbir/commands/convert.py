@@ -1,4 +1,4 @@
-"""Convert a checkpoint of another project to one of this package, or back.
+"""Convert a checkpoint of a different project to a checkpoint of this package, or back.
 
 The projects are mangye16/Cross-Modal-Re-ID-baseline (agw, caj), LuckyDC/RGB-IR-ReID-Baseline (luckydc) and workingcoder/MCJA (mcja).
 Nothing in the file is executed. A converted checkpoint contains everything that `test`, `extract` and the other commands need.
@@ -10,7 +10,7 @@ from typing import Any
 
 EXAMPLE = "torchreid-rgbir convert --from agw sysu_agw_p4_n8_lr_0.1_seed_0_best.t --out agw.pth.tar"
 
-# Written out, because the module that defines them imports torch. A test compares them.
+# The list is repeated here, because the module that defines it imports torch. A test compares the two lists.
 PROJECTS = ("agw", "caj", "luckydc", "mcja")
 
 
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def describe(state: dict[str, Any], path: str) -> str:
-    """What a converted checkpoint is, what its classifier is good for, and how to test it."""
+    """Describes a converted checkpoint, its classifier, and how to test it."""
     from torchreid_rgbir.runs.peer_checkpoints import NUM_TRAINED
 
     recipe, scores, model = state["recipe"], state["scores"], state["about"]["model"]
