@@ -17,8 +17,8 @@ PROJECTS = ("agw", "caj", "luckydc", "mcja")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", type=os.path.expanduser, help="the file to convert")
     group = parser.add_mutually_exclusive_group(required=True)
-    group.add_argument("--from", dest="source", choices=PROJECTS, help="FILE is of this project")
-    group.add_argument("--to", dest="target", choices=PROJECTS, help="write a file for this project's code")
+    group.add_argument("--from", dest="source", choices=PROJECTS, help="FILE was written by the code of this project")
+    group.add_argument("--to", dest="target", choices=PROJECTS, help="write a file for the code of this project")
     parser.add_argument("--out", required=True, metavar="CKPT", type=os.path.expanduser, help="the file to write")
 
 
@@ -48,7 +48,7 @@ def describe(state: dict[str, Any], path: str) -> str:
     num_classes, expected = model["num_classes"], NUM_TRAINED[recipe.split("_")[-1]]
     lines = [f"written to {path}: {model['name']} with a classifier for {num_classes} identities"]
     if num_classes != expected:
-        lines.append(f"{recipe} has {expected} identities: `test` with it skips the classifier, which it does not need")
+        lines.append(f"{recipe} has {expected} identities: `test` with it skips the classifier, which a test does not need")
     if "mAP" in scores:
         lines.append(f"scores in the file: epoch {scores.get('epoch')}, mAP {100 * scores['mAP']:.2f} %")
     lines.append(
