@@ -1,4 +1,4 @@
-"""Find out which track of one camera is which track of a different camera.
+"""Find the tracks of two cameras that show the same person or object.
 
 Each track gets at most one partner. The boxes come from a tracker, in MOT format.
 """
@@ -39,17 +39,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar="MOT.txt",
             help=f"{camera}: frame,track,left,top,width,height,confidence in each line",
         )
-        add(f"--{side}-modality", required=True, choices=NAMES, help=f"{camera}: its modality")
+        add(f"--{side}-modality", required=True, choices=NAMES, help=f"{camera}: the modality of its images")
     add(
         "--threshold",
         type=float,
         metavar="SCORE",
-        help="a pair needs a cosine score of SCORE or more (default: every track of the camera with fewer tracks has a partner)",
+        help="a pair needs a cosine score of SCORE or more (default: every track of the camera with fewer tracks gets a partner)",
     )
     add(
         "--truth",
         metavar="PAIRS.csv",
-        help="count the correct pairs; the columns a and b have the numbers of tracks that are the same",
+        help="count the correct pairs; each row has the numbers of two tracks of the same person, in the columns a and b",
     )
     add("--json", type=os.path.expanduser, metavar="OUT", help="write the results as JSON")
     add(
