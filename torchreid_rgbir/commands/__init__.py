@@ -29,7 +29,7 @@ COMMANDS = {
     "published": "compare a results.json with published results",
     "extract": "write features of your own images to a file",
     "identify": "rank the categories of reference images for an image of the other modality",
-    "match": "find out which track of one camera is which track of a different camera",
+    "match": "find the tracks of two cameras that show the same person or object",
     "gallery": "manage a gallery of reference images: add, remove, list, search, compact",
     "calibrate": "find the score below which an image is reported as unknown",
     "demo": "show a web page that identifies and compares images",
