@@ -1,4 +1,4 @@
-"""Find out who or what each image, or each track of a video, shows.
+"""Find out who or what an image or a track of a video shows.
 
 The answer is a ranked list of the people or objects (categories) in the references.
 """
