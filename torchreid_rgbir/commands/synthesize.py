@@ -1,11 +1,11 @@
-"""Writes a synthetic RGB-IR data set in an official layout, so that everything can be tried without licensed data."""
+"""Write a synthetic RGB-IR data set in an official layout, to try every command without licensed data."""
 
 import argparse
 import shlex
 
 EXAMPLE = "torchreid-rgbir synthesize --layout sysu_mm01 --out data/SYSU-MM01 --ids 100"
 
-# Written out, because the modules that define them take long to import. A test compares them.
+# The list is repeated here, because the modules that define it take long to import. A test compares the two lists.
 LAYOUTS = (
     *("sysu_mm01", "regdb", "llcm", "folder", "rgbnt100", "rgbn300", "msvr310", "rgbnt201"),
     *("hitsz_vcm", "bupt_campus"),
