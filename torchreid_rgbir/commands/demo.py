@@ -1,7 +1,7 @@
 """Show a local web page that identifies images against references and compares two images.
 
-The page is at 127.0.0.1, which only this machine reaches. Another --host requires --user and --password-file.
-Install what it needs with pip install 'torchreid-rgbir[demo]'.
+The address of the page is 127.0.0.1, which only this machine can reach. A different --host requires --user and --password-file.
+The page needs the extra `demo`: pip install 'torchreid-rgbir[demo]'.
 """
 
 import argparse
@@ -26,8 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="show images whose best score is below SCORE as unknown (default: the threshold stored in the gallery, or none)",
     )
     add("--host", default="127.0.0.1", help="the address of the page (default: %(default)s)")
-    add("--port", type=int, default=7860, metavar="N", help="0 takes any free port (default: %(default)s)")
-    add("--user", metavar="NAME", help="ask visitors for this name and the password")
+    add("--port", type=int, default=7860, metavar="N", help="the port of the page; 0 selects any free port (default: %(default)s)")
+    add("--user", metavar="NAME", help="visitors must enter this name and the password")
     add("--password-file", metavar="FILE", help="a file whose first line is the password, at least 8 characters")
 
 
