@@ -105,6 +105,8 @@ def timed_steps(size: tuple[int, int] = (96, 48), rounds: int = 5) -> tuple[list
     theirs, ours = Theirs("agw"), Ours(config.load("agw_sysu"), 10)
     ours.load(theirs.model, RENAME)
     theirs.model.float(), ours.model.float().to(memory_format=torch.channels_last)
+    for state in ours.optimizer.state.values():
+        state["momentum_buffer"] = state["momentum_buffer"].float()
     images = torch.randn(64, 3, *size)
     pids = torch.arange(8).repeat_interleave(4).repeat(2)
     seconds: tuple[list[float], list[float]] = ([], [])
