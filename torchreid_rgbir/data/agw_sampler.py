@@ -1,4 +1,4 @@
-"""The sampler of AGW (Ye et al., Deep Learning for Person Re-identification, TPAMI 2021), also of CAJ and LLCM's code."""
+"""The sampler of AGW (Ye et al., TPAMI 2021). CAJ's and LLCM's code use it, too."""
 
 from collections.abc import Iterator
 
@@ -10,9 +10,9 @@ from torchreid_rgbir.data.sampler import SAMPLERS, CrossModalSampler
 class AGWSampler(CrossModalSampler):
     """Samples everything independently, as the authors' code does. `CrossModalSampler` describes the arguments.
 
-    Each batch has P random identities, whatever the batches before had. The K images of an identity and modality are sampled
-    with replacement, whatever their tracks, so a batch can have an image twice. An epoch is one batch longer than the complete batches of one pass
-    over the larger modality.
+    Each batch has P random identities, independent of earlier batches. The K images of an identity and modality are
+    sampled with replacement, so a batch can have an image twice. Tracks are ignored. An epoch has one batch more than
+    the complete batches of one pass over the larger modality.
     """
 
     def _one_pass(self, num_batches: float) -> int:
