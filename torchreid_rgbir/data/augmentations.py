@@ -1,4 +1,4 @@
-"""Named augmentations of image batches. A further module adds its own with `register_augmentation`.
+"""Named augmentations of image batches. Other modules add augmentations with `register_augmentation`.
 
 A name that torchreid's `--transforms` has keeps torchreid's meaning. `pad_crop` is the crop of the two-stream methods (AGW's
 public recipe), `channel_augment` and `channel_erase` are variants of CAJ's augmentations (Ye et al., ICCV 2021).
@@ -112,8 +112,8 @@ def random_crop(images: Tensor, random_numbers: RandomNumbers, colors: Colors) -
 def channel_augment(images: Tensor, random_numbers: RandomNumbers, colors: Colors) -> Tensor:
     """With probability 0.5, turns an RGB image gray: one random channel or a random mix of all, repeated to three.
 
-    After CAJ (Ye et al., ICCV 2021). There the four choices are equally likely too, and the fourth is the luma; here its
-    weights are uniformly distributed over all weights of sum 1.
+    After CAJ (Ye et al., ICCV 2021), whose code also has four equally likely choices. Its fourth choice is the luma.
+    Here, the weights of the fourth choice are uniformly distributed over all weights with sum 1.
     """
     shares = -np.log1p(-random_numbers[:, 2:])
     mixes = shares / np.maximum(shares.sum(1, keepdims=True), np.finfo(np.float64).tiny)
@@ -161,7 +161,7 @@ def erased_boxes(images: Tensor, random_numbers: RandomNumbers) -> Tensor:
 
 
 def crop(images: Tensor, top: NDArray[np.int64], left: NDArray[np.int64], height: int, width: int) -> Tensor:
-    """Crops (height, width) from each image (B, C, H', W') at a place of its own; top, left: (B,)."""
+    """Crops (height, width) from each image (B, C, H', W') at a separate place for each image; top, left: (B,)."""
     pixels = to_nhwc(images).contiguous()
     num, tall, wide, channels = pixels.shape
     # Every box of that size is a row of this view, so each image is copied in one piece.
