@@ -1,4 +1,4 @@
-"""What a batch takes from several data sets, and from the tracks of an identity."""
+"""Decides how many identities of each data set a batch has, and which frames of an identity's tracks."""
 
 from collections.abc import Sequence
 
@@ -34,7 +34,7 @@ def identities_of_sets(sizes: Sequence[int], num_ids: int, balance: str) -> list
     shares = np.maximum(np.floor(exact), 1).astype(int)
     while (
         shares.sum() != num_ids
-    ):  # the largest remainders get one more; sets that were raised to one cost the smallest
+    ):  # the largest remainders get one more; if sets were raised to one, the smallest get one less
         step = 1 if shares.sum() < num_ids else -1
         gap = np.where((shares > 1) | (step > 0), step * (exact - shares), -np.inf)
         shares[np.argmax(gap)] += step
