@@ -31,7 +31,7 @@ LUMA = (0.2989, 0.5870, 0.1140)
 def caj_erase(images: Tensor, random_numbers: RandomNumbers, colors: Colors) -> Tensor:
     """With probability 0.5, fills a box of 0.02 to 0.4 of the image (ChannelRandomErasing): `random_erase` in CAJ's color.
 
-    The authors try up to 100 boxes until one fits, here up to 8. All 8 fail for one image in 10^10.
+    The authors' code tries up to 100 boxes until one fits. Here up to 8 are tried. All 8 fail for one image in 10^10.
     """
     images = to_unit(images)
     fill = colors.unnormalized(to_device(ERASED_COLOR, images))
