@@ -60,8 +60,8 @@ def random_boxes(
 ) -> tuple[NDArray[np.int64], ...]:
     """Samples a box for each image as torchvision's `RandomErasing` does.
 
-    The area is uniformly distributed, the logarithm of height over width too. Of ten boxes the first counts that is lower
-    and narrower than the image. Its place is uniformly distributed.
+    The area is uniformly distributed, the logarithm of height over width too. The first of ten boxes that is lower
+    and narrower than the image is used. Its place is uniformly distributed.
 
     Args:
         random_numbers: (B, NUM_BOX_NUMBERS) in [0, 1).
@@ -69,7 +69,7 @@ def random_boxes(
         largest_area: share of the image.
 
     Returns:
-        Top, left, height and width of each box, (B,) each. A box has height 0 if none of the ten counts.
+        Top, left, height and width of each box, (B,) each. A box has height 0 if none of the ten fits.
     """
     areas, aspects = np.split(random_numbers[:, 2:], 2, axis=1)  # (B, NUM_TRIES) each
     area = height * width * (SMALLEST_AREA + (largest_area - SMALLEST_AREA) * areas)
@@ -84,7 +84,7 @@ def random_boxes(
 
 
 def inside(start: NDArray[np.int64], length: NDArray[np.int64], size: int) -> NDArray[np.bool_]:
-    """start, length: (B,).  Returns (B, size), which places of a line are from `start` to `start + length`."""
+    """start, length: (B,).  Returns (B, size), True for the places from `start` to `start + length`."""
     place = np.arange(size)
     return (place >= start[:, None]) & (place < (start + length)[:, None])
 
