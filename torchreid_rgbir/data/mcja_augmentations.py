@@ -61,8 +61,8 @@ def weighted_gray(images: Tensor, random_numbers: RandomNumbers) -> Tensor:
 def channel_cutmix(images: Tensor, random_numbers: RandomNumbers) -> Tensor:
     """Makes gray images of one random channel, with a box from a different one.
 
-    The authors' code exchanges height and width: the box is one of an image that is as high as this one is wide. So it is
-    in the upper part of a person's image, and its right part may be outside.
+    The authors' code exchanges the image's height and width when it samples the box. The box is therefore in the upper
+    part of a person's image, and its right part may be outside of the image.
     """
     height, width = images.shape[2:]
     top, left, high, wide = random_boxes(random_numbers[:, 2:], width, height, LARGEST_BOX)
