@@ -11,18 +11,18 @@ from torchreid_rgbir.modality import RGB
 class MCJASampler(CrossModalSampler):
     """Yields batches of P identities with K images each, of either modality. RGB images come first.
 
-    For each epoch, the images of an identity are shuffled and cut into groups of K. A rest is dropped. If an identity has
-    fewer than K images, they are sampled with replacement. Each batch has one group of P random identities that have groups
-    left. The epoch ends when fewer than P identities are left, so its length varies.
+    For each epoch, the images of an identity are shuffled and cut into groups of K. The remaining images are dropped.
+    If an identity has fewer than K images, they are sampled with replacement. Each batch has one group of P random
+    identities that have groups left. The epoch ends when fewer than P identities are left, so its length varies.
 
     Args:
         pids: (N,) identity of each image.
         modalities: (N,) modality of each image.
         batch_size: P x K.
         num_instances: K, the number of images per identity.
-        batches_per_epoch: 0 is one pass, as described. For a larger number, passes follow each other.
+        batches_per_epoch: 0 is one pass, as described. A larger number can take several passes.
         seed: of the run. The batches of an epoch depend only on (seed, epoch).
-        rank, world_size: 0 and 1, because processes would have different numbers of RGB images.
+        rank, world_size: must be 0 and 1, because several processes would have different numbers of RGB images.
 
     Raises:
         ValueError: the batch size is not P x K, P is below 2, there are fewer than P identities, or several processes.
