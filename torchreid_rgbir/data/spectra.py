@@ -10,7 +10,7 @@ _chosen: ContextVar[str] = ContextVar("ir", default=SPECTRA[0])
 
 @contextmanager
 def infrared(ir: str) -> Iterator[None]:
-    """Data sets that are loaded in this block take `ir` as their second modality. torchreid passes them no argument for it."""
+    """Makes data sets that are created in this block use the spectrum `ir`. torchreid cannot pass it to them."""
     before = _chosen.set(ir)
     try:
         yield
@@ -40,7 +40,7 @@ def choose(ir: str | None, spectra: tuple[str, ...], dataset: str) -> str:
     """The infrared spectrum of a data set.
 
     Args:
-        ir: "nir" or "tir"; None for the one of `infrared`, or "nir".
+        ir: "nir" or "tir". None selects the spectrum of the block `infrared`, or "nir" outside of one.
         spectra: those that the data set has.
         dataset: its name, for the error.
 
