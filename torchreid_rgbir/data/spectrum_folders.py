@@ -1,4 +1,4 @@
-"""MSVR310 and RGBNT201: three spectra in a folder each, with equal file names.
+"""MSVR310 and RGBNT201: each of the three spectra has a folder, and the files of a triple have the same name.
 
 Sources: MSVR310: Zheng et al., arXiv 2208.00632, and the authors' code (superlollipop123/Cross-directional-Center-Network-and-MSVR310).
 RGBNT201: Zheng et al., "Robust Multi-Modality Person Re-identification", AAAI 2021, and the code of ziwang1121/IEEE.
@@ -20,7 +20,8 @@ from torchreid_rgbir.protocols.both_directions import BothDirectionsProtocol, MS
 class SpectrumFolders(CrossModalImageDataset):
     """A data set whose images come in triples: one file of the same name for each spectrum.
 
-    A triple that lacks a spectrum is skipped, whichever spectrum is chosen, so that both choices have the same triples.
+    A triple that lacks a spectrum is skipped, even if `ir` does not select it. "nir" and "tir" thus have the same
+    triples.
 
     Args:
         root: the data set's folder, or the folder that contains it.
