@@ -39,7 +39,7 @@ class Frames:
     Attributes:
         source: the file or folder.
         rate: frames per second.
-        num_frames: the number of frames that a file's header says, 0 if it is unknown.
+        num_frames: the number of frames according to the file's header, 0 if it is unknown.
 
     Raises:
         FileNotFoundError: there is no such file or folder.
@@ -76,7 +76,7 @@ class Frames:
             stream.thread_type = "AUTO"
             try:
                 for packet in container.demux(stream):
-                    # Broadcasts (MPEG-TS) lose packets on the way. In a file of a different kind its end is missing.
+                    # A broadcast (MPEG-TS) can lose packets. In other formats, the end of the file is missing.
                     if packet.is_corrupt and container.format.name != "mpegts":
                         raise av.InvalidDataError(0, "the last packet is incomplete")
                     for frame in packet.decode():
@@ -119,7 +119,7 @@ def write_video(file: IO[bytes], frames: Iterable[Image.Image], rate: Fraction, 
     """Writes frames as an MP4 file with H.264, which browsers and players show.
 
     Args:
-        file: open for bytes, such as `files.atomic.replacing` gives.
+        file: a file that is open for writing bytes, such as the one of `files.atomic.replacing`.
         frames: RGB images of one size. A last row or column of an odd size is cut off, as the format needs even sizes.
         rate: frames per second.
         threads: of the encoder. With 1, the bytes do not depend on the number of processors. 0: as many as are useful.
