@@ -19,7 +19,7 @@ _TEMPLATE = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=
 
 
 def start(answers: Answers) -> str:
-    """Says what the references are, before there is an image."""
+    """Describes the references, before an image is chosen."""
     return _macro("start", answers, len(answers.rows), len(set(answers.rows.categories)))
 
 
