@@ -16,7 +16,7 @@ STRENGTH = 0.5  # of the soft rank's regularization, as in the authors' code
 
 @full_precision
 def cross_modality_retrieval(features: Tensor, pids: Tensor, num_rgb: int) -> Tensor:
-    """Compares where images of the other modality rank with where they should rank.
+    """Compares the ranks of the other modality's images with the ranks that they should have.
 
     Each image ranks the G images of the other modality by cosine distance. Images of its identity should have rank 1 and
     all others rank G. The loss of a modality is the mean absolute difference of its images. The result is the mean of the
@@ -25,7 +25,7 @@ def cross_modality_retrieval(features: Tensor, pids: Tensor, num_rgb: int) -> Te
     Args:
         features: (B, D), of any length. The first `num_rgb` are RGB.
         pids: (B,) identities. An image is skipped if no image of the other modality has its identity, or all have it.
-        num_rgb: 0 to B. If a modality has no image that counts, the result is the loss of the other one, or 0.
+        num_rgb: 0 to B. If all images of a modality are skipped, the result is the loss of the other one, or 0.
 
     Returns:
         The loss, a scalar.
