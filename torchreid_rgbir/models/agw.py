@@ -1,7 +1,7 @@
 """The network of AGW: Ye et al., Deep Learning for Person Re-identification, TPAMI 2021. CAJ (ICCV 2021) has the same network.
 
-A two-stream ResNet-50 with five non-local blocks, GeM pooling with a fixed exponent, and its own initial weights of BNNeck. It
-follows the authors' code: github.com/mangye16/Cross-Modal-Re-ID-baseline, commit e817a26.
+A two-stream ResNet-50 with five non-local blocks, GeM pooling with a fixed exponent, and BNNeck's weights initially
+around 1. It follows the authors' code: github.com/mangye16/Cross-Modal-Re-ID-baseline, commit e817a26.
 """
 
 import torch
@@ -17,10 +17,11 @@ NON_LOCAL = {"layer2": (2, 3), "layer3": (3, 4, 5)}  # the blocks that a non-loc
 
 
 class NonLocal(nn.Module):
-    """A non-local block without a softmax (Wang et al., Non-local Neural Networks, CVPR 2018), one channel wide inside.
+    """A non-local block without a softmax (Wang et al., Non-local Neural Networks, CVPR 2018), with one inner channel.
 
     Position i of the output is x_i + BN(W(y_i)) with y_i = sum_j theta(x_i) phi(x_j) g(x_j) / N over all N positions. The sum
-    over j does not depend on i, so the N x N matrix of the authors' code is not needed. At first the block changes nothing.
+    over j does not depend on i, so the N x N matrix of the authors' code is not needed. A new block leaves its input
+    unchanged.
 
     Args:
         num_channels: C, of the input and the output.
