@@ -1,4 +1,4 @@
-"""A two-stream network from any network of timm whose beginning can be split: the beginning once per modality, the rest shared.
+"""A two-stream network from a network of timm: its first layers exist once per modality, and the rest is shared.
 
 timm (PyTorch Image Models, Apache-2.0) is the extra `timm`. Its classes are not imported here.
 """
@@ -29,8 +29,8 @@ class DualTimm(TwoStreamNetwork):
     """A network of timm for visible and infrared images. `TwoStreamNetwork` describes its calls.
 
     Args:
-        network: made by `timm.create_model`, with initial or pretrained weights. The model takes it apart. Both modalities
-            have a copy of its beginning, and its classifier is removed.
+        network: made by `timm.create_model`, with initial or pretrained weights. The model takes its parts. Both
+            modalities have a copy of its first layers, and its classifier is removed.
         num_classes: N, the number of training identities.
         loss: decides what training mode returns; see `forward`.
         last_stride: the stride of a convolutional network's last stage, 1 or 2. A transformer has none and takes 1.
@@ -42,7 +42,8 @@ class DualTimm(TwoStreamNetwork):
         feature_dim: D, the number of channels of the network's last maps.
 
     Raises:
-        ValueError: the beginning cannot be split, or the loss, the last stride or the pooling does not fit the network.
+        ValueError: the first layers have an unknown form, or the loss, the last stride or the pooling does not fit the
+            network.
     """
 
     def __init__(
@@ -174,10 +175,10 @@ class PatchMaps(nn.Module):
 
 
 class Tokens(nn.Module):
-    """Takes the place of a patch embedding in the shared layers: turns maps back into the form that they take.
+    """Replaces the patch embedding in the shared layers: converts maps to the form that these layers take.
 
     Args:
-        spatial: they take (B, h, w, C) rather than (B, h w, C).
+        spatial: the layers take (B, h, w, C) rather than (B, h w, C).
         grid_size: h and w. The shared layers of some networks read it.
     """
 
