@@ -19,7 +19,7 @@ ADAPTERS = {"layer2": (2, 3), "layer3": (3, 4, 5)}  # the blocks that an adapter
 
 
 class MDA(nn.Module):
-    """Adds to feature maps their normalized product with a gate per channel.
+    """Multiplies feature maps by a gate per channel, normalizes the product and adds it to the maps.
 
     M attention maps weight the positions. Each gives a pooled vector. The gate combines the M vectors, channel by channel.
     The normalization starts at zero, so a new block leaves its input unchanged.
