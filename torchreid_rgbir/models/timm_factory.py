@@ -1,4 +1,4 @@
-"""Two-stream networks from timm by name: a few under names of their own, and every other one as `timm/NAME`."""
+"""Two-stream networks from timm by name: a few with short names, and all others as `timm/NAME`."""
 
 import difflib
 import functools
@@ -129,7 +129,7 @@ def check_name(network: str) -> None:
     """Checks that timm has a network.
 
     Raises:
-        ValueError: it has not. The message contains the closest names.
+        ValueError: timm has no network with this name. The message contains the closest names.
     """
     require("timm", "timm")
     import timm
