@@ -26,7 +26,7 @@ class TwoStreamNetwork(nn.Module):
         name: the name in torchreid's registry, such as 'dual_resnet50'.
         feature_dim: D, the size of a feature.
         last_stride: the stride of the last layer, 1 or 2.
-        layer0: the modality's beginning of the network, under 'rgb' and 'ir'.
+        layer0: the first layers of each modality, under 'rgb' and 'ir'.
 
     Raises:
         ValueError: the loss is unknown.
@@ -72,7 +72,7 @@ class TwoStreamNetwork(nn.Module):
         """
 
     def depths(self) -> dict[str, int]:
-        """Each parameter's depth by name: 0 in Layer0, then one more per layer, and the largest number behind the last one."""
+        """Each parameter's depth by name: 0 in Layer0, then one more per layer. The head has the largest number."""
         layers = [name for name, _ in self.named_children() if name.startswith("layer")]
         first = {name: name.partition(".")[0] for name, _ in self.named_parameters()}
         return {name: layers.index(part) if part in layers else len(layers) for name, part in first.items()}
@@ -149,7 +149,7 @@ class TwoStreamNetwork(nn.Module):
     def compile_backbone(self) -> None:
         """Makes torch.compile compile Layer0 and the shared layers at their next call. Names and weights do not change.
 
-        A copy that is made afterwards would run the layers of this model. Copy the model before.
+        Copy the model before this call. A later copy would run the layers of this model.
         """
         # All layers are compiled as one function. Layers of one class share their code. If each were compiled alone,
         # torch would soon compile that code for variable sizes, and then stop compiling it.
