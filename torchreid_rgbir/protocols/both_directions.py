@@ -17,8 +17,9 @@ from torchreid_rgbir.protocols.protocol import Protocol, Setting
 class BothDirectionsProtocol(Protocol):
     """Both directions, one trial each, with every gallery image of the other modality. CMC counts images.
 
-    A query ignores gallery images of its own identity and camera, also those of the other modality: the cameras of a set with
-    several spectra have the same number in all of them, so this is the image of the same moment, too.
+    A query ignores gallery images of its own identity and camera, although they are of the other modality. In a set
+    with several spectra, a camera has the same number in every spectrum. The query thus ignores the image of the same
+    moment.
 
     Args:
         infrared, visible: the names of the modalities in the directions.
@@ -38,7 +39,7 @@ class BothDirectionsProtocol(Protocol):
         return settings
 
     def trials(self, gallery: TestFeatures, modality: int) -> list[NDArray[np.int64]]:
-        """The rows of a gallery of this modality that each trial draws: all of them, once."""
+        """The rows of a gallery of this modality that are in each trial: there is one trial, with all of them."""
         return [np.arange(len(gallery))]
 
     @staticmethod
