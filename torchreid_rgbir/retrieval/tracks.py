@@ -32,11 +32,11 @@ class Track(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What identifies the track in text for people."""
+        """Returns the name of the track in printed text."""
         return f"box in frame {self.first_frame}" if self.number == NO_TRACK else f"track {self.number}"
 
     def about(self) -> dict[str, Any]:
-        """What identifies the track in JSON."""
+        """Returns the fields that identify the track in JSON."""
         return {
             "track": None if self.number == NO_TRACK else self.number,
             "first_frame": self.first_frame,
