@@ -1,4 +1,4 @@
-"""Checkpoints of other projects: their files as checkpoints of this package, and back.
+"""Converts checkpoints of other projects to checkpoints of this package, and back.
 
 The names of weights follow the authors' code: mangye16/Cross-Modal-Re-ID-baseline (AGW and CAJ, commit e817a26),
 LuckyDC/RGB-IR-ReID-Baseline (49801f8) and workingcoder/MCJA (efc1ffe). AGW and CAJ have the same network.
@@ -110,8 +110,9 @@ def read(path: str | Path, name: str) -> dict[str, Any]:
         name: of the project, a key of `FORMATS`.
 
     Returns:
-        A checkpoint of this package, with weights and everything that makes a model of them. The project's scores, if the
-        file has them, are under 'scores', and the name of a configuration with this network under 'recipe'.
+        A checkpoint of this package, with weights and everything that is needed to build the model. The project's
+        scores, if the file has them, are under 'scores', and the name of a configuration with this network under
+        'recipe'.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -183,7 +184,7 @@ def _fitting(theirs: dict[str, Tensor], chosen: Format, num_classes: int) -> tup
     """The recipe for a file's network, and its weights with our names.
 
     Raises:
-        ValueError: no recipe has the network. The message is the first fault.
+        ValueError: no recipe has the network. The message describes the first difference.
     """
     faults = []
     for recipe in sorted(chosen.recipes, key=lambda recipe: NUM_TRAINED[recipe.split("_")[-1]] != num_classes):
