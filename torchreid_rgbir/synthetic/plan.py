@@ -13,7 +13,8 @@ class ImageSpec(NamedTuple):
     """One image to render, and the path of its file relative to the root.
 
     Attributes:
-        spectra: those that the file shows side by side, of "rgb", "nir" and "tir". Empty: what the camera sees.
+        spectra: those that the file shows side by side, of "rgb", "nir" and "tir". Empty: only the camera's
+            spectrum.
         subject: PERSON or VEHICLE.
     """
 
