@@ -63,7 +63,7 @@ def _render(seed: int, image: ImageSpec, size: tuple[int, int], spectrum: str) -
     else:
         draw_person(picture, shape_of(seed, pid), person_paint(seed, pid, spectrum), random_pose(pose))
     picture = picture.reduce(SUPERSAMPLING).filter(ImageFilter.GaussianBlur(pose.uniform(0, 0.9) * size[0] / 64))
-    # Each spectrum has a sensor of its own.
+    # Each spectrum has a separate sensor.
     sensor = Camera(camera.number + 100 * SPECTRA.index(spectrum), modality, camera.place, camera.indoor)
     return expose(np.asarray(picture, dtype=np.float32), seed, sensor, noise)
 
