@@ -26,7 +26,7 @@ def plan_rgbnt100(num_ids: int, images_per_camera: int, seed: int) -> Plan:
 
 
 def plan_rgbn300(num_ids: int, images_per_camera: int, seed: int) -> Plan:
-    """As `plan_rgbnt100`, each file with two parts."""
+    """As `plan_rgbnt100`, but each file has two parts."""
     return _plan_wide(num_ids, images_per_camera, ("rgb", "nir"))
 
 
