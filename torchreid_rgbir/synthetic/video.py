@@ -55,7 +55,7 @@ def synthesize_video(
 
     The folder has:
 
-    - `day.txt`, `night.txt`: the boxes in MOT format, as a good tracker finds them: a few percent off their places.
+    - `day.txt`, `night.txt`: the boxes in MOT format, as of a good tracker: a few percent away from the exact places.
     - `pairs.csv`: which track of the day (column a) is which of the night (column b). Both orders are random.
     - `people/NNNN/N.jpg`: RGB photos of each person, taken by a third camera.
     - `synthetic.json`: the arguments.
