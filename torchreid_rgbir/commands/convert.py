@@ -48,7 +48,9 @@ def describe(state: dict[str, Any], path: str) -> str:
     num_classes, expected = model["num_classes"], NUM_TRAINED[recipe.split("_")[-1]]
     lines = [f"written to {path}: {model['name']} with a classifier for {num_classes} identities"]
     if num_classes != expected:
-        lines.append(f"{recipe} has {expected} identities: `test` with it skips the classifier, which a test does not need")
+        lines.append(
+            f"{recipe} has {expected} identities: `test` with it skips the classifier, which a test does not need"
+        )
     if "mAP" in scores:
         lines.append(f"scores in the file: epoch {scores.get('epoch')}, mAP {100 * scores['mAP']:.2f} %")
     lines.append(
