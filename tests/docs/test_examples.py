@@ -131,6 +131,17 @@ def test_gallery_and_calibrate(there, capsys):
     assert "stored in gallery" in capsys.readouterr().out
 
 
+def test_demo(there, monkeypatch):
+    """tests/demo/test_page.py opens the page in a browser."""
+    page = pytest.importorskip("torchreid_rgbir.demo.page")
+    asked = []
+    monkeypatch.setattr(page, "serve", lambda *words: asked.append(words))
+    assert example("demo", "--port", "0") == 0
+    [(answers, host, port, login)] = asked
+    assert (answers.modality, len(answers.rows), host, login) == ("rgb", len(answers.references), "127.0.0.1", None)
+    assert port > 0
+
+
 def test_export(there, monkeypatch, capsys):
     """tests/export/test_folder.py exports a real model."""
     asked = []

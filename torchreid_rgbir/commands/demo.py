@@ -11,7 +11,7 @@ from pathlib import Path
 from torchreid_rgbir.commands import arguments
 from torchreid_rgbir.extras import require
 
-EXAMPLE = "torchreid-rgbir demo --weights model-best.pth.tar --reference people.gallery"
+EXAMPLE = "torchreid-rgbir demo --weights model-best.pth.tar --reference photos/rgb --reference-modality rgb"
 PASSWORD_LENGTH = 8
 
 
@@ -26,7 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="show images whose best score is below SCORE as unknown (default: the threshold stored in the gallery, or none)",
     )
     add("--host", default="127.0.0.1", help="the address of the page (default: %(default)s)")
-    add("--port", type=int, default=7860, metavar="N", help="the port of the page; 0 selects any free port (default: %(default)s)")
+    add(
+        "--port",
+        type=int,
+        default=7860,
+        metavar="N",
+        help="the port of the page; 0 selects any free port (default: %(default)s)",
+    )
     add("--user", metavar="NAME", help="visitors must enter this name and the password")
     add("--password-file", metavar="FILE", help="a file whose first line is the password, at least 8 characters")
 
