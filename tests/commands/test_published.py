@@ -30,7 +30,7 @@ def test_above_is_printed_with_points_and_notes(write, capsys):
     assert lines[2].startswith("all-search, single-shot, official, against AGW (Ye et al., TPAMI 2021")
     assert lines[3].split() == ["Rank-1", "49.50", "±", "1.20", "published", "47.50", "+2.00", "above"]
     assert lines[4].split() == ["mAP", "47.65", "±", "0.70", "published", "47.65", "+0.00", "within"]
-    assert lines[6] == "  note: galleries are drawn with test.sampling official, AGW's were drawn with agw"
+    assert lines[6] == "  note: galleries are sampled with test.sampling official, AGW's were sampled with agw"
     assert lines[-1] == "above AGW's; within means a difference of at most 1 points"
 
 

@@ -126,8 +126,8 @@ def test_llcm_directions_have_rows_of_their_own_and_its_counts_are_unknown():
 @pytest.mark.parametrize(
     ("method", "setting", "changes", "note"),
     [
-        ("AGW", {"sampling": "official"}, {}, "drawn with test.sampling official, AGW's were drawn with agw"),
-        ("PMT", {}, {}, "drawn with test.sampling agw, PMT's were drawn in an unknown way"),
+        ("AGW", {"sampling": "official"}, {}, "sampled with test.sampling official, AGW's were sampled with agw"),
+        ("PMT", {}, {}, "sampled with test.sampling agw, PMT's were sampled in an unknown way"),
         ("AGW", {}, {"flip": True}, "adds the mirrored image's feature (test.flip), AGW's uses the image alone"),
         ("CAJ", {}, {}, "uses the image alone (test.flip), CAJ's adds"),
         ("AGW", {}, {"distance": "euclidean"}, "distances are Euclidean"),
@@ -158,7 +158,8 @@ def test_unknown_methods_and_data_sets_list_the_known_ones():
     ):
         compare(results(regdb(), dataset="regdb"), "PMT")
     with pytest.raises(
-        ValueError, match="there is no published row for rgbir_folder: there are rows for llcm, msvr310, regdb, .*, sysu_mm01"
+        ValueError,
+        match="there is no published row for rgbir_folder: there are rows for llcm, msvr310, regdb, .*, sysu_mm01",
     ):
         compare(results(llcm("ir->rgb", 0.5, 0.5), dataset="rgbir_folder"))
 

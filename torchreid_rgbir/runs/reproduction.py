@@ -142,7 +142,7 @@ def _notes(row: Row, setting: dict, results: dict) -> list[str]:
     if "sampling" in setting and row.sampling != setting["sampling"]:
         theirs = f"with {row.sampling}" if row.sampling else "in an unknown way"
         notes.append(
-            f"galleries are drawn with test.sampling {setting['sampling']}, {row.method}'s were drawn {theirs}"
+            f"galleries are sampled with test.sampling {setting['sampling']}, {row.method}'s were sampled {theirs}"
         )
     flip = results.get("flip")
     if row.flip is not None and flip is not None and row.flip != flip:
