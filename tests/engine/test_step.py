@@ -189,7 +189,30 @@ def test_a_test_uses_the_averaged_weights_and_the_checkpoint_holds_them(tiny_cfg
     assert alone.results["sysu_mm01"]["settings"] == engine.results["sysu_mm01"]["settings"]
 
 
+@pytest.mark.parametrize(
+    ("machine", "amx", "avx512", "reason"),
+    [
+        ("x86_64", lambda: True, lambda: True, ""),
+        ("x86_64", lambda: False, lambda: True, "has AVX512-BF16 but not AMX, so a step may take longer"),
+        ("AMD64", lambda: False, lambda: False, "has no bf16 instructions, so a step may take longer"),
+        ("x86_64", None, None, ""),  # a torch without the functions
+        ("aarch64", lambda: False, lambda: False, ""),
+    ],
+)
+@pytest.mark.parametrize("amp", ["bf16", "fp16"])
+def test_bf16_on_a_processor_that_is_slow_with_it_is_a_warning(caplog, monkeypatch, machine, amx, avx512, reason, amp):
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", amx, raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", avx512, raising=False)
+    with caplog.at_level(logging.WARNING):
+        assert autocast_dtype(amp, CPU) is torch.bfloat16
+        assert autocast_dtype("off", CPU) is None
+    warnings = [text for text in caplog.messages if "so a step may take longer" in text]
+    assert len(warnings) == bool(reason) and all(reason in text for text in warnings)
+
+
 def test_precision_falls_back_with_a_warning(caplog, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
     assert [autocast_dtype(amp, CPU) for amp in ("off", "bf16")] == [None, torch.bfloat16] and not caplog.records
     with caplog.at_level(logging.WARNING):
         assert autocast_dtype("fp16", CPU) is torch.bfloat16

@@ -1,6 +1,7 @@
 """What the device of a training can do: half precision and compilation."""
 
 import logging
+import platform
 
 import torch
 
@@ -10,7 +11,8 @@ DTYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def autocast_dtype(amp: str, device: torch.device) -> torch.dtype | None:
-    """The type that autocast computes in, or None for full precision. Warns when the device lacks the requested type.
+    """The type that autocast computes in, or None for full precision. Warns when the device lacks the requested type or
+    is slow with it.
 
     Raises:
         ValueError: `amp` is not a name in `DTYPES`.
@@ -22,8 +24,20 @@ def autocast_dtype(amp: str, device: torch.device) -> torch.dtype | None:
         return torch.float16
     if amp == "fp16" and device.type == "cpu":
         logger.warning("train.amp fp16: a CPU has no fast float16, bf16 is used instead")
-        return torch.bfloat16
+        amp = "bf16"
+    if amp == "bf16" and device.type == "cpu" and (reason := _why_bf16_is_slow()):
+        logger.warning("train.amp bf16: %s, so a step may take longer than without it: set train.amp off", reason)
     return DTYPES[amp]
+
+
+def _why_bf16_is_slow() -> str:
+    """Why this processor is slow with bf16 (measurements: docs/performance.md), or "" if that is not known."""
+    # These functions are private, and some versions of torch lack them. They know x86 processors only.
+    has_amx = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    has_avx512 = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    if platform.machine() not in ("x86_64", "AMD64") or has_amx is None or has_avx512 is None or has_amx():
+        return ""
+    return "this processor has AVX512-BF16 but not AMX" if has_avx512() else "this processor has no bf16 instructions"
 
 
 def compile_works(device: torch.device) -> bool:
