@@ -1,4 +1,4 @@
-"""Measure speed: loading, training steps by parts, evaluation and search.
+"""Measure speed: the start, loading, training steps by parts, evaluation and search.
 
 The two sides of each ratio take turns in one run.
 """
@@ -18,6 +18,7 @@ PEAK = "evaluation_peak_bytes"  # a key of the JSON file
 
 # Part: its module and function, and the flags that it takes. The search needs the most memory and is last.
 PARTS = {
+    "start": ("start.start", ("rounds",)),
     "loader": ("loader.loader", ("rounds",)),
     "step": ("step.step", ("batch_size", "rounds")),
     "endurance": ("stability.stability", ()),

@@ -123,4 +123,4 @@ def relabeled(items: Iterable[Item]) -> list[Item]:
     """Replaces identity numbers by 0..N-1, in ascending order. Negative (junk) labels stay, and training does not use them."""
     items = list(items)
     label = {pid: i for i, pid in enumerate(sorted({item.pid for item in items if item.pid >= 0}))}
-    return [item._replace(pid=label.get(item.pid, item.pid)) for item in items]
+    return [Item(item.impath, label.get(item.pid, item.pid), *item[2:]) for item in items]
