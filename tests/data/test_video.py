@@ -124,7 +124,9 @@ def test_what_is_not_a_video_is_one_line(name, tmp_path, video):
         path.write_bytes(content[name])
     else:
         Image.new("RGB", (9, 9)).save(path)
-    with pytest.raises(ValueError, match=f"{name} is not a video that can be read .*: give a complete file") as caught:
+    reason = "(invalid data|end of file)" if name in ("empty.mp4", "end.mp4") else "unknown format"
+    message = rf"{name} is not a video that can be read \({reason}.*: give a complete file"
+    with pytest.raises(ValueError, match=message) as caught:
         Frames(path)
     assert "\n" not in str(caught.value)
 

@@ -3,6 +3,7 @@
 Only one frame at a time is in memory, so a video may be of any length.
 """
 
+import errno
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -99,8 +100,9 @@ class Frames:
         try:
             container = av.open(f"file:{self._path}", options=options)
         except av.FFmpegError as error:
+            reason = "unknown format" if error.errno == errno.EINVAL else _reason(error)
             raise ValueError(
-                f"{self.source} is not a video that can be read ({_reason(error)}): "
+                f"{self.source} is not a video that can be read ({reason}): "
                 "give a complete file, such as .mp4, .mkv or .avi, or a folder of images"
             ) from None
         with container:
