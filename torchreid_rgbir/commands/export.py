@@ -1,4 +1,4 @@
-"""Export a trained model as an ONNX graph per modality and safetensors, with a loader that does not need torchreid."""
+"""Export a trained model as ONNX graphs and safetensors with a loader that does not need torchreid, or for the hub."""
 
 import argparse
 from pathlib import Path
@@ -14,6 +14,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_import_argument(parser)
     add("--out", required=True, metavar="DIR", help="folder to write to")
     add(
+        "--layout",
+        choices=("onnx", "hub"),
+        default="onnx",
+        help="onnx: ONNX graphs, weights and a loader; hub: weights, configuration and model card as Hugging Face's hub "
+        "expects them, read by `--weights DIR` (default: %(default)s)",
+    )
+    add(
+        "--results",
+        default="",
+        metavar="JSON",
+        help="results.json for the model card of --layout hub (default: that of the run, if it belongs to these weights)",
+    )
+    add(
         "--images",
         nargs="+",
         default=[],
@@ -24,9 +37,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from torchreid_rgbir.benchmark.export import onnx_over_eager
-    from torchreid_rgbir.export import export
+    from torchreid_rgbir.export import export, export_hub
 
     out = Path(args.out).expanduser()
+    if args.layout == "hub":
+        has_results = export_hub(args.weights, out, args.results)
+        print(f"written to {out}: model.safetensors, config.json, and README.md, the model card")
+        print(f"results in the model card: {'yes' if has_results else 'none'}; fill in its fields that are unknown")
+        return 0
+    if args.results:
+        raise ValueError("--results fills in the model card of --layout hub: add --layout hub, or remove --results")
     differences = export(args.weights, out, args.images)
     weights = "model.safetensors, " if (out / "model.safetensors").exists() else ""
     print(f"written to {out}: rgb.onnx, ir.onnx, {weights}model.json, and reid_features.py, which loads them")

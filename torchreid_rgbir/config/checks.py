@@ -88,7 +88,8 @@ def check(cfg: CfgNode) -> None:
         )
     for key, path in (("load_weights", cfg.model.load_weights), ("resume", cfg.model.resume)):
         elsewhere = path == "auto" if key == "resume" else is_remote(path)
-        if path and not elsewhere and not Path(path).expanduser().is_file():
+        is_there = Path(path).expanduser().is_file() or (key == "load_weights" and Path(path).expanduser().is_dir())
+        if path and not elsewhere and not is_there:
             raise FileNotFoundError(
                 f"model.{key} {path} is missing: give the path of a checkpoint (model/model.pth.tar-EPOCH)"
             )

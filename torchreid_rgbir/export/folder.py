@@ -2,9 +2,7 @@
 
 import json
 import logging
-import os
 import re
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from torchreid_rgbir.data.images import IMAGE_SUFFIXES, read_image
 from torchreid_rgbir.data.transforms import BatchTransforms, Decode
 from torchreid_rgbir.export import standalone
 from torchreid_rgbir.extras import require
+from torchreid_rgbir.files import atomic
 from torchreid_rgbir.modality import NAMES
 from torchreid_rgbir.models import DualResNet, TwoStreamNetwork
 from torchreid_rgbir.models.loading import load_model
@@ -57,13 +56,8 @@ def export(weights: str | Path, out: str | Path, images: Sequence[str | Path] = 
 
     model, about = load_model(weights)
     files = find_images(images) if images else _training_images(about)
-    out = Path(out).expanduser()
-    if out.exists() and not out.is_dir():
-        raise NotADirectoryError(f"{out} is a file: choose a folder")
     real = _prepared(files, about) if files else None
-    out.absolute().parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.absolute().parent) as beside:
-        folder = Path(beside)
+    with atomic.filling(out, last=DESCRIPTION, stale=[WEIGHTS]) as folder:
         for modality, name in enumerate(NAMES):
             logger.info("writing the %s graph", name.upper())
             _write_graph(model, modality, about["images"], folder / f"{name}.onnx")
@@ -78,12 +72,6 @@ def export(weights: str | Path, out: str | Path, images: Sequence[str | Path] = 
         (folder / LOADER).write_text(loader_source(), encoding="utf-8")
         logger.info("comparing the features with PyTorch's")
         differences = _compare(model, folder, about["images"], files, real)
-        out.mkdir(exist_ok=True)
-        # The description is removed first and written last, so that no one loads a mixture of an old and a new model.
-        for old in (DESCRIPTION, WEIGHTS):
-            (out / old).unlink(missing_ok=True)
-        for path in sorted(folder.iterdir(), key=lambda path: path.name == DESCRIPTION):
-            os.replace(path, out / path.name)
     return differences
 
 
@@ -116,7 +104,10 @@ def loader_source() -> str:
 
 
 def _training_images(about: dict) -> list[str]:
-    root = Path(yaml.safe_load(about["config"])["data"]["root"]).expanduser()
+    root = yaml.safe_load(about["config"])["data"].get("root")
+    if not root:  # a model in the hub's layout does not say where its author's data is
+        return []
+    root = Path(root).expanduser()
     some = image_reader.find_images(root)[: 4 * NUM_FILES]
     broken = find_broken_images(some)  # a run with data.skip_broken skipped them too
     return [path for path in some if path not in broken][:NUM_FILES]

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -41,6 +41,32 @@ def replacing(path: str | Path, mode: str = "wb") -> Iterator[IO]:
         raise OSError(f"{path} cannot be written ({reason}): make room, or choose a different folder") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def filling(out: str | Path, last: str, stale: Iterable[str] = ()) -> Iterator[Path]:
+    """Yields a temporary folder beside `out`; at the end its files are moved to `out`, which is made if it is missing.
+
+    The file `last` of an earlier time is removed first and the new one moved last, so that no one reads a mixture of both.
+
+    Args:
+        last: name of the file without which the folder is not read.
+        stale: names of files in `out` that are removed as well, because the new ones may lack them.
+
+    Raises:
+        NotADirectoryError: `out` is a file.
+    """
+    out = Path(out).expanduser()
+    if out.exists() and not out.is_dir():
+        raise NotADirectoryError(f"{out} is a file: choose a folder")
+    out.absolute().parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.absolute().parent) as beside:
+        yield Path(beside)
+        out.mkdir(exist_ok=True)
+        for old in (last, *stale):
+            (out / old).unlink(missing_ok=True)
+        for path in sorted(Path(beside).iterdir(), key=lambda path: path.name == last):
+            os.replace(path, out / path.name)
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from torchreid_rgbir.files import atomic
+from torchreid_rgbir.files import atomic, hub
 
 CLASSIFIER = "classifier."
 ADVICE = "give the path of a checkpoint (model/model.pth.tar-EPOCH)"
@@ -42,15 +42,21 @@ def save(state: dict[str, Any], *paths: str | Path) -> None:
 def load(path: str | Path) -> dict[str, Any]:
     """Reads a checkpoint of this package or of torchreid onto the CPU. Nothing in the file is executed.
 
+    Args:
+        path: a file, a folder that `export --layout hub` wrote, or an address on the hub, `hf://ORG/NAME`.
+
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, is not a checkpoint, or contains objects other than weights.
+        ValueError: the file is damaged, is not a checkpoint, or contains objects other than weights; or it cannot be
+            downloaded from the hub.
     """
-    path = Path(path).expanduser()
+    path = hub.download(str(path)) if hub.is_address(path) else Path(path).expanduser()
+    if path.is_dir():
+        return hub.read(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: {ADVICE}")
     written = read_checksums(path.parent).get(path.name)
-    if written and written != _sha256(path):
+    if written and written != hub.sha256(path):
         raise ValueError(f"{path} is damaged (its checksum differs from {CHECKSUMS}): use the checkpoint before it")
     try:
         if not written and zipfile.is_zipfile(path):
@@ -129,11 +135,3 @@ def _check_records(path: Path) -> None:
         broken = archive.testzip()
     if broken:
         raise ValueError(f"the checksum of {broken} is wrong")
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

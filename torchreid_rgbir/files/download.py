@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urldefrag, urlparse
 import gdown
 import torch
 
-from torchreid_rgbir.files import atomic
+from torchreid_rgbir.files import atomic, hub
 
 logger = logging.getLogger(__name__)
 
@@ -24,9 +24,12 @@ DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # of this 
 
 
 def is_remote(source: str) -> bool:
-    """Whether `source` is a URL or a Google Drive id rather than a path; `#sha256=...&size=...` may follow either."""
+    """Whether `source` is a URL, an address on the hub or a Google Drive id rather than a path.
+
+    `#sha256=...&size=...` may follow.
+    """
     name = urldefrag(source).url
-    is_url = name.startswith(("http://", "https://"))
+    is_url = name.startswith(("http://", "https://", hub.SCHEME))
     return is_url or (DRIVE_ID.fullmatch(name) is not None and not Path(source).expanduser().exists())
 
 
@@ -37,13 +40,16 @@ def fetch(source: str) -> Path:
 
     Args:
         source: a URL or a Google Drive id. `#sha256=HEX`, `#size=BYTES` or both (`#sha256=HEX&size=BYTES`) are checked.
-            A path of this machine is returned as it is.
+            A path of this machine is returned as it is. For `hf://ORG/NAME`, a model on Hugging Face's hub, the folder
+            of the model in the hub's own cache is returned (see `hub.download`).
 
     Raises:
         ValueError: the file cannot be downloaded, is a web page or a text, or differs from its checksum or size.
             Nothing is kept.
         OSError: the file cannot be written, or another process downloads it and makes no progress.
     """
+    if hub.is_address(source):
+        return hub.download(source)
     if not is_remote(source):
         return Path(source)
     address, fragment = urldefrag(source)

@@ -20,7 +20,7 @@ def load_model(path: str | Path) -> tuple[TwoStreamNetwork, dict]:
     """Rebuilds the model of a checkpoint that `train` wrote.
 
     Args:
-        path: of the checkpoint.
+        path: of the checkpoint, of a folder in the hub's layout, or an address on the hub (see `checkpoint.load`).
 
     Returns:
         The model on the CPU, in evaluation mode, and the checkpoint's metadata, which include the configuration.

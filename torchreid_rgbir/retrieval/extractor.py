@@ -77,7 +77,8 @@ class Extractor:
         """Reads architecture, weights, image size, normalization and kind of feature from a run's checkpoint.
 
         Args:
-            path: model/model.pth.tar-EPOCH or model/model-best.pth.tar.
+            path: model/model.pth.tar-EPOCH or model/model-best.pth.tar, a folder that `export --layout hub` wrote, or
+                `hf://ORG/NAME`, a model on Hugging Face's hub (see `torchreid_rgbir.files.hub.download`).
             device: None uses the GPU if there is one.
             amp: use automatic mixed precision. It is faster on a GPU, and features differ in the third digit.
 
