@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -112,11 +113,19 @@ def _size() -> tuple[int | None, int | None]:
     return columns or 80, lines or 24
 
 
+def width(stream: TextIO | Any) -> int | None:
+    """Columns of the terminal that `stream` writes to, or None if it is not a terminal, such as a pipe."""
+    return shutil.get_terminal_size().columns if _is_terminal(stream) else None
+
+
+def _is_terminal(stream: TextIO | Any) -> bool:
+    # torchreid's Logger, which replaces standard output, has no isatty.
+    return getattr(stream, "isatty", lambda: False)()
+
+
 def colorize(text: str, style: int, stream: TextIO | Any) -> str:
     """Returns the text in color or bold if `stream` is a terminal and NO_COLOR (https://no-color.org) is not set."""
-    # torchreid's Logger, which replaces standard output, has no isatty.
-    is_terminal = getattr(stream, "isatty", lambda: False)()
-    colored = is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    colored = _is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     return f"\033[{style}m{text}\033[0m" if colored else text
 
 

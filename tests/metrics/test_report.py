@@ -1,9 +1,11 @@
+import io
 import json
 import os
 import stat
 
 import pytest
 
+from torchreid_rgbir import terminal
 from torchreid_rgbir.metrics import report
 
 MEAN = {"rank1": 0.5, "rank5": 0.75, "rank10": 0.8, "rank20": 1.0, "mAP": 0.12345, "mINP": 0.1}
@@ -110,6 +112,27 @@ def test_the_caption_counts_junk_images():
         assert "junk" not in table(report.results("standard", [setting(direction="ir->rgb", num_junk=0)]))
 
 
+@pytest.mark.parametrize(
+    ("width", "columns"),
+    [
+        (105, ["Rank-1", "Rank-5", "Rank-10", "Rank-20", "mAP", "mINP", "valid queries"]),
+        (80, ["Rank-1", "Rank-10", "Rank-20", "mAP", "mINP"]),
+        (40, ["Rank-1", "mAP"]),
+    ],
+)
+def test_a_table_that_is_too_wide_has_two_lines_per_setting(width, columns):
+    results = report.results("sysu_mm01", SYSU, flip=True, normalize_feature=True)
+    assert report.terminal_table(results, 1000) == report.terminal_table(results)
+    table = report.terminal_table(results, width)
+    assert max(map(len, table.splitlines())) <= width
+    caption, (header, _, *rows) = (part.splitlines() for part in table.split("\n\n"))
+    assert " ".join(caption) == report.terminal_table(results).splitlines()[0]
+    assert header.split("  ")[0] == "" and " ".join(header.split()) == " ".join(columns)
+    names, numbers = [row for row in rows if "±" not in row], [row for row in rows if "±" in row]
+    assert " ".join(names) == " ".join(map(report.setting_name, SYSU))
+    assert [row.split()[:3] for row in numbers] == [["50.00", "±", "1.25"]] * 2
+
+
 def test_terminal_table():
     caption, blank, header, rule, *rows = report.terminal_table(report.results("sysu_mm01", SYSU)).splitlines()
     assert caption == "sysu_mm01: ir queries, cosine distance, bn features; measures in %"
@@ -144,3 +167,11 @@ def test_where_a_result_cannot_be_written_is_found_before_the_work(tmp_path, mon
     with pytest.raises(PermissionError, match="is not writable: choose a different path than new.json"):
         report.check_folder("new.json")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_pipe_has_no_width_and_a_terminal_has_its_own(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "72")
+    console = io.StringIO()
+    assert terminal.width(console) is None
+    monkeypatch.setattr(console, "isatty", lambda: True)
+    assert terminal.width(console) == 72

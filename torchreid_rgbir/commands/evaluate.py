@@ -2,6 +2,7 @@
 
 import argparse
 import platform
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
         distance=args.distance,
         rerank=_rerank(args.rerank),
     )
-    print(terminal.bold_title(report.terminal_table(results)))
+    print(terminal.bold_title(report.terminal_table(results, terminal.width(sys.stdout))))
     if args.json:
         report.write_results(args.json, results)
     if args.markdown:

@@ -4,6 +4,7 @@ A second call resumes where the first one stopped.
 """
 
 import argparse
+import sys
 
 from torchreid_rgbir import terminal
 from torchreid_rgbir.commands import train
@@ -24,5 +25,5 @@ def run(args: argparse.Namespace) -> int:
 
     with terminal.stderr_only():
         results = run_splits(train.configuration(args), args.splits)
-    print(terminal.bold_title(report.terminal_table(results)))
+    print(terminal.bold_title(report.terminal_table(results, terminal.width(sys.stdout))))
     return 0

@@ -102,5 +102,5 @@ def train_and_show(cfg) -> int:
         engine = train(cfg)
     if terminal.is_quiet() and os.environ.get("RANK", "0") == "0":  # the other processes of torchrun print nothing
         for results in engine.results.values():
-            print(terminal.bold_title(report.terminal_table(results)))
+            print(terminal.bold_title(report.terminal_table(results, terminal.width(sys.stdout))))
     return 0

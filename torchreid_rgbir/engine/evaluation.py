@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import os.path as osp
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from torchreid_rgbir import distributed
+from torchreid_rgbir import distributed, terminal
 from torchreid_rgbir.data.cross_modal import Item, with_labels
 from torchreid_rgbir.engine import monitor
 from torchreid_rgbir.engine.resumable import ResumableEngine
@@ -127,7 +128,8 @@ class EvaluatingEngine(ResumableEngine):
         made: dict[str, Any] = {"distance": dist_metric, "flip": options.flip, "normalize_feature": normalize_feature}
         results = report.results(dataset_name, settings, query=options.query, feature=options.feature, **made)
         self.features[dataset_name], self.results[dataset_name] = features, results
-        logger.info("%s\n\n%s", report.terminal_table(results), report.torchreid_line(results))
+        table = report.terminal_table(results, terminal.width(sys.stdout))
+        logger.info("%s\n\n%s", table, report.torchreid_line(results))
         if visrank and distributed.rank() == 0:
             path = osp.join(save_dir, f"visrank_{dataset_name}", "ranked.png")
             lists = ranked_lists(features, options.query, protocol.ignored, dist_metric, visrank_topk)

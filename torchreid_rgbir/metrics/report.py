@@ -4,11 +4,14 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import wrap
 
 from torchreid_rgbir.files.atomic import write_text
 from torchreid_rgbir.modality import NAMES
 
 COLUMNS = {"rank1": "Rank-1", "rank5": "Rank-5", "rank10": "Rank-10", "rank20": "Rank-20", "mAP": "mAP", "mINP": "mINP"}
+# On a narrow terminal these columns are skipped, in this order, until the others fit.
+DROPPED = ("trials", "gallery", "valid queries", "Rank-5", "Rank-20", "mINP", "Rank-10")
 
 
 def results(
@@ -70,15 +73,43 @@ def check_folder(path: str | Path) -> None:
         raise PermissionError(f"{folder} is not writable: choose a different path than {path}")
 
 
-def terminal_table(results: dict) -> str:
-    """The settings as aligned columns of plain text; measures in %, mean ± standard deviation over the trials."""
-    table = _cells(results)
+def terminal_table(results: dict, width: int | None = None) -> str:
+    """The settings as aligned columns of plain text; measures in %, mean ± standard deviation over the trials.
+
+    Args:
+        results: the content of results.json.
+        width: columns of the terminal (`terminal.width`). If the table is wider, each setting takes two lines, its name
+            and its numbers, without those columns of `DROPPED` that still do not fit. None: the complete table.
+    """
+    table, caption = _cells(results), _caption(results)
+    lines = _aligned(table)
+    if width is None:
+        return "\n".join([caption, "", *lines])
+    title = wrap(caption, width, break_on_hyphens=False)
+    if len(lines[1]) <= width:  # the rule is the longest line
+        return "\n".join([*title, "", *lines])
+    names, kept = [row[0] for row in table[1:]], list(table[0][1:])
+    for dropped in ("", *DROPPED):
+        kept = [name for name in kept if name != dropped]
+        lines = _aligned([["", *(row[table[0].index(name)] for name in kept)] for row in table])
+        if len(lines[1]) <= width:
+            break
+    rows = [
+        line
+        for name, numbers in zip(names, lines[2:], strict=True)
+        for line in (*wrap(name, width, break_on_hyphens=False), numbers)
+    ]
+    return "\n".join([*title, "", *lines[:2], *rows])
+
+
+def _aligned(table: list[list[str]]) -> list[str]:
+    """The lines of a table: header, rule and rows. The first column is aligned to the left, the others to the right."""
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
     lines = []
     for row in [table[0], ["-" * width for width in widths], *table[1:]]:
         numbers = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        lines.append("  ".join([row[0].ljust(widths[0]), *numbers]))
-    return "\n".join([_caption(results), "", *(line.rstrip() for line in lines)])
+        lines.append("  ".join([row[0].ljust(widths[0]), *numbers]).rstrip())
+    return lines
 
 
 def markdown_table(results: dict) -> str:
