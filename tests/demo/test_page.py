@@ -173,6 +173,27 @@ def test_the_keyboard_alone_chooses_an_image_a_modality_and_a_filter(visit, addr
 
 
 @IN_BROWSER
+def test_references_are_filtered_by_time_and_camera(visit, weights, photos, tmp_path):
+    days = sorted((photos / "rgb").rglob("*.jpg"))
+    lines = [f"{path},{path.parent.name},{i % 2 + 1},2026-05-31T{i % 24:02}:00+00:00" for i, path in enumerate(days)]
+    (tmp_path / "table.csv").write_text("path,category,camera,time\n" + "\n".join(lines))
+    flags = ["--weights", weights, "--reference", tmp_path / "table.csv", "--reference-modality", "rgb"]
+    with serving(tmp_path, *flags) as address:
+        page = visit(address)
+        choose(page, min((photos / "ir").rglob("*.jpg")))
+        page.wait_for_selector(".ranked")
+        page.get_by_text("Filter the references").click()
+        page.get_by_placeholder("YYYY-MM-DD HH:MM:SS").first.fill("2026-05-31 23:00:00")
+        page.keyboard.press("Enter")
+        page.wait_for_function("document.querySelectorAll('.ranked li').length == 1")
+        assert shown_categories(page) == [days[23].parent.name]
+        assert "2026-05-31 23:00 UTC" in page.locator(".ranked").inner_text()
+        page.get_by_label("Camera").fill("1")  # the image of 23:00 is of camera 2
+        page.keyboard.press("Enter")
+        page.wait_for_selector(".problem:has-text('the filter excludes everything')")
+
+
+@IN_BROWSER
 def test_two_images_are_compared(visit, address, photos):
     page = visit(address, 390)
     day = min((photos / "rgb").rglob("*.jpg"))

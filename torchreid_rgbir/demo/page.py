@@ -6,7 +6,6 @@ import socket
 import tempfile
 import threading
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -69,18 +68,15 @@ def _identify_tab(answers: Answers) -> None:
     choices: list[Any] = [modality, category, camera, since, until]
     settings = [upload, *choices]
 
-    def selected(categories: list, cameras: list, since: datetime | None, until: datetime | None) -> Filter:
-        return Filter(categories, cameras, since, until)
-
     def answer(upload: Upload | None, modality: str, *chosen: Any) -> str:
         if upload is None:
             return render.start(answers)
-        return render.ranked(answers, upload, modality, answers.identify(upload, modality, selected(*chosen)))
+        return render.ranked(answers, upload, modality, answers.identify(upload, modality, Filter(*chosen)))
 
     def draw(upload: Upload | None, modality: str, *chosen: Any) -> str:
         if upload is None:
             raise ValueError("there is no image yet: choose one first")
-        best = answers.identify(upload, modality, selected(*chosen)).matches[0]
+        best = answers.identify(upload, modality, Filter(*chosen)).matches[0]
         return render.activation(answers.activation(upload, modality, best), best)
 
     def received(data: bytes, _: None, *others: Any) -> tuple[None, Upload, str, str]:
