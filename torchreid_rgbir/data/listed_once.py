@@ -14,9 +14,9 @@ from torchreid_rgbir.data.cross_modal import CrossModalImageDataset
 def listed_once(names: Iterable[str]) -> Iterator[None]:
     """Within the block, torchreid constructs each of these registered data sets once and gets a copy for every mode.
 
-    A data set holds the same three lists in every mode. The copies share them. Meanwhile Python collects no garbage,
-    because it would look through all objects of the process several times while items are made for 40,000 images, which
-    takes as long as the listing.
+    A data set holds the same three lists in every mode. The copies share them. Python's garbage collection is off in
+    the block. Otherwise, it would search all objects of the process several times while the items of 40,000 images are
+    made. This takes as long as the listing.
     """
     registered: dict[str, Any] = host.image_datasets()
     classes = {name: registered[name] for name in names}
