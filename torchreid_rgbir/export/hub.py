@@ -27,7 +27,7 @@ PATHS = {  # keys of the configuration that name places on the author's machine
 def export_hub(weights: str | Path, out: str | Path, results: str | Path = "") -> bool:
     """Writes model.safetensors, config.json and README.md, a model card that is filled in from results.json.
 
-    `Extractor.load(out)` and `model.load_weights out` read the folder. The files name no path of this machine.
+    `Extractor.load(out)` and `model.load_weights out` read the folder. The files contain no path of this machine.
 
     Args:
         weights: a checkpoint that `train` wrote.
