@@ -24,7 +24,7 @@ def is_address(source: object) -> bool:
 def download(address: str) -> Path:
     """Returns the local folder of a model on the hub. Only files that the hub's cache lacks are downloaded.
 
-    The library of the hub obeys its environment variables: HF_HUB_OFFLINE=1 uses only the cache, HF_HOME moves the
+    The library of the hub reads these environment variables: HF_HUB_OFFLINE=1 uses only the cache, HF_HOME moves the
     cache, HF_TOKEN gives access to private models, and HF_ENDPOINT names a different server.
 
     Args:
