@@ -26,9 +26,9 @@ WORDS = ["model.pretrained", "False", "loss.pef.weights", "random", "data.worker
 
 
 def start(rounds: int = 3, num_ids: int = NUM_IDS, num_train: int = NUM_TRAIN, overrides: tuple[str, ...] = ()) -> dict:
-    """Starts `mso_sysu` in a process of its own, on tiny images in SYSU-MM01's layout, up to the first batch.
+    """Starts `mso_sysu` in a separate process, on tiny images in SYSU-MM01's layout, up to the first batch.
 
-    The images of a folder are hard links to one file. The system has their names in memory. Decoding them takes less
+    The images of a folder are hard links to one file. Their names are in the system's cache. Decoding them takes less
     time than decoding official images.
 
     Args:
