@@ -46,3 +46,5 @@ def test_ratios_medians_and_spread(monkeypatch):
     }
     for name, (low, high) in measured["spread"].items():
         assert 0 < low <= measured["ratios"][name] <= high
+    assert set(measured["limits"]) == {"evaluation_ours", "evaluation_regdb_ours"}
+    assert all(limit > 0 for limit, _ in measured["limits"].values())

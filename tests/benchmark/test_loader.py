@@ -22,3 +22,5 @@ def test_every_side_of_a_small_loader():
         assert measured["ratios"][f"{side}_over_torchreid"] == pytest.approx(speed[side] / speed["loader_torchreid"])
     num_images = {round(speed[side] * seconds) for side, seconds in measured["medians"].items()}
     assert num_images == {8 * 6 * 7 // 16 * 16}  # eight training identities, six cameras, seven images, whole batches
+    for side in ("loader_disk", "loader_ram"):
+        assert 0 < measured["limits"][side][0] < measured["medians"][side]

@@ -36,5 +36,6 @@ def test_figures_and_their_names():
     assert {"search_2000_index", "search_2000_index_alone", "search_2000_exact_alone", "search_2000_add"} < set(
         measured["medians"]
     )
+    assert 0 < measured["limits"]["search_400_batches"][0] < measured["medians"]["search_400_batches"]
     assert all(0.9 < recall <= 1 for recall in measured["recalls"].values())
     assert measured["memory"]["search_index_on_disk"] > 2000 * search.DIM  # a byte a number, and a graph

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from torchreid_rgbir.benchmark.step import naive_perceptual_edge, step
+from torchreid_rgbir.benchmark.step import count_operations, naive_perceptual_edge, step
 from torchreid_rgbir.losses import PerceptualEdgeLoss
 
 RATIOS = {
@@ -26,8 +26,19 @@ def test_every_ratio_of_a_small_step():
     medians = measured["medians"]
     assert measured["images_per_second"]["forward"] == pytest.approx(16 / medians["forward"])
     assert medians["forward"] < medians["id_wrt_cmcc"]
+    (limit, _), step_seconds = measured["limits"]["id_wrt_cmcc"], medians["id_wrt_cmcc"]
+    assert step_seconds / 1000 < limit < step_seconds
     assert 100e6 < measured["memory"]["steps_peak"] < 100e9
     assert measured["ratios"]["pef_conv2_over_without"] == pytest.approx(medians["pef_conv2"] / medians["id_wrt_cmcc"])
+
+
+def test_operations_grow_with_the_batch_and_the_image():
+    small = count_operations(64, 32, 16, "dual_resnet18")
+    # ResNet-18 takes 1.8e9 multiplications for an image of 224 x 224. Forward and backward pass take three times as many,
+    # and each comes with an addition. The last stride of 1 adds to that.
+    assert small == pytest.approx(2 * 3 * 1.8e9 * 16 * (64 * 32) / 224**2, rel=0.8)
+    assert count_operations(64, 32, 32, "dual_resnet18") == pytest.approx(2 * small, rel=0.01)
+    assert count_operations(128, 32, 16, "dual_resnet18") == pytest.approx(2 * small, rel=0.01)
 
 
 @pytest.mark.parametrize("entry", ["image", "conv2"])

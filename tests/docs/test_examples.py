@@ -249,13 +249,17 @@ def test_benchmark(there, monkeypatch, capsys):
     asked = {}
     for part in ("loader", "step"):
         found = {"ratios": {part: 2.0}, "medians": {part: 0.1}, "spread": {part: (1.0, 3.0)}}
+        found["limits"] = {part: (0.05, "one matrix product")} if part == "step" else {}
         monkeypatch.setattr(
             f"torchreid_rgbir.benchmark.{part}.{part}",
             lambda part=part, found=found, **flags: asked.update({part: flags}) or found,
         )
     assert example("benchmark") == 0
     assert asked == {"loader": {"rounds": 3}, "step": {"batch_size": 16, "rounds": 3}}
-    assert "loader" in capsys.readouterr().out and (there / "benchmark.json").is_file()
+    _, _, loader, step = capsys.readouterr().out.splitlines()
+    assert loader.split() == ["loader", "0.1000", "s"]
+    assert step.split(maxsplit=3) == ["step", "0.1000", "s", "limit 0.0500 s: one matrix product"]
+    assert (there / "benchmark.json").is_file()
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)

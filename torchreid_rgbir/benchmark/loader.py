@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from torchreid_rgbir import host
 from torchreid_rgbir.benchmark.timing import figures, interleave
 from torchreid_rgbir.data import CrossModalDataManager
@@ -38,7 +40,8 @@ def loader(
 
     Returns:
         See `figures`. The ratios are images/s over images/s: loader_disk_over_torchreid, and the same for ram, none and
-        disk_random_crop. 'images_per_second': of each side.
+        disk_random_crop. 'images_per_second': of each side. 'limits': for the caches, the time to copy the bytes of an epoch's
+        images in memory.
     """
     with tempfile.TemporaryDirectory() as folder:
         synthesize("sysu_mm01", Path(folder) / "SYSU-MM01", num_ids, images_per_camera=7, size=FILE_SIZE, workers=1)
@@ -56,9 +59,13 @@ def loader(
                 "loader_ram": _ours("ram", "pad_crop", shared),
                 "loader_disk_random_crop": _ours("disk", "random_crop", shared),
             }
-        seconds = interleave(sides, rounds, threads=threads)
+        source = np.ones((len(theirs), batch_size * height * width * 3), np.uint8)  # an epoch of decoded images
+        target = np.empty_like(source)
+        seconds = interleave(sides | {"copy": lambda: np.copyto(target, source)}, rounds, threads=threads)
     pairs = {f"{name}_over_torchreid": ("loader_torchreid", name) for name in sides if name != "loader_torchreid"}
     measured = figures(seconds, pairs)
+    limit = measured["medians"].pop("copy"), "a copy of the decoded images in memory"
+    measured["limits"] = {name: limit for name in ("loader_disk", "loader_ram")}
     num_images = len(theirs) * batch_size
     return measured | {"images_per_second": {name: num_images / value for name, value in measured["medians"].items()}}
 

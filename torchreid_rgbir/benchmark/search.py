@@ -35,7 +35,8 @@ def search(rounds: int = 3, num_exact: int = 100_000, num_indexed: int = 1_000_0
     Returns:
         See `figures`. The ratios are search_exact_over_index, how many times faster the index is for one query, and the
         same with "_filtered". "medians": seconds per query, or for opening, adding and indexing. "recalls": the share of
-        the 10 nearest images that the index finds. "memory": bytes of the index on the disk.
+        the 10 nearest images that the index finds. "memory": bytes of the index on the disk. "limits": for batches of the
+        exact search, the time of the matrix product per query.
     """
     with tempfile.TemporaryDirectory(prefix="torchreid-rgbir-search-") as folder:
         measured = _exact(Path(folder) / "exact", rounds, num_exact)
@@ -78,14 +79,18 @@ def _exact(folder: Path, rounds: int, num: int) -> dict:
         for _ in range(2):
             gallery.search(queries, K, where)
 
-    num_searched = {"open": 1}
+    features = np.ones((num, DIM), np.float32)
+    num_searched = {"open": 1, "product": len(queries)}
     candidates: dict[str, Callable[[], object]] = {"open": lambda: Gallery.open(folder).search(queries[:1], K)}
+    candidates["product"] = lambda: queries @ features.T
     for kind, where in FILTERS.items():
         num_searched |= {f"batches{kind}": 2 * len(queries), f"alone{kind}": len(queries)}
         candidates |= {f"batches{kind}": partial(in_batches, where)}
         candidates |= {f"alone{kind}": partial(_alone, gallery, queries, where)}
     seconds = figures(interleave(candidates, rounds), {})["medians"]
-    return {"medians": {f"search_{num}_{name}": value / num_searched[name] for name, value in seconds.items()}}
+    medians = {f"search_{num}_{name}": value / num_searched[name] for name, value in seconds.items()}
+    limit = medians.pop(f"search_{num}_product")
+    return {"medians": medians, "limits": {f"search_{num}_batches": (limit, "one matrix product")}}
 
 
 def _indexed(folder: Path, rounds: int, num: int, num_queries: int) -> dict:

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from torchreid_rgbir import host
 from torchreid_rgbir.benchmark.timing import figures, interleave, peak_memory
@@ -17,6 +18,7 @@ from torchreid_rgbir.models.dual_resnet import set_stride
 from torchreid_rgbir.models.precision import unit_length
 
 NUM_CLASSES = 395  # SYSU-MM01's training identities
+PRODUCT_SIZE = 2048  # rows and columns of the matrices whose product shows the device's peak
 PER_ID = 4  # images per identity and modality, K
 
 
@@ -38,7 +40,8 @@ def step(
 
     Returns:
         See `figures`. 'images_per_second': of "forward", which extracts the features of a batch. 'memory': the largest
-        number of bytes in use, of the GPU or the process. The ratios are:
+        number of bytes in use, of the GPU or the process. 'limits': for id_wrt_cmcc, the time that its counted operations
+        take at the speed of a matrix product. The ratios are:
         step_over_torchreid: id + WRT + CMCC over torchreid's softmax + triplet step with its ResNet of that depth.
         pef_image_over_without, pef_conv2_over_without: all four losses over id + WRT + CMCC.
         cmcc_wrt_over_id: id + WRT + CMCC over the same without WRT's and CMCC's time. Their time is measured separately,
@@ -69,9 +72,21 @@ def step(
     parts = zip(seconds["id_wrt_cmcc"], seconds["wrt_cmcc_alone"], strict=True)
     measured = figures(seconds | {"id": [step - losses for step, losses in parts]}, pairs)
     del measured["medians"]["id"]  # computed, not timed
+    per_operation = measured["medians"].pop("matrix_product") / (2 * PRODUCT_SIZE**3)
+    limit = count_operations(height, width, batch_size, model) * per_operation
+    measured["limits"] = {"id_wrt_cmcc": (limit, "its operations at the speed of a matrix product")}
     peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else peak_memory()
     forward = batch_size / measured["medians"]["forward"]
     return measured | {"images_per_second": {"forward": forward}, "memory": {"steps_peak": peak}}
+
+
+def count_operations(height: int, width: int, batch_size: int, model: str) -> int:
+    """Returns the floating-point operations of an id + WRT + CMCC step, as torch counts them: products and convolutions."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    ours = OurStep(model, random_batch(batch_size, height, width, device))
+    with FlopCounterMode(display=False) as counter:
+        ours(MSOLoss(weight_pef=0))
+    return counter.get_total_flops()
 
 
 def random_batch(batch_size: int, height: int, width: int, device: torch.device) -> Batch:
@@ -124,6 +139,7 @@ def _candidates(height: int, width: int, batch_size: int, model: str) -> dict[st
     our_maps = maps.contiguous(memory_format=torch.channels_last)
     naive_vgg = VGGStages("image", "random").requires_grad_(True).to(device, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     our_vgg = PerceptualEdgeLoss("image", "random").to(device)
+    square = torch.rand(PRODUCT_SIZE, PRODUCT_SIZE, device=device)
     features = torch.randn(batch_size, MODELS[model](1, pretrained=False).feature_dim, device=device)
 
     def alone(loss: Callable[[Tensor], Tensor], values: Tensor) -> None:
@@ -146,6 +162,7 @@ def _candidates(height: int, width: int, batch_size: int, model: str) -> dict[st
         "pef_alone": lambda: alone(lambda leaf: our_vgg(leaf, batch.images, batch.num_rgb), our_maps),
         "naive_pef_alone": lambda: alone(naive_edges, maps),
         "forward": ours.forward,
+        "matrix_product": lambda: square @ square,
     }
     if device.type == "cuda":
         half, compiled = OurStep(model, batch, amp="bf16"), OurStep(model, batch, amp="bf16")

@@ -66,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
     for name, ratio in measured["ratios"].items():
         low, high = measured["spread"][name]
         print(f"{name:<40}{ratio:>10.3f}   ({low:.3f} to {high:.3f})")
+    limits = measured.get("limits", {})
     memory = measured.get("memory", {})
     if PEAK in measured:
         memory = memory | {"evaluation_peak": measured[PEAK]}
@@ -77,7 +78,9 @@ def run(args: argparse.Namespace) -> int:
         (measured.get("recalls", {}), 4, "recall at 10"),
     ):
         for name, value in values.items():
-            print(f"{name:<40}{value:>10.{digits}f} {unit}")
+            limit, what = limits.get(name, (0, "")) if unit == "s" else (0, "")
+            beside = f"   limit {limit:.{digits}f} {unit}: {what}" if what else ""
+            print(f"{name:<40}{value:>10.{digits}f} {unit}{beside}")
     if args.json:
         report.write_text(args.json, json.dumps(measured, indent=2) + "\n")
     return 0
