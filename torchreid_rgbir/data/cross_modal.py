@@ -38,6 +38,8 @@ class CrossModalImageDataset(host.data.ImageDataset):
     scores both directions if it has both. If queries and gallery images are different images in both modalities, the items' roles
     tell them apart.
 
+    The data manager constructs a data set once and copies it for the modes train, query and gallery.
+
     Args:
         train, query, gallery: the images; training pids are relabeled 0..N-1, test pids are those of the data set.
         **kwargs: for torchreid's ImageDataset (transform, k_tfm, mode, combineall, verbose, ...).
