@@ -5,6 +5,7 @@ from pathlib import Path
 
 from torchreid_rgbir.commands.arguments import add_import_argument
 
+PRECISIONS = ("fp32", "fp16", "int8")
 EXAMPLE = "torchreid-rgbir export --weights log/mso/model/model-best.pth.tar --out exported"
 
 
@@ -20,6 +21,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="onnx: ONNX graphs, weights and a loader; hub: weights, configuration and model card as Hugging Face's hub "
         "expects them, read by `--weights DIR` (default: %(default)s)",
     )
+    add(
+        "--precision",
+        choices=PRECISIONS,
+        help="precision of the ONNX graphs. The command then scores PyTorch, fp32 and this precision on the test set. int8 "
+        "is calibrated on images of the training set (default: fp32 without a score)",
+    )
+    add("--root", default="", metavar="DIR", help="folder of the data for --precision (default: that of the training)")
     add(
         "--results",
         default="",
@@ -37,9 +45,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from torchreid_rgbir.benchmark.export import onnx_over_eager
+    from torchreid_rgbir.benchmark.precision import Row, export_scored, table
     from torchreid_rgbir.export import export, export_hub
 
     out = Path(args.out).expanduser()
+    if args.precision and args.layout == "hub":
+        raise ValueError("--precision is for ONNX graphs: remove it, or remove --layout hub")
+    if args.root and not args.precision:
+        raise ValueError("--root is the data that --precision is scored on: add --precision, or remove --root")
     if args.layout == "hub":
         has_results = export_hub(args.weights, out, args.results)
         print(f"written to {out}: model.safetensors, config.json, and README.md, the model card")
@@ -47,13 +60,20 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.results:
         raise ValueError("--results fills in the model card of --layout hub: add --layout hub, or remove --results")
-    differences = export(args.weights, out, args.images)
+    rows: list[Row] = []
+    if args.precision:
+        rows, differences = export_scored(args.weights, out, args.precision, args.root, args.images)
+    else:
+        differences = export(args.weights, out, args.images)
     weights = "model.safetensors, " if (out / "model.safetensors").exists() else ""
     print(f"written to {out}: rgb.onnx, ir.onnx, {weights}model.json, and reid_features.py, which loads them")
     for kind, difference in differences.items():
         print(f"largest difference from PyTorch's features on {kind}: {difference:.1e}")
     if "files" not in differences:
         print("compared on random images only, because the training data is not there: give image files with --images")
+    if rows:
+        print(table(rows))
+        return 0
     measured = onnx_over_eager(args.weights, out)
     onnx, eager = (
         1000 * measured["medians"][side] / 2 for side in ("onnx", "eager")
