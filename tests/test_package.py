@@ -155,7 +155,9 @@ def test_the_oldest_environment_is_what_setup_admits():
 
 
 def test_every_dependency_is_in_the_notices():
-    blocks = re.findall(r"(?:install_requires=|GALLERY = |CLUSTER = |EXPORT = |VISUAL = |DEMO = |VIDEO = )\[(.*?)\]", SETUP, re.S)
+    blocks = re.findall(
+        r"(?:install_requires=|GALLERY = |CLUSTER = |EXPORT = |VISUAL = |DEMO = |VIDEO = )\[(.*?)\]", SETUP, re.S
+    )
     names = {name for block in blocks for name, _ in REQUIREMENT.findall(block)}
     notices = (REPOSITORY / "THIRD_PARTY_NOTICES.md").read_text(encoding="utf-8")
     assert {"torch", "lancedb", "pymilvus", "onnx", "matplotlib"} <= names

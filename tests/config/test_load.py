@@ -263,7 +263,9 @@ def test_files_that_cannot_be(tmp_path, name, text, message):
 
 
 def test_an_unknown_name_lists_the_shipped_ones():
-    with pytest.raises(FileNotFoundError, match="there is no configuration mso: give .* one of .*mso_sysu, .*quickstart"):
+    with pytest.raises(
+        FileNotFoundError, match="there is no configuration mso: give .* one of .*mso_sysu, .*quickstart"
+    ):
         config.load("mso")
 
 

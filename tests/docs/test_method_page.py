@@ -65,7 +65,11 @@ def test_every_file_exists():
 
 
 def test_every_key_of_the_losses_is_on_the_page():
-    keys = [key for key in config.keys(config.defaults()) if key.startswith(("loss.mso.", "loss.pef.", "loss.cmcc.", "loss.wrt."))]
+    keys = [
+        key
+        for key in config.keys(config.defaults())
+        if key.startswith(("loss.mso.", "loss.pef.", "loss.cmcc.", "loss.wrt."))
+    ]
     assert keys
     assert [key for key in keys if f"`{key}`" not in PAGE] == []
 

@@ -61,4 +61,6 @@ def test_the_table_holds_the_programs_rows(row):
 
 
 def test_the_table_holds_no_other_rows():
-    assert len(re.findall(r"^\| (?:sysu_mm01|regdb|llcm|rgbnt201|rgbnt100|msvr310) \|", PAGE, re.MULTILINE)) == len(ROWS)
+    assert len(re.findall(r"^\| (?:sysu_mm01|regdb|llcm|rgbnt201|rgbnt100|msvr310) \|", PAGE, re.MULTILINE)) == len(
+        ROWS
+    )
