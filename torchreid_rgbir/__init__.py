@@ -62,4 +62,13 @@ host.alias()  # `from torchreid.losses import MSOLoss` works with PyPI's package
 
 from torchreid_rgbir.integration.registry import register_dataset, register_loss, register_model, register_timm
 
-__all__ = ["DATASETS", "MODELS", "__version__", "install", "register_dataset", "register_loss", "register_model", "register_timm"]
+__all__ = [
+    "DATASETS",
+    "MODELS",
+    "__version__",
+    "install",
+    "register_dataset",
+    "register_loss",
+    "register_model",
+    "register_timm",
+]

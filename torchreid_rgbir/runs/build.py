@@ -55,7 +55,9 @@ def build_engine(cfg: CfgNode) -> CrossModalEngine:
         if missing == [f"{checkpoint.CLASSIFIER}weight"]:
             num_pids = datamanager.num_train_pids
             logger.warning(
-                "%s has no classifier for %d training identities: it is skipped, and tests do not need it", source, num_pids
+                "%s has no classifier for %d training identities: it is skipped, and tests do not need it",
+                source,
+                num_pids,
             )
         elif missing:
             logger.warning("%s lacks weights, which keep their initial values: %s", source, ", ".join(missing))
