@@ -40,7 +40,7 @@ def serving(folder, *flags, stop=signal.SIGINT):
         yield line.split()[1]
     finally:
         process.send_signal(stop)
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=120) == 0
         process.stdout.close()
     assert "Traceback" not in (folder / "log").read_text()
 

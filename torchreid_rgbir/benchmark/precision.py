@@ -23,7 +23,7 @@ from torchreid_rgbir.modality import NAMES
 from torchreid_rgbir.models import TwoStreamNetwork
 from torchreid_rgbir.models.loading import load_model
 from torchreid_rgbir.runs.build import build_engine
-from torchreid_rgbir.runs.visualize import configuration
+from torchreid_rgbir.runs.options import configuration
 
 NUM_CALIBRATION = 128  # images of each modality
 BATCHES = (1, 16)  # images in a forward pass whose latency is measured

@@ -1,10 +1,12 @@
 """From configuration keys to the arguments of engines."""
 
 import logging
+from pathlib import Path
 from typing import Any
 
 from yacs.config import CfgNode
 
+from torchreid_rgbir import config
 from torchreid_rgbir.engine import EvalOptions
 from torchreid_rgbir.metrics import Rerank
 
@@ -71,3 +73,32 @@ def warn_of_ir_range(ir_range: str, state: dict[str, Any]) -> None:
             "than 8 bits, set data.ir_range %s",
             *(trained, ir_range, trained),
         )
+
+
+def configuration(about: dict, weights: str | Path, root: str) -> CfgNode:
+    """Returns the configuration of a checkpoint's run, changed to test the checkpoint.
+
+    Raises:
+        ValueError: the configuration has an unknown key, such as that of a custom loss that is not registered.
+    """
+    try:
+        cfg = configuration_of_run(about)
+    except ValueError as error:
+        raise ValueError(f"{weights}: {error}") from None
+    cfg.model.load_weights, cfg.model.resume, cfg.test.evaluate = str(weights), "", True
+    cfg.data.ir_range = about.get("images", {}).get("ir_range", "dtype")  # the rule of earlier versions
+    cfg.data.root = root or cfg.data.root
+    return cfg
+
+
+def configuration_of_run(about: dict) -> CfgNode:
+    """Returns the configuration with which a checkpoint's run was started.  about: the checkpoint's metadata."""
+    cfg, saved = config.defaults(), CfgNode.load_cfg(about["config"])
+    known = config.keys(cfg)
+    for key in config.keys(saved):
+        if key not in known:
+            raise ValueError(f"Non-existent config key: {key}: if a custom loss has this key, add --import FILE.py")
+        # CfgNode.merge_from_other_cfg would read the text "7000,9000" as two numbers.
+        section, _, name = key.rpartition(".")
+        config.get(cfg, section)[name] = config.get(saved, key)
+    return cfg

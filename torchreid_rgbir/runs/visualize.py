@@ -7,7 +7,7 @@ from typing import Any
 from PIL import Image
 from yacs.config import CfgNode
 
-from torchreid_rgbir import config, host
+from torchreid_rgbir import host
 from torchreid_rgbir.engine import CrossModalEngine
 from torchreid_rgbir.files import checkpoint
 from torchreid_rgbir.files.download import fetch
@@ -18,6 +18,7 @@ from torchreid_rgbir.models import TwoStreamNetwork
 from torchreid_rgbir.models.loading import load_model
 from torchreid_rgbir.protocols.ranked_lists import ranked_lists
 from torchreid_rgbir.runs.build import build_engine, build_model
+from torchreid_rgbir.runs.options import configuration, configuration_of_run
 from torchreid_rgbir.terminal import progress
 from torchreid_rgbir.visual import page
 from torchreid_rgbir.visual.activation import draw_activations
@@ -121,22 +122,6 @@ def visualize(
     return paths
 
 
-def configuration(about: dict, weights: str | Path, root: str) -> CfgNode:
-    """Returns the configuration of a checkpoint's run, changed to test the checkpoint.
-
-    Raises:
-        ValueError: the configuration has an unknown key, such as that of a custom loss that is not registered.
-    """
-    try:
-        cfg = _of_run(about)
-    except ValueError as error:
-        raise ValueError(f"{weights}: {error}") from None
-    cfg.model.load_weights, cfg.model.resume, cfg.test.evaluate = str(weights), "", True
-    cfg.data.ir_range = about.get("images", {}).get("ir_range", "dtype")  # the rule of earlier versions
-    cfg.data.root = root or cfg.data.root
-    return cfg
-
-
 def before_training(about: dict) -> TwoStreamNetwork:
     """Returns a checkpoint's network as it was before training, in evaluation mode.
 
@@ -145,25 +130,13 @@ def before_training(about: dict) -> TwoStreamNetwork:
     Raises:
         ValueError, FileNotFoundError: the weights are no longer available, or a custom loss is not registered.
     """
-    cfg = _of_run(about)
+    cfg = configuration_of_run(about)
     start = cfg.model.load_weights
     host.utils.set_random_seed(cfg.train.seed)
     model: Any = build_model(cfg, about["model"]["num_classes"], pretrained=not start)
     if start:
         checkpoint.load_weights(model, fetch(start), cfg.model.allow_partial)
     return model.eval()
-
-
-def _of_run(about: dict) -> CfgNode:
-    cfg, saved = config.defaults(), CfgNode.load_cfg(about["config"])
-    known = config.keys(cfg)
-    for key in config.keys(saved):
-        if key not in known:
-            raise ValueError(f"Non-existent config key: {key}: if a custom loss has this key, add --import FILE.py")
-        # CfgNode.merge_from_other_cfg would read the text "7000,9000" as two numbers.
-        section, _, name = key.rpartition(".")
-        config.get(cfg, section)[name] = config.get(saved, key)
-    return cfg
 
 
 def scored(cfg: CfgNode) -> tuple[CrossModalEngine, str]:
