@@ -140,7 +140,7 @@ def test_a_dropped_image_gets_the_answer_of_identify(visit, address, expected, t
 
 
 @IN_BROWSER
-@pytest.mark.faults  # fails on a busy machine, for a reason that is not yet known
+@pytest.mark.faults  # fails at the filter, for a reason that is not yet known
 def test_the_keyboard_alone_chooses_an_image_a_modality_and_a_filter(visit, address, expected):
     paths, categories = expected
     page = visit(address)
@@ -195,7 +195,6 @@ def test_references_are_filtered_by_time_and_camera(visit, weights, photos, tmp_
 
 
 @IN_BROWSER
-@pytest.mark.faults  # fails on a busy machine, for a reason that is not yet known
 def test_two_images_are_compared(visit, address, photos):
     page = visit(address, 390)
     day = min((photos / "rgb").rglob("*.jpg"))
@@ -205,7 +204,7 @@ def test_two_images_are_compared(visit, address, photos):
         page.wait_for_selector(("text=Choose the other image too", ".verdict")[number])
     page.get_by_role("radio", name="color").last.check()
     page.wait_for_selector("text=Score 1.000")
-    assert page.locator(".note").is_visible()
+    page.wait_for_selector(".note", timeout=60000)
 
 
 @IN_BROWSER
