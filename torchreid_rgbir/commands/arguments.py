@@ -1,6 +1,7 @@
 """Flags that several commands share."""
 
 import argparse
+import os
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,11 @@ def add_image_arguments(parser: argparse.ArgumentParser, topk: str) -> None:
 
 def add_modality_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--modality", required=True, choices=NAMES, help="modality of the images")
+
+
+def add_result_arguments(parser: argparse.ArgumentParser, picture: str) -> None:
+    parser.add_argument("--json", type=os.path.expanduser, metavar="OUT", help="write the results as JSON")
+    parser.add_argument("--save-picture", type=os.path.expanduser, metavar="OUT.png", help=picture)
 
 
 def add_track_arguments(parser: argparse.ArgumentParser) -> None:

@@ -49,13 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="count the correct answers; each image must be in a folder with the name of its category",
     )
-    add("--json", type=os.path.expanduser, metavar="OUT", help="write the results as JSON")
-    add(
-        "--save-picture",
-        type=os.path.expanduser,
-        metavar="OUT.png",
-        help="draw up to 50 images or tracks and their best references",
-    )
+    arguments.add_result_arguments(parser, "draw up to 50 images or tracks and their best references")
     add(
         "--save-video",
         type=os.path.expanduser,

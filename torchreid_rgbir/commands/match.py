@@ -5,7 +5,6 @@ Each track gets at most one partner. The boxes come from a tracker, in MOT forma
 
 import argparse
 import math
-import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -51,13 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PAIRS.csv",
         help="count the correct pairs; each row has the numbers of two tracks of the same person, in the columns a and b",
     )
-    add("--json", type=os.path.expanduser, metavar="OUT", help="write the results as JSON")
-    add(
-        "--save-picture",
-        type=os.path.expanduser,
-        metavar="OUT.png",
-        help="draw up to 50 pairs, best score first",
-    )
+    arguments.add_result_arguments(parser, "draw up to 50 pairs, best score first")
     arguments.add_track_arguments(parser)
 
 

@@ -148,16 +148,38 @@ def erased_boxes(images: Tensor, random_numbers: RandomNumbers) -> Tensor:
     areas, aspects = np.split(random_numbers[:, 3:], 2, axis=1)  # (B, NUM_ERASE_TRIES) each
     area = height * width * (ERASED_AREA[0] + (ERASED_AREA[1] - ERASED_AREA[0]) * areas)
     aspect = ERASED_ASPECT[0] + (ERASED_ASPECT[1] - ERASED_ASPECT[0]) * aspects
-    high, wide = (np.rint(np.sqrt(size)).astype(np.int64) for size in (area * aspect, area / aspect))
-    fits = (high < height) & (wide < width)
-    rows, first = np.arange(len(random_numbers)), fits.argmax(1)
-    high, wide = high[rows, first], wide[rows, first]  # (B,)
-    erased = (random_numbers[:, 0] < 0.5) & fits.any(1)
-    top, left = randint(random_numbers[:, 1], height - high), randint(random_numbers[:, 2], width - wide)
-    y, x = np.arange(height), np.arange(width)
-    inside_y = erased[:, None] & (y >= top[:, None]) & (y < (top + high)[:, None])  # (B, H)
-    inside_x = (x >= left[:, None]) & (x < (left + wide)[:, None])  # (B, W)
-    return to_device(inside_y, images)[:, :, None] & to_device(inside_x, images)[:, None]
+    top, left, high, wide = first_fitting(area, aspect, random_numbers[:, 1:3], height, width)
+    high = np.where(random_numbers[:, 0] < 0.5, high, 0)
+    return (
+        to_device(inside(top, high, height), images)[:, :, None] & to_device(inside(left, wide, width), images)[:, None]
+    )
+
+
+def first_fitting(
+    area: NDArray[np.float64], aspect: NDArray[np.float64], places: RandomNumbers, height: int, width: int
+) -> tuple[NDArray[np.int64], ...]:
+    """Places the first box of each image that is lower and narrower than the image.
+
+    Args:
+        area, aspect: (B, n) of the boxes to try, in pixels and as height over width.
+        places: (B, 2) in [0, 1), of the top and of the left edge.
+        height, width: of the images.
+
+    Returns:
+        Top, left, height and width of each box, (B,) each. A box has height 0 if none fits.
+    """
+    tall, wide = (np.rint(np.sqrt(size)).astype(np.int64) for size in (area * aspect, area / aspect))
+    fits = (tall < height) & (wide < width)
+    rows, first = np.arange(len(fits)), fits.argmax(1)
+    tall, wide = tall[rows, first], wide[rows, first]  # (B,)
+    top, left = randint(places[:, 0], height - tall), randint(places[:, 1], width - wide)
+    return top, left, np.where(fits.any(1), tall, 0), wide
+
+
+def inside(start: NDArray[np.int64], length: NDArray[np.int64], size: int) -> NDArray[np.bool_]:
+    """start, length: (B,).  Returns (B, size), True for the places from `start` to `start + length`."""
+    place = np.arange(size)
+    return (place >= start[:, None]) & (place < (start + length)[:, None])
 
 
 def crop(images: Tensor, top: NDArray[np.int64], left: NDArray[np.int64], height: int, width: int) -> Tensor:

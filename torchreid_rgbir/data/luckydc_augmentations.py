@@ -18,6 +18,8 @@ from torchreid_rgbir.data.augmentations import (
     Colors,
     RandomNumbers,
     crop,
+    first_fitting,
+    inside,
     randint,
     register_augmentation,
     to_device,
@@ -75,18 +77,7 @@ def random_boxes(
     area = height * width * (SMALLEST_AREA + (largest_area - SMALLEST_AREA) * areas)
     low, high = np.log(ASPECT)
     aspect = np.exp(low + (high - low) * aspects)
-    tall, wide = (np.rint(np.sqrt(size)).astype(np.int64) for size in (area * aspect, area / aspect))
-    fits = (tall < height) & (wide < width)
-    rows, first = np.arange(len(random_numbers)), fits.argmax(1)
-    tall, wide = tall[rows, first], wide[rows, first]  # (B,)
-    top, left = randint(random_numbers[:, 0], height - tall), randint(random_numbers[:, 1], width - wide)
-    return top, left, np.where(fits.any(1), tall, 0), wide
-
-
-def inside(start: NDArray[np.int64], length: NDArray[np.int64], size: int) -> NDArray[np.bool_]:
-    """start, length: (B,).  Returns (B, size), True for the places from `start` to `start + length`."""
-    place = np.arange(size)
-    return (place >= start[:, None]) & (place < (start + length)[:, None])
+    return first_fitting(area, aspect, random_numbers[:, :2], height, width)
 
 
 register_augmentation("gray_pad_crop", gray_pad_crop, 2, GEOMETRY)

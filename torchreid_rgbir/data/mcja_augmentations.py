@@ -14,11 +14,12 @@ from torchreid_rgbir.data.augmentations import (
     FILE_COLORS,
     Colors,
     RandomNumbers,
+    inside,
     randint,
     register_augmentation,
     to_device,
 )
-from torchreid_rgbir.data.luckydc_augmentations import NUM_BOX_NUMBERS, inside, mean_erase, random_boxes
+from torchreid_rgbir.data.luckydc_augmentations import NUM_BOX_NUMBERS, mean_erase, random_boxes
 
 HUE = 0.2  # the largest turn of the hue, of a full circle
 LARGEST_BOX = 0.33  # of ChannelCutMix, share of the image

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from torchreid_rgbir.data.image_files import IMAGE_SUFFIXES, list_images
-from torchreid_rgbir.data.images import read_unscaled
+from torchreid_rgbir.data.images import MAX_PIXELS, read_unscaled
 from torchreid_rgbir.extras import require
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 # FFmpeg's other readers render text files, and open the files and addresses that a text file lists.
 FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,asf,flv,ogg,h264,hevc,m4v,mjpeg,mxf,dhav"
 FOLDER_RATE = Fraction(25)  # frames per second of a folder of images
-MAX_PIXELS = 2**26  # of a frame, as of an image
 
 
 class Frames:

@@ -21,7 +21,7 @@ BOUNDS = {
 WEIGHTS = ("imagenet", "random")
 MIN_MAPS = 8  # of the height and width of the maps that enter: three poolings leave 1 pixel
 CONV2_CHANNELS = 64  # of the maps that enter at conv2_1
-MIN_SIZE = 32  # of an image's height and width: Layer0 divides it by 4 and three poolings by 8, which leaves 1 pixel
+MIN_SIZE = 4 * MIN_MAPS  # of an image's height and width: a ResNet's Layer0 divides it by 4
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the images that VGG was trained on
 
 
