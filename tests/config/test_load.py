@@ -304,6 +304,8 @@ def test_the_setting_for_torchreids_own_script_is_the_same(tmp_path):
         ({"wrt": 1.0}, "[bottleneck, classifier]", False),
         ({"pef": 1.0}, "[bottleneck, classifier]", True),
         ({"pef": 1.0}, "[layer0]", False),
+        ({"cmr": 1.0, "pef": 1.0}, "[classifier]", True),
+        ({"tri_pooled": 1.0, "pef": 1.0}, "[bottleneck]", False),
     ],
 )
 def test_frozen_layers_that_no_loss_reaches_are_refused(weights, open_layers, refused):

@@ -213,6 +213,7 @@ def test_a_data_set_and_a_model_of_ones_own_are_torchreids_too(tmp_path):
         ),
         (lambda: [register_loss("mine", constant), register_loss("mine", lambda outputs, batch: 1)], "a loss named mine is registered already"),
         (lambda: register_loss("my loss", constant), "loss 'my loss': the name must consist of lower-case letters"),
+        (lambda: register_loss("mine", constant, reaches="layer1"), "reaches is 'layer1', choose from all, features, layer0"),
         (lambda: register_loss("Mine", constant), "loss 'Mine': the name must consist of lower-case letters"),
         (lambda: register_dataset("mine", dict), "data set mine must be a subclass of torchreid_rgbir.data.CrossModalImageDataset"),
         (lambda: register_dataset("mine", "x"), "data set mine must be a subclass"),

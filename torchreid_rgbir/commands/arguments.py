@@ -1,6 +1,7 @@
 """Flags that several commands share."""
 
 import argparse
+import math
 import os
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -64,6 +65,12 @@ def add_modality_argument(parser: argparse.ArgumentParser) -> None:
 def add_result_arguments(parser: argparse.ArgumentParser, picture: str) -> None:
     parser.add_argument("--json", type=os.path.expanduser, metavar="OUT", help="write the results as JSON")
     parser.add_argument("--save-picture", type=os.path.expanduser, metavar="OUT.png", help=picture)
+
+
+def check_threshold(threshold: float | None) -> None:
+    """Raises ValueError if a threshold is NaN, which no score reaches."""
+    if threshold is not None and math.isnan(threshold):
+        raise ValueError("--threshold is nan: give a score between -1 and 1")
 
 
 def add_track_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,6 @@ The page needs the extra `demo`: pip install 'torchreid-rgbir[demo]'.
 """
 
 import argparse
-import math
 from pathlib import Path
 
 from torchreid_rgbir.commands import arguments
@@ -44,8 +43,7 @@ def run(args: argparse.Namespace) -> int:
     from torchreid_rgbir.retrieval.gallery import Gallery
     from torchreid_rgbir.retrieval.identify import open_references
 
-    if args.threshold is not None and math.isnan(args.threshold):
-        raise ValueError("--threshold is nan: give a score between -1 and 1")
+    arguments.check_threshold(args.threshold)
     login = read_login(args)
     if login is None and args.host not in LOOPBACK:
         raise ValueError(

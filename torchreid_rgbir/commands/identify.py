@@ -4,7 +4,6 @@ The answer is a ranked list of the people or objects (categories) in the referen
 """
 
 import argparse
-import math
 import os
 import sys
 from collections.abc import Sequence
@@ -114,8 +113,7 @@ def _check(args: argparse.Namespace) -> None:
     """Checks the flags before any work."""
     if args.topk < 1:
         raise ValueError(f"--topk is {args.topk}: set it to 1 or more")
-    if args.threshold is not None and math.isnan(args.threshold):
-        raise ValueError("--threshold is nan: give a score between -1 and 1")
+    arguments.check_threshold(args.threshold)
     if args.video and not args.boxes:
         raise ValueError("--video needs --boxes MOT.txt: run a detector or tracker on the video and give its boxes")
     if args.video and args.labeled:

@@ -4,7 +4,6 @@ Each track gets at most one partner. The boxes come from a tracker, in MOT forma
 """
 
 import argparse
-import math
 import sys
 from typing import TYPE_CHECKING
 
@@ -60,8 +59,7 @@ def run(args: argparse.Namespace) -> int:
     from torchreid_rgbir.retrieval.tracks import extract_tracks
     from torchreid_rgbir.visual.ranked import draw_pairs, save_picture
 
-    if args.threshold is not None and math.isnan(args.threshold):
-        raise ValueError("--threshold is nan: give a score between -1 and 1")
+    arguments.check_threshold(args.threshold)
     for out in filter(None, (args.json, args.save_picture)):
         report.check_folder(out)
     truth = read_pairs(args.truth) if args.truth else set()

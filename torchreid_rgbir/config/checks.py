@@ -15,15 +15,6 @@ from torchreid_rgbir.models import MODELS
 from torchreid_rgbir.models.loading import OPTIONS
 from torchreid_rgbir.models.timm_factory import PREFIX, check_name
 
-FEATURE_LOSSES = (
-    "wrt",
-    "cmcc",
-    "wrt_sq",
-    "tri",
-    "tri_pooled",
-    "hctri",
-    "cmr",
-)  # their gradient does not reach the classifier
 # Keys under `train` that belong to the method's training step. torchreid's models do not use them.
 STEP_KEYS = ("amp", "accumulate", "ema", "compile", "gather_features", "sync_batchnorm", "on_nonfinite", "layer_decay")
 
@@ -138,12 +129,11 @@ def _check_losses(cfg: CfgNode) -> None:
         )
     if cfg.test.evaluate or not cfg.train.fixbase_epoch:
         return
-    weighted = {name for name in LOSSES if weights[f"weight_{name}"]}
+    reached = {LOSSES[name].reaches for name in LOSSES if weights[f"weight_{name}"]}
     layers = set(cfg.train.open_layers)
-    # A custom loss may reach every layer. The classifier gets its gradient from the identity loss.
-    if weighted <= {*FEATURE_LOSSES, "pef"}:
+    if "all" not in reached:
         layers -= {"classifier"}
-        if weighted == {"pef"}:
+        if reached == {"layer0"}:
             layers &= {"layer0"}
     if not layers:
         raise ValueError(

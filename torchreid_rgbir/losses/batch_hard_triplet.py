@@ -46,10 +46,17 @@ def batch_hard_triplet_pooled_loss(outputs: Outputs, batch: Batch, margin: float
     return F.relu(margin + farthest - nearest).mean()
 
 
-register_loss("tri", batch_hard_triplet_loss, options={"margin": MARGIN}, help="batch-hard triplet loss, torchreid's")
+register_loss(
+    "tri",
+    batch_hard_triplet_loss,
+    options={"margin": MARGIN},
+    reaches="features",
+    help="batch-hard triplet loss, torchreid's",
+)
 register_loss(
     "tri_pooled",
     batch_hard_triplet_pooled_loss,
     options={"margin": MARGIN},
+    reaches="features",
     help="batch-hard triplet loss on pooled features",
 )

@@ -122,5 +122,6 @@ register_loss(
         "form": Option("soft_margin", tuple(FORMS)),
         "normalize": Option(True, help="on features of unit length"),
     },
+    reaches="features",
     help="contrastive-center loss",
 )

@@ -89,4 +89,4 @@ def cross_modality_retrieval_loss(outputs: Outputs, batch: Batch) -> Tensor:
     return cross_modality_retrieval(outputs.features, batch.pids, batch.num_rgb)
 
 
-register_loss("cmr", cross_modality_retrieval_loss, help="cross-modality retrieval loss of MCJA")
+register_loss("cmr", cross_modality_retrieval_loss, reaches="features", help="cross-modality retrieval loss of MCJA")

@@ -60,4 +60,10 @@ def hetero_center_triplet_loss(outputs: Outputs, batch: Batch, margin: float) ->
     return hetero_center_triplet(outputs.unit_features, batch.num_ids, margin)
 
 
-register_loss("hctri", hetero_center_triplet_loss, options={"margin": MARGIN}, help="hetero-center triplet loss")
+register_loss(
+    "hctri",
+    hetero_center_triplet_loss,
+    options={"margin": MARGIN},
+    reaches="features",
+    help="hetero-center triplet loss",
+)

@@ -153,5 +153,6 @@ register_loss(
     },
     compares_images=False,
     autocast=True,
+    reaches="layer0",
     help="perceptual edge loss",
 )

@@ -10,6 +10,7 @@ from torch import Tensor
 from torchreid_rgbir.models.batch import Batch, Outputs
 
 Loss = Callable[[Outputs, Batch], Tensor]
+REACHES = ("all", "features", "layer0")
 
 
 class Option(NamedTuple):
@@ -37,6 +38,7 @@ class RegisteredLoss(NamedTuple):
         options: by name.
         compares_images: with `train.gather_features`, the loss sees the features of all processes.
         autocast: the loss runs under the autocast of the training step.
+        reaches: the layers that its gradient reaches, one of `REACHES`.
         help: one line for the table of keys.
     """
 
@@ -45,6 +47,7 @@ class RegisteredLoss(NamedTuple):
     options: Mapping[str, Option]
     compares_images: bool
     autocast: bool
+    reaches: str
     help: str
 
     def build(self, num_classes: int | None, feature_dim: int | None, **options: Any) -> Loss:
@@ -77,6 +80,7 @@ def register_loss(
     options: Mapping[str, Option] | None = None,
     compares_images: bool = True,
     autocast: bool = False,
+    reaches: str = "all",
     help: str = "",
 ) -> None:
     """Adds a loss to the method's sum, with the configuration key `loss.mso.weight_NAME`.
@@ -93,16 +97,22 @@ def register_loss(
             processes. The images and maps that it sees are always those of its own process.
         autocast: leave mixed precision (`train.amp`) active inside the loss. This is for a loss with a network of its own,
             which must compute distances and sums in single precision itself. For all other losses it is off.
+        reaches: the layers that its gradient reaches: "all", "features" (all but the classifier) or "layer0". A training whose
+            open layers no loss reaches is refused.
         help: one line about the loss.
 
     Raises:
-        ValueError: the name is not valid, a different loss has it, an option is not complete, or the loss cannot be called so.
+        ValueError: the name is not valid, a different loss has it, `reaches` is unknown, an option is not complete, or the loss cannot be called so.
     """
     if not name.isidentifier() or name != name.lower():
         raise ValueError(f"loss {name!r}: the name must consist of lower-case letters, digits and underscores")
+    if reaches not in REACHES:
+        raise ValueError(f"loss {name}: reaches is {reaches!r}, choose from {', '.join(REACHES)}")
     options = dict(options or {})
     _check_options(name, options)
-    entry = RegisteredLoss(_with_contract(name, loss, options), weight, options, compares_images, autocast, help)
+    entry = RegisteredLoss(
+        _with_contract(name, loss, options), weight, options, compares_images, autocast, reaches, help
+    )
     known = LOSSES.setdefault(name, entry)
     if known is not entry and (_original(known.loss), *known[1:]) != (loss, *entry[1:]):
         raise ValueError(f"a loss named {name} is registered already: choose a different name")

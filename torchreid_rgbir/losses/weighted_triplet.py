@@ -118,10 +118,18 @@ OPTIONS = {
     "form": Option("formula", tuple(FORMS), help="the formula's softmax, or what the authors' code computes"),
     "features": Option("unit", ("unit", "pooled"), help="of unit length, or before batch normalization"),
 }
-register_loss("wrt", weighted_triplet_loss, weight=1.0, options=OPTIONS, help="weighted triplet loss")
+register_loss(
+    "wrt",
+    weighted_triplet_loss,
+    weight=1.0,
+    options=OPTIONS,
+    reaches="features",
+    help="weighted triplet loss",
+)
 register_loss(
     "wrt_sq",
     squared_weighted_triplet_loss,
     options=OPTIONS,
+    reaches="features",
     help="weighted triplet loss with CAJ's squared difference",
 )
