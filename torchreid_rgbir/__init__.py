@@ -26,6 +26,7 @@ from torchreid_rgbir.data.wide_images import RGBN300, RGBNT100
 from torchreid_rgbir.engine import CrossModalEngine, ImageMSOEngine
 from torchreid_rgbir.integration.torchreid_tools import check_engines, check_feature_extractor
 from torchreid_rgbir.models import MODELS
+from torchreid_rgbir.models.vgg import vgg16_bn
 from torchreid_rgbir.synthetic import RGBIRSynthetic
 
 DATASETS = {
@@ -47,6 +48,7 @@ for _name, _dataset in DATASETS.items():
     host.register_image_dataset(_name, _dataset)
 for _name, _factory in MODELS.items():
     host.register_model(_name, _factory)
+host.register_model("vgg16_bn", vgg16_bn)
 host.publish("data", CrossModalDataManager=CrossModalDataManager)
 host.publish("engine", ImageMSOEngine=ImageMSOEngine, CrossModalEngine=CrossModalEngine)
 host.publish(

@@ -136,3 +136,30 @@ def test_unknown_names():
         VGGStages("conv1", "random")
     with pytest.raises(ValueError, match="weights 'none'"):
         VGGStages("image", "none")
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_weights_of_a_file(tmp_path, batch_norm):
+    torch.manual_seed(0)
+    layers = make_layers(cfgs["D"], batch_norm).eval()
+    path = tmp_path / "vgg.pth"
+    torch.save({"state_dict": nn.ModuleDict({"features": layers, "classifier": nn.Linear(2, 3)}).state_dict()}, path)
+    vgg, maps = VGGStages("image", str(path)), maps_of(2).float()
+    taps = vgg(maps)
+    expected, found = vgg.enter(maps), []
+    for layer in layers:
+        expected = layer(expected)
+        if isinstance(layer, nn.MaxPool2d):
+            break
+        found.append(expected)
+    torch.testing.assert_close(taps[0], found[-1])
+    assert not any(parameter.requires_grad for parameter in vgg.parameters())
+
+
+def test_a_file_of_a_different_network_is_refused(tmp_path):
+    path = tmp_path / "other.pth"
+    torch.save(nn.ModuleDict({"features": make_layers(cfgs["A"])}).state_dict(), path)
+    with pytest.raises(ValueError, match=r"other.pth does not contain the weights of a VGG-16"):
+        VGGStages("image", str(path))
+    with pytest.raises(FileNotFoundError, match=r"missing.pth is missing"):
+        VGGStages("image", str(tmp_path / "missing.pth"))

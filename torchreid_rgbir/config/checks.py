@@ -7,7 +7,7 @@ from pathlib import Path
 from yacs.config import CfgNode
 
 from torchreid_rgbir import config, distributed, host
-from torchreid_rgbir.config.schema import PARSERS, POSITIVE, choices, ranges
+from torchreid_rgbir.config.schema import PARSERS, POSITIVE, choices, files, ranges
 from torchreid_rgbir.files.download import is_remote
 from torchreid_rgbir.losses import LOSSES
 from torchreid_rgbir.losses.vgg import MIN_SIZE
@@ -27,8 +27,14 @@ def check(cfg: CfgNode) -> None:
         ValueError: a value is not allowed. The message contains the key, its value and the allowed values.
     """
     for key, values in choices().items():
-        if config.get(cfg, key) not in values:
-            raise ValueError(f"{key} is {config.get(cfg, key)!r}: choose from {', '.join(values)}")
+        value = config.get(cfg, key)
+        if key in files() and value not in values:
+            if not Path(value).expanduser().is_file():
+                raise FileNotFoundError(
+                    f"{key} {value} is missing: give {', '.join(values)}, or the path of a file with weights"
+                )
+        elif value not in values:
+            raise ValueError(f"{key} is {value!r}: choose from {', '.join(values)}")
     for key in POSITIVE:
         if not 0 < config.get(cfg, key) < math.inf:
             raise ValueError(f"{key} is {config.get(cfg, key)}: it must be a number above 0")

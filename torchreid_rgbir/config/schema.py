@@ -200,6 +200,11 @@ def choices() -> dict[str, tuple]:
     return CHOICES | {key: option.values for key, option in options.items() if isinstance(option.default, str)}
 
 
+def files() -> set[str]:
+    """Returns the keys of registered losses that take the path of a file, besides the texts in `choices`."""
+    return {key for name in LOSSES for key, option in loss_options(name).items() if option.file}
+
+
 def ranges() -> dict[str, tuple[float, float]]:
     """Returns the smallest and the largest value of every key with a range, including those of registered losses."""
     options = {key: option for name in LOSSES for key, option in loss_options(name).items()}

@@ -103,12 +103,12 @@ class PerceptualEdgeLoss(nn.Module):
 
     Args:
         entry: how maps enter VGG, 'image' or 'conv2'; see `VGGStages`.
-        weights: VGG's weights, 'imagenet' or 'random'.
+        weights: VGG's weights, 'imagenet', 'random' or the path of a file.
         normalize: scale maps and edges to [0, 1] per image first.
 
     Raises:
-        FileNotFoundError: the ImageNet weights are not in torch's cache, and there is no network.
-        ValueError: the entry or the weights are unknown, or the weights file is damaged.
+        FileNotFoundError: the file is missing; or the ImageNet weights are not in torch's cache, and there is no network.
+        ValueError: the entry is unknown, or the file is damaged or contains the weights of a different network.
 
     Examples:
         >>> loss = PerceptualEdgeLoss(weights="random")
@@ -148,7 +148,7 @@ register_loss(
     weight=1.0,
     options={
         "entry": Option("image", tuple(BOUNDS), help="how Layer0's maps enter VGG-16"),
-        "weights": Option("imagenet", WEIGHTS, help="of VGG-16"),
+        "weights": Option("imagenet", WEIGHTS, help="of VGG-16; or the path of a file with weights", file=True),
         "normalize": Option(True, help="scale maps and edges to [0, 1] per image before VGG"),
     },
     compares_images=False,

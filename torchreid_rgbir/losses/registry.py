@@ -21,12 +21,14 @@ class Option(NamedTuple):
         values: the allowed texts, or the smallest and the largest number. Empty for a bool.
         key: the configuration key. When empty, it is `loss.NAME.OPTION`.
         help: one line for the table of keys.
+        file: a text that is not among `values` is the path of a file.
     """
 
     default: bool | int | float | str
     values: tuple = ()
     key: str = ""
     help: str = ""
+    file: bool = False
 
 
 class RegisteredLoss(NamedTuple):
@@ -58,7 +60,7 @@ class RegisteredLoss(NamedTuple):
         """
         for name, value in options.items():
             allowed = self.options[name].values
-            if isinstance(value, str) and value not in allowed:
+            if isinstance(value, str) and value not in allowed and not self.options[name].file:
                 raise ValueError(f"{name} is {value!r}: choose from {', '.join(allowed)}")
         if not isinstance(self.loss, type):
             return functools.partial(self.loss, **options) if options else self.loss

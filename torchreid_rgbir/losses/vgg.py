@@ -8,8 +8,10 @@ from torch import Tensor, nn
 from torchvision.models import VGG16_Weights
 from torchvision.models.vgg import cfgs, make_layers
 
+from torchreid_rgbir.models import vgg
 from torchreid_rgbir.models.imagenet import load_imagenet
 from torchreid_rgbir.models.precision import full_precision
+from torchreid_rgbir.models.weights import read_weights
 
 logger = logging.getLogger(__name__)
 
@@ -51,20 +53,19 @@ class VGGStages(nn.Module):
     Args:
         entry: with 'image', the mean over the channels enters as a gray image, and the stages are blocks 1-4. With
             'conv2', maps of 64 channels enter at conv2_1 in place of block 1's output, and the stages are blocks 2-5.
-        weights: 'imagenet', or 'random' for machines without the ImageNet weights. Random weights are always the same.
+        weights: 'imagenet', 'random' for machines without the ImageNet weights, or the path of a file with the weights of a
+            VGG-16, with batch normalization or without. Random weights are always the same.
         normalize: scale the map of each image to [0, 1] first (`min_max`).
 
     Raises:
-        FileNotFoundError: the ImageNet weights are not in torch's cache, and there is no network.
-        ValueError: the entry or the weights are unknown, or the weights file is damaged.
+        FileNotFoundError: the file is missing; or the ImageNet weights are not in torch's cache, and there is no network.
+        ValueError: the entry is unknown, or the file is damaged or contains the weights of a different network.
     """
 
     def __init__(self, entry: str = "image", weights: str = "imagenet", normalize: bool = True) -> None:
         super().__init__()
         if entry not in BOUNDS:
             raise ValueError(f"VGG entry {entry!r} is unknown: choose one of {', '.join(BOUNDS)}")
-        if weights not in WEIGHTS:
-            raise ValueError(f"VGG weights {weights!r} are unknown: choose one of {', '.join(WEIGHTS)}")
         features = _features(weights)
         start, *ends = BOUNDS[entry]
         begins = (start + 1, *ends[:-1])
@@ -114,6 +115,8 @@ def _features(weights: str) -> nn.Sequential:
     if weights == "imagenet":
         load_imagenet(features, VGG16_Weights.IMAGENET1K_V1, prefix="features.", instead="set loss.pef.weights random")
         return features
+    if weights != "random":
+        return _from_file(weights)
     logger.warning("the perceptual edge loss uses a random VGG-16 (loss.pef.weights random), not the ImageNet weights")
     generator = torch.Generator().manual_seed(0)
     for parameter in features.parameters():
@@ -122,3 +125,20 @@ def _features(weights: str) -> nn.Sequential:
         else:
             nn.init.zeros_(parameter)
     return features
+
+
+def _from_file(path: str) -> nn.Sequential:
+    weights = {
+        name.removeprefix(vgg.PREFIX): value
+        for name, value in read_weights(path).items()
+        if name.startswith(vgg.PREFIX)
+    }
+    with torch.random.fork_rng(devices=[]):
+        features = make_layers(cfgs["D"], batch_norm="1.running_mean" in weights)
+    try:
+        features.load_state_dict(weights)
+    except RuntimeError:
+        raise ValueError(
+            f"{path} does not contain the weights of a VGG-16: loss.pef.weights takes no other network"
+        ) from None
+    return vgg.folded(features)
