@@ -9,6 +9,7 @@ import torch
 from tests import tiny
 from tests.whole_runs import assert_equal
 from torchreid_rgbir import host
+from torchreid_rgbir.data.sysu_mm01 import SYSUMM01
 from torchreid_rgbir.files import checkpoint
 from torchreid_rgbir.integration import patched_classes, settings, torchreid_patch, torchreid_tools
 from torchreid_rgbir.losses import register_loss
@@ -79,6 +80,12 @@ def test_a_different_start_epoch_resumes_only_what_torchreid_does(make, tmp_path
     assert not engine.resumed and (tmp_path / "two/model/model.pth.tar-1").is_file()
 
 
+def test_the_features_are_saved(make, tmp_path):
+    engine, _ = make("test.save_features", "True")
+    engine.run(str(tmp_path / "log"), max_epoch=1)
+    assert (tmp_path / "log/features.npz").is_file() and (tmp_path / "log/queries.csv").is_file()
+
+
 def test_run_takes_positional_arguments_like_torchreid(make, tmp_path):
     engine, _ = make()
     engine.run(str(tmp_path / "log"), 1)
@@ -116,3 +123,15 @@ def test_torchreids_tools_read_images_by_the_ir_range(sysu_root, monkeypatch):
     )
     loaders = [data.train_loader, *data.test_loader["sysu_mm01"].values()]
     assert [loader.dataset.ir_range for loader in loaders] == ["7000,9000"] * 3
+
+
+def test_torchreids_tools_list_the_files_once(sysu_root, monkeypatch):
+    made, init = [], SYSUMM01.__init__
+    monkeypatch.setattr(
+        SYSUMM01, "__init__", lambda self, *args, **kwargs: made.append(1) or init(self, *args, **kwargs)
+    )
+    data = torchreid_tools.PlainDataManager(
+        str(sysu_root), "sysu_mm01", train_sampler="SequentialSampler", workers=0, use_gpu=False
+    )
+    assert len(made) == 1
+    assert [loader.dataset.mode for loader in data.test_loader["sysu_mm01"].values()] == ["gallery", "query"]

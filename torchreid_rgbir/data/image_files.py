@@ -78,16 +78,19 @@ def _walk(
             found.others.append(entry.path)
 
 
-def list_images(folder: Path) -> list[str]:
+def list_images(folder: str | Path) -> list[str]:
     """The image files directly in a folder, sorted by name, without hidden ones; empty if there is no such folder."""
-    if not folder.is_dir():
+    try:
+        entries = os.scandir(folder)
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    # A link to nothing is listed, so that reading it fails with its name; a folder or a pipe is not.
-    return sorted(
-        entry.path
-        for entry in os.scandir(folder)
-        if is_image_name(entry.name) and (entry.is_file() or not os.path.exists(entry.path))
-    )
+    with entries:
+        # A link to nothing is listed, so that reading it fails with its name; a folder or a pipe is not.
+        return sorted(
+            entry.path
+            for entry in entries
+            if is_image_name(entry.name) and (entry.is_file() or not os.path.exists(entry.path))
+        )
 
 
 def is_image_name(name: str) -> bool:

@@ -122,5 +122,10 @@ def numbered_in_order(items: Iterable[Item]) -> list[Item]:
 def relabeled(items: Iterable[Item]) -> list[Item]:
     """Replaces identity numbers by 0..N-1, in ascending order. Negative (junk) labels stay, and training does not use them."""
     items = list(items)
-    label = {pid: i for i, pid in enumerate(sorted({item.pid for item in items if item.pid >= 0}))}
+    label = training_labels(item.pid for item in items)
     return [Item(item.impath, label.get(item.pid, item.pid), *item[2:]) for item in items]
+
+
+def training_labels(pids: Iterable[int]) -> dict[int, int]:
+    """The label 0..N-1 of each identity, in ascending order. Negative numbers mark junk and have none."""
+    return {pid: i for i, pid in enumerate(sorted({pid for pid in pids if pid >= 0}))}

@@ -185,16 +185,14 @@ class CrossModalDataManager(host.data.ImageDataManager):
 
     def _groups(self, items: Sequence[Item], balance: str) -> dict[str, Any]:
         """The arguments of `CrossModalSampler` for frames of tracks and for several data sets."""
-        dsetids = [item.dsetid for item in items]
-        # Each camera may number its tracks from 1. An image without a track is a track of its own.
-        keys = [(item.camid, item.track) if item.track else (index, 0) for index, item in enumerate(items)]
-        numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-        tracks = [numbers[key] for key in keys]
-        return {
-            "tracks": tracks if any(item.track for item in items) else None,
-            "dsetids": dsetids if len(self.sources) > 1 else None,
-            "balance": balance,
-        }
+        tracks = None
+        if any(item.track for item in items):
+            # Each camera may number its tracks from 1. An image without a track is a track of its own.
+            keys = [(item.camid, item.track) if item.track else (index, 0) for index, item in enumerate(items)]
+            numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+            tracks = [numbers[key] for key in keys]
+        dsetids = [item.dsetid for item in items] if len(self.sources) > 1 else None
+        return {"tracks": tracks, "dsetids": dsetids, "balance": balance}
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -88,9 +89,9 @@ class CrossModalSampler(Sampler[list[int]]):
         self.num_own_ids = self.num_ids // world_size
         self.own = slice(rank * self.num_own_ids, (rank + 1) * self.num_own_ids)
 
-        found: dict[int, tuple[list[int], list[int]]] = {}
+        found: dict[int, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
         for index, (pid, modality) in enumerate(zip(pids, modalities, strict=True)):
-            found.setdefault(pid, ([], []))[modality].append(index)
+            found[pid][modality].append(index)
         self.images = {pid: (np.array(rgb), np.array(ir)) for pid, (rgb, ir) in found.items() if rgb and ir}
         for modality in (RGB, IR):
             alone = sorted(pid for pid, halves in found.items() if not halves[1 - modality])

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from torchreid_rgbir.data.cross_modal import CrossModalImageDataset, Item, find_folder
-from torchreid_rgbir.data.image_list import parse_number, read_text, relabeled
+from torchreid_rgbir.data.image_list import parse_number, read_text, training_labels
 from torchreid_rgbir.data.images import list_images
 from torchreid_rgbir.modality import IR, RGB
 from torchreid_rgbir.protocols.sysu_mm01 import CAMERAS, SYSUMM01Protocol
@@ -39,7 +39,7 @@ class SYSUMM01(CrossModalImageDataset):
         test = self._items(sorted({*test_ids}))
         self.test_paths = [item.impath for item in test]
         super().__init__(
-            train=relabeled(self._items(sorted({*train_ids, *val_ids}))),
+            train=self._items(sorted({*train_ids, *val_ids}), is_training=True),
             query=[item for item in test if item.modality == IR],
             gallery=[item for item in test if item.modality == RGB],
             **kwargs,
@@ -52,12 +52,15 @@ class SYSUMM01(CrossModalImageDataset):
             self.permutations, unreadable=[path for path in self.test_paths if path in self.left_out]
         )
 
-    def _items(self, pids: Sequence[int]) -> list[Item]:
+    def _items(self, pids: Sequence[int], is_training: bool = False) -> list[Item]:
+        folders = [
+            (pid, camid, list_images(f"{self.dataset_dir}/cam{camid}/{pid:04d}")) for pid in pids for camid in CAMERAS
+        ]
+        label = training_labels(pid for pid, _, paths in folders if paths) if is_training else {}
         return [
-            Item(path, pid, camid, 0, modality, number)
-            for pid in pids
-            for camid, modality in CAMERAS.items()
-            for number, path in enumerate(list_images(self.dataset_dir / f"cam{camid}" / f"{pid:04d}"), start=1)
+            Item(path, label.get(pid, pid), camid, 0, CAMERAS[camid], number)
+            for pid, camid, paths in folders
+            for number, path in enumerate(paths, start=1)
         ]
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from torchreid_rgbir import host
 from torchreid_rgbir.data.cross_modal import Item
-from torchreid_rgbir.data.manager import CrossModalDataManager
+from torchreid_rgbir.data.listed_once import listed_once
+from torchreid_rgbir.data.manager import CrossModalDataManager, is_cross_modal
 from torchreid_rgbir.data.unique_names import with_unique_names
 from torchreid_rgbir.files import checkpoint
 from torchreid_rgbir.integration import settings
@@ -31,7 +32,8 @@ class PlainDataManager(host.data.ImageDataManager):
     """
 
     def __init__(self, *args: Any, **kwargs: Any):
-        super().__init__(*args, **kwargs)
+        with listed_once(name for name in host.image_datasets() if is_cross_modal(name)):
+            super().__init__(*args, **kwargs)
         tests = [loader for loaders in self.test_loader.values() for loader in loaders.values()]
         for loader in (self.train_loader, *tests):
             loader.dataset.ir_range = settings.current.data.ir_range

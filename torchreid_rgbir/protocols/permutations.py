@@ -141,7 +141,7 @@ def draw_official(
         ValueError: a drawn image is missing. The message names camera and identity.
     """
     image_numbers = np.asarray(gallery.image_numbers)
-    trials: list[list[NDArray[np.int64]]] = [[] for _ in range(NUM_TRIALS)]
+    trials: list[list[int]] = [[] for _ in range(NUM_TRIALS)]
     for (pid, camid), rows in folders(gallery).items():
         if camid not in camids:
             continue
@@ -153,5 +153,5 @@ def draw_official(
                     f"image_numbers: no row is image {missing[0]} of camera {camid}, identity {pid}, but the permutation file draws it: "
                     "extract every test image"
                 )
-            trial.append(np.sort([row_of[number] for number in numbers]))
-    return [np.concatenate(trial) if trial else np.empty(0, np.int64) for trial in trials]
+            trial += [row_of[number] for number in numbers]
+    return [np.sort(np.array(trial, np.int64)) for trial in trials]
