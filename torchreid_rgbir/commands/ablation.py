@@ -1,6 +1,7 @@
-"""Measure what each part of the method adds: train and score it part by part on synthetic people.
+"""Repeat the experiments of docs/results.md on synthetic people: what each part of the method adds, the patent's
+schedule, and a comparison of methods.
 
-Finished runs are kept.
+Finished runs are kept, and interrupted ones resume.
 """
 
 import argparse
@@ -20,9 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=QUESTIONS,
         default=list(QUESTIONS),
         metavar="QUESTION",
-        help=f"any of {', '.join(QUESTIONS)}; default: all, which takes some hours on a CPU",
+        help=f"any of {', '.join(QUESTIONS)}; default: all, which takes hours on a CPU",
     )
-    add_run_arguments(parser, "log/ablation", [1, 2, 3, 4, 5])
+    add_run_arguments(parser, "log/ablation", [], "two to five, as in the documentation")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -30,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
 
     out = Path(args.out).expanduser()
     with terminal.stderr_only():
-        text = ablation(out, args.seeds, list(dict.fromkeys(args.only)))
+        text = ablation(out, list(dict.fromkeys(args.only)), args.seeds)
     print(terminal.bold_title(text))
-    print(f"written to {out / 'ablation.md'} and {out / 'ablation.png'}")
+    print(f"written to {out / 'ablation.md'}, with a figure and the results of each question beside it")
     return int(" failed: " in text)

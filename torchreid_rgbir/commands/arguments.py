@@ -97,8 +97,8 @@ def add_reference_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reference-modality", choices=NAMES, help=modality)
 
 
-def add_run_arguments(parser: argparse.ArgumentParser, out: str, seeds: list[int]) -> None:
-    default = " ".join(map(str, seeds))
+def add_run_arguments(parser: argparse.ArgumentParser, out: str, seeds: list[int], default: str = "") -> None:
+    default = default or " ".join(map(str, seeds))
     parser.add_argument(
         "--seeds", nargs="+", type=int, default=seeds, metavar="N", help=f"seeds of the runs (default: {default})"
     )

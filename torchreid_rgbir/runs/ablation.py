@@ -1,45 +1,141 @@
-"""The ablation in docs/results.md, which measures on synthetic people what each part of the method adds."""
+"""The experiments of docs/results.md on synthetic people: what each part adds, the patent's schedule, and all methods."""
 
-from collections.abc import Sequence
+import logging
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
+
+from yacs.config import CfgNode
 
 from torchreid_rgbir import config
 from torchreid_rgbir.metrics import report
-from torchreid_rgbir.runs.compare import against, compare, markdown
-from torchreid_rgbir.runs.methods import QUESTIONS
-from torchreid_rgbir.runs.quickstart import DATASET, IMAGES_PER_CAMERA, NUM_IDS
-from torchreid_rgbir.synthetic.write import is_written, synthesize
+from torchreid_rgbir.runs import ingredients
+from torchreid_rgbir.runs.compare import against, configure, markdown, summary
+from torchreid_rgbir.runs.methods import QUESTIONS, SETTINGS, STARTS, Question
+from torchreid_rgbir.runs.resume_or_skip import check_same_run, resume_or_skip
 from torchreid_rgbir.visual.comparison import draw_comparison
 
+logger = logging.getLogger(__name__)
 
-def ablation(out: Path, seeds: Sequence[int], questions: Sequence[str] = tuple(QUESTIONS)) -> str:
-    """Trains and scores every method of the questions with every seed. Finished runs are kept.
+EVAL_FREQ = 5  # epochs between two tests of a question with curves
+
+
+class Run(NamedTuple):
+    """One training of the ablation."""
+
+    question: str
+    method: str
+    seed: int
+    cfg: CfgNode
+    folder: Path
+
+    @property
+    def is_finished(self) -> bool:
+        return (self.folder / "results.json").is_file()
+
+
+def ablation(out: Path, questions: Sequence[str] = tuple(QUESTIONS), seeds: Sequence[int] = ()) -> str:
+    """Trains and scores every method of the questions. Finished runs are kept, and interrupted ones resume.
+
+    If a run fails, the failure is reported and the other runs continue.
 
     Args:
-        out: The folder for data/ (that of the quick start), runs/, ablation.md and ablation.png.
+        out: The folder for data/, starts/ (the trained starting points), runs/, ablation.md, and for each question a figure
+            and the results as JSON.
         questions: Names in `QUESTIONS`.
+        seeds: Of every question; by default each question's own number of seeds.
 
     Returns:
         The tables of each question as Markdown, which ablation.md has too.
 
     Raises:
-        ValueError: A seed is listed twice, or there is none.
+        ValueError: A seed is listed twice, or `out` has runs of a different configuration.
         OSError: `out` cannot be written, or its data/ contains something else.
     """
-    data = out / "data/SYSU-MM01"
-    if not is_written(DATASET, data, NUM_IDS, IMAGES_PER_CAMERA):
-        synthesize(DATASET, data, NUM_IDS, IMAGES_PER_CAMERA)
-    cfg = config.load("ablation")
-    cfg.data.root = str(data)
-    methods = dict.fromkeys(method for name in questions for method in QUESTIONS[name].methods)
-    found = compare(cfg, list(methods), seeds, out / "runs")[DATASET]
-    rows = {row["method"]: row for row in found["methods"]}
-    sections = []
-    for question in (QUESTIONS[name] for name in questions):
-        asked = found | {"methods": [rows[method] for method in question.methods]}
-        tables = (markdown(against(asked, reference)) for reference in question.references)
-        sections.append(f"## {question.title}\n\n" + "\n".join(tables))
-    draw_comparison(found, out / "ablation.png")
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"duplicate seeds {', '.join(map(str, seeds))}: list each only once")
+    runs = list(_planned(out, questions, seeds))
+    for run in runs:
+        check_same_run(run.cfg, run.folder)
+    results: dict[tuple[str, str], dict[int, dict]] = {}
+    # Every method runs with the first seed before any method runs with the second one.
+    for number, run in enumerate(sorted(runs, key=lambda run: run.seed)):
+        if not run.is_finished:
+            logger.info("run %d of %d: %s", number + 1, len(runs), run.folder.relative_to(out / "runs"))
+        results.setdefault((run.question, run.method), {})[run.seed] = _results(run)
+    sections = [_section(QUESTIONS[name], name, results, out) for name in questions]
     text = "\n".join(sections)
     report.write_text(out / "ablation.md", text)
     return text
+
+
+def _planned(out: Path, questions: Sequence[str], seeds: Sequence[int]) -> Iterator[Run]:
+    """Makes what the runs start from, says how long the runs take, and yields them."""
+    own = {name: list(seeds) or list(range(1, QUESTIONS[name].num_seeds + 1)) for name in questions}
+    keys = dict.fromkeys(
+        (_folder(QUESTIONS[name], method, seed), SETTINGS[QUESTIONS[name].setting].seconds)
+        for name in questions
+        for seed in own[name]
+        for method in QUESTIONS[name].methods
+    )
+    left = [seconds for folder, seconds in keys if not (out / "runs" / folder / "results.json").is_file()]
+    logger.info(
+        "%d runs, of which %d are finished; the others take about %.1f hours on one thread of a Xeon with AVX-512, "
+        "and the starting points half an hour",
+        len(keys),
+        len(keys) - len(left),
+        sum(left) / 3600,
+    )
+    words = {word for name in questions for method in _all_words(QUESTIONS[name]) for word in method.split()}
+    starts = {name: str(ingredients.starting_point(name, out)) for name in STARTS if name in words}
+    roots = {data: ingredients.DATA[data][1](out / "data") for data in {_setting(name).data for name in questions}}
+    for name in questions:
+        for seed in own[name]:
+            for method in QUESTIONS[name].methods:
+                cfg = _configured(QUESTIONS[name], method, seed, starts)
+                cfg.data.sources = [ingredients.DATA[_setting(name).data][0]]
+                cfg.data.root = str(roots[_setting(name).data])
+                yield Run(name, method, seed, cfg, out / "runs" / _folder(QUESTIONS[name], method, seed))
+
+
+def _setting(name: str):
+    return SETTINGS[QUESTIONS[name].setting]
+
+
+def _all_words(question: Question) -> list[str]:
+    return [SETTINGS[question.setting].words, *question.methods]
+
+
+def _configured(question: Question, method: str, seed: int, starts: dict[str, str]) -> CfgNode:
+    name, *own = method.split()
+    base, name = (name, "mso") if name in {path.stem for path in config.shipped()} else ("ablation", name)
+    shared = SETTINGS[question.setting].words.split()
+    if question.curves:
+        shared += ["test.eval_freq", str(EVAL_FREQ)]
+    cfg = config.override(config.load(base), [starts.get(word, word) for word in shared])
+    words = [starts.get(word, word) for word in own]
+    return configure(cfg, " ".join([name, *words, "train.seed", str(seed)]))
+
+
+def _folder(question: Question, method: str, seed: int) -> Path:
+    tested = "-curves" if question.curves else ""
+    return Path(question.setting + tested) / "-".join(re.findall(r"[\w.+]+", method)) / f"seed_{seed}"
+
+
+def _results(run: Run) -> dict:
+    try:
+        [results] = resume_or_skip(run.cfg, run.folder).values()
+    except Exception as error:  # no error of one run may end the others
+        logger.warning("%s failed: %s", run.folder, error, exc_info=logger.isEnabledFor(logging.DEBUG))
+        return {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
+    return results
+
+
+def _section(question: Question, name: str, results: dict[tuple[str, str], dict[int, dict]], out: Path) -> str:
+    found = summary({method: results[name, method] for method in question.methods})
+    found["dataset"] = ingredients.DATA[SETTINGS[question.setting].data][0]
+    report.write_results(out / f"{name}.json", found)
+    draw_comparison(found, out / f"{name}.png")
+    tables = (markdown(against(found, reference)) for reference in question.references)
+    return f"## {question.title}\n\n" + "\n".join(tables)

@@ -1,4 +1,4 @@
-"""The methods that `compare` and `ablation` train.
+"""The methods that `compare` and `ablation` train, and the questions that docs/results.md answers with them.
 
 This module imports nothing heavy, because the flags of both commands list them.
 """
@@ -11,18 +11,87 @@ ABLATIONS = {
 }
 METHODS = ("mso", *ABLATIONS, "resnet50:softmax", "resnet50:triplet", "osnet_x1_0:softmax")
 
+# Networks that `configs/start.yaml` trains on other synthetic people. In the settings and methods below, a word that is
+# the name of one of them stands for the file with its weights. The value is `KEY VALUE` words on top of start.yaml.
+STARTS = {
+    "resnet18": "",
+    "osnet_x0_25": "train.max_epoch 12",
+    "vgg16_bn": "train.batch_size 32 train.max_epoch 16",  # seven times as slow
+}
+
+
+class Setting(NamedTuple):
+    """What all methods of a question share.
+
+    Attributes:
+        data: the data set, one of `ingredients.DATA`.
+        words: `KEY VALUE` words on top of each method's configuration.
+        seconds: about what a run takes on one thread of a Xeon with AVX-512. It is for the estimate before the first run.
+    """
+
+    data: str
+    words: str
+    seconds: int
+
+
+_SHARED = (
+    "data.workers 0 data.cache disk train.amp off train.ema 0 train.print_freq 10 train.checkpoint_freq 1000 "
+    "train.batch_size 64 sampler.batches_per_epoch 10 test.batch_size 256 test.eval_freq -1 test.flip False "
+    "loss.pef.weights vgg16_bn"
+)
+_RESNET = (
+    f"{_SHARED} data.height 64 data.width 32 model.name dual_resnet18 model.last_stride 2 model.pretrained resnet18"
+)
+_LITE0 = f"{_SHARED} data.height 96 data.width 48 model.name dual_efficientnet_lite0 model.pretrained True"
+SETTINGS = {
+    "resnet18": Setting("people", f"{_RESNET} train.max_epoch 30", 100),
+    "lite0": Setting("people", f"{_LITE0} train.max_epoch 30", 200),
+    "hard": Setting("hard", f"{_RESNET} train.max_epoch 40", 160),
+    "hard_200": Setting("hard_200", f"{_RESNET} train.max_epoch 40", 160),
+}
+
 
 class Question(NamedTuple):
-    """A question of the ablation, which has a section with this title."""
+    """A question of the ablation, which has a section with this title.
+
+    Attributes:
+        title: of the section.
+        methods: as `compare.configure` takes them. The first word may also be the name of a shipped configuration.
+        references: the methods that the others are compared with. Each one gets a table.
+        setting: a name in `SETTINGS`.
+        num_seeds: the number of seeds, which are 1, 2 and so on.
+        curves: test every few epochs, and draw the losses and the mAP over the epochs.
+    """
 
     title: str
-    methods: tuple[str, ...]  # as `compare.configure` takes them
-    references: tuple[str, ...]  # the methods that the others are compared with; each one gets a table
+    methods: tuple[str, ...]
+    references: tuple[str, ...]
+    setting: str = "resnet18"
+    num_seeds: int = 3
+    curves: bool = False
 
 
-_CMCC, _NO_GRAY = "id+wrt+cmcc", "data.transforms [random_flip]"
+_CMCC, _RANDOM = "id+wrt+cmcc", "loss.pef.weights random"
+_PARTS = ("id", "id+wrt", _CMCC, "id+wrt+pef", f"id+wrt+pef {_RANDOM}", "mso", f"mso {_RANDOM}")
+_COSINE = "train.lr_scheduler warmup_cosine train.warmup_epoch 3 train.lr"
+_PATENT = "train.lr_scheduler warmup_multi_step train.warmup_epoch 10 train.lr 0.005"
+_SCHEDULES = (f"mso {_PATENT}", *(f"mso {_COSINE} {rate}" for rate in (0.00035, 0.002, 0.005)))
+# AGW's schedule of 81 epochs and CAJ's of 100, scaled to the number of epochs of the setting
+_SCALED = "model.name dual_resnet18 train.warmup_epoch 4 train.stepsize [8,22]"
+_RECIPES = (
+    "mso",
+    "mso_plus_sysu",
+    f"agw_sysu {_SCALED}",
+    f"caj_sysu {_SCALED}",
+    "id",
+    "resnet18:softmax",
+    "resnet18:triplet",
+    "osnet_x0_25:softmax model.pretrained osnet_x0_25",
+    "mso model.name dual_efficientnet_lite0 model.pretrained True",
+)
 QUESTIONS = {
-    "parts": Question("What each part adds", ("id", "id+wrt", _CMCC, "id+wrt+pef", "mso"), ("id", "id+wrt")),
+    "parts": Question("What each part adds", _PARTS, ("id", "id+wrt", _CMCC), num_seeds=5),
+    "parts_lite0": Question("The same from ImageNet weights", ("id", "id+wrt", _CMCC, "mso"), ("id", _CMCC), "lite0"),
     "cmcc": Question(
         "Form and scale of the contrastive-center loss",
         (
@@ -35,21 +104,25 @@ QUESTIONS = {
         ("id+wrt", _CMCC),
     ),
     "pef": Question(
-        "Entry and scale of the perceptual edge loss",
-        (_CMCC, "mso", "mso loss.pef.entry conv2", "mso loss.pef.normalize False"),
+        "Entry, scale and weight of the perceptual edge loss",
+        (
+            _CMCC,
+            "mso",
+            "mso loss.pef.entry conv2",
+            "mso loss.pef.normalize False",
+            *(f"mso loss.mso.weight_pef {weight}" for weight in (0.01, 0.1, 10.0, 100.0)),
+        ),
         (_CMCC, "mso"),
     ),
     "augmentation": Question(
         "With and without gray-channel augmentation",
-        ("mso", f"mso {_NO_GRAY}", "id", f"id {_NO_GRAY}"),
-        ("mso", "id", f"id {_NO_GRAY}"),
+        tuple(f"{losses}{change}" for losses in ("mso", "id") for change in ("", " data.transforms [random_flip]")),
+        ("mso", "id"),
     ),
-    "baselines": Question(
-        "torchreid's own models", ("mso", "resnet18:softmax", "resnet18:triplet", "osnet_x0_25:softmax"), ("mso",)
+    "schedule": Question("The patent's schedule, from a trained ResNet-18", _SCHEDULES, _SCHEDULES[:1], curves=True),
+    "schedule_lite0": Question(
+        "The patent's schedule, from ImageNet weights", _SCHEDULES, _SCHEDULES[:1], "lite0", curves=True
     ),
-    "schedule": Question(
-        "The patent's learning rate and schedule",
-        ("mso", "mso train.lr 0.005 train.lr_scheduler warmup_multi_step train.warmup_epoch 10"),
-        ("mso",),
-    ),
+    "benchmark": Question("All methods on one hard benchmark", _RECIPES, ("mso", "id"), "hard"),
+    "people_200": Question("A quarter of the training people", ("mso", f"agw_sysu {_SCALED}"), ("mso",), "hard_200", 2),
 }
