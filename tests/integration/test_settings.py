@@ -92,7 +92,7 @@ def reached(monkeypatch):
     monkeypatch.setattr(CrossModalEngine, "__init__", engine)
     monkeypatch.setattr(CrossModalEngine, "run", lambda self, *args, **kwargs: calls.append(self.eval_options))
     monkeypatch.setattr(CrossModalEngine, "criterion", None)
-    monkeypatch.setattr(patched_classes, "write_results", lambda *args: None)
+    monkeypatch.setattr(patched_classes, "write_results", lambda self, *args: calls.append(args))
     monkeypatch.setattr(patched_classes, "metadata", lambda *args: {})
     monkeypatch.setattr(build, "MSOLoss", lambda *args, **options: calls.append((args, options)) or torch.nn.Identity())
 

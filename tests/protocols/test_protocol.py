@@ -79,6 +79,29 @@ def test_every_choice_changes_the_report(data, name):
 
 
 @pytest.mark.parametrize("tested", PROTOCOLS, ids=list(REPORTS))
+def test_the_scores_of_queries_average_to_the_headline(naive, tested):
+    rng = np.random.default_rng(4)
+    third = 5 if isinstance(tested, LLCMProtocol) else 3  # LLCM has no IR camera 3
+    data = naive.random_set(rng, {1: RGB, 2: RGB, third: IR, 6: IR}, num_ids=12, absent=0.3)
+    data = data.take(
+        (data.pids != data.pids[data.modalities == IR][0]) | (data.modalities == IR)
+    )  # a query without a match
+    data = dataclasses.replace(data, paths=np.array([f"{row}.jpg" for row in range(len(data))]))
+    for query, distance in (("ir", "euclidean"), ("rgb", "cosine")):
+        options = {"query": query, "distance": distance, "sampling": "agw"}
+        headline, queries = tested.score(data, **options)[0], tested.score_queries(data, **options)
+        assert len(queries.pids) == headline["num_queries"]
+        assert query == "rgb" or (queries.weights > 0).sum() == headline["num_valid_queries"] < len(queries.pids)
+        assert [trial.means() for trial in queries.trials] == headline["trials"]
+        assert queries.weighted_ap.sum() == pytest.approx(headline["mean"]["mAP"], abs=1e-12)
+        rows = [int(path.removesuffix(".jpg")) for path in queries.paths]
+        np.testing.assert_array_equal(data.pids[rows], queries.pids)
+        np.testing.assert_array_equal(data.camids[rows], queries.camids)
+    with pytest.raises(ValueError, match="the features have no paths"):
+        tested.score_queries(dataclasses.replace(data, paths=None), sampling="agw")
+
+
+@pytest.mark.parametrize("tested", PROTOCOLS, ids=list(REPORTS))
 class TestCheck:
     """`check` raises what `score` would raise."""
 

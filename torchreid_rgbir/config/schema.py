@@ -7,6 +7,7 @@ from yacs.config import CfgNode as CN
 from torchreid_rgbir.data import SAMPLERS
 from torchreid_rgbir.data.images import parse_ir_range
 from torchreid_rgbir.losses import LOSSES, Option
+from torchreid_rgbir.modality import NAMES
 
 
 def defaults() -> CN:
@@ -128,9 +129,14 @@ def defaults() -> CN:
     cfg.test.flip = False  # add the feature of the mirrored image
     cfg.test.rerank = False  # score again with k-reciprocal re-ranking, after the last epoch or when only testing
     cfg.test.rerank_settings = [20, 6, 0.3]  # k1, k2, lambda
+    # score again with corrupted images (none, rgb, ir, both), after the last epoch or when only testing
+    cfg.test.corruption = "none"
+    cfg.test.corruption_seed = 0  # of the corruptions; not that of the training
+    cfg.test.corruption_repeats = 10  # the number of repetitions with different corruptions, which are averaged
     cfg.test.evaluate = False  # test only
     cfg.test.eval_freq = -1  # the number of epochs between two tests; -1: test only after the last epoch
     cfg.test.start_eval = 0
+    cfg.test.save_features = False  # write the features and the scores of each query after the last test
     cfg.test.visrank = False  # draw ranked results, with test.evaluate True
     cfg.test.visrank_topk = 10
     return cfg
@@ -157,12 +163,13 @@ CHOICES = {
     "test.query": ("ir", "rgb"),
     "test.sampling": ("official", "agw"),
     "test.feature": ("bn", "pooled"),
+    "test.corruption": ("none", *NAMES, "both"),
 }
 
 POSITIVE = (
     *("sampler.num_instances", "model.last_stride", "train.batch_size", "train.lr", "train.gamma", "train.print_freq"),
     *("train.max_epoch", "train.checkpoint_freq", "train.keep_checkpoints", "train.max_skipped", "train.accumulate"),
-    *("test.batch_size", "test.visrank_topk"),
+    *("test.batch_size", "test.visrank_topk", "test.corruption_repeats"),
 )
 
 # key: a function that refuses what is not allowed
@@ -176,6 +183,7 @@ RANGES = {
     "data.split_id": (0, math.inf),
     "sampler.batches_per_epoch": (0, math.inf),
     "train.seed": (0, 2**32 - 1),
+    "test.corruption_seed": (0, 2**32 - 1),
     "train.weight_decay": (0, math.inf),
     "train.warmup_epoch": (0, math.inf),
     "train.warmup_start": (0, 1),

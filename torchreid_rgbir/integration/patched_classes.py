@@ -139,7 +139,8 @@ class PatchedEngine(CrossModalEngine):
             save_dir = given.pop("save_dir", "log")
             super().run(save_dir, **given)
             if distributed.rank() == 0:
-                write_results(self, Path(save_dir) / "results.json", {"checkpoint": self.checkpoint_path, "config": ""})
+                origin = {"checkpoint": self.checkpoint_path, "config": ""}
+                write_results(self, Path(save_dir) / "results.json", origin, self.settings.test.save_features)
 
 
 def _build_criterion(cfg: CfgNode, model: TwoStreamNetwork) -> MSOLoss:

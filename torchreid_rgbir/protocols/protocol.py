@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torchreid_rgbir.metrics import ranking
 from torchreid_rgbir.metrics.distance import DistanceRows
 from torchreid_rgbir.metrics.features import TestFeatures, check_features, check_labels
+from torchreid_rgbir.metrics.queries import QueryScores
 from torchreid_rgbir.metrics.rerank import Rerank
 from torchreid_rgbir.metrics.tracks import mean_of_tracks
 from torchreid_rgbir.modality import IR, NAMES, RGB
@@ -108,6 +109,26 @@ class Protocol(ABC):
                     scored = self._reranked(setting, queries, gallery, distance, rerank)
                     reranked.append(_result(setting, scored, num_junk) | {"rerank": rerank.settings()})
         return plain + reranked
+
+    def score_queries(
+        self, features: TestFeatures, *, query: str = "ir", distance: str = "cosine", sampling: str = "official"
+    ) -> QueryScores:
+        """Scores each query in the first setting, the headline of `score`, whose measures are the means of these scores.
+
+        Args:
+            features, query, distance, sampling: as in `score`. The features have paths.
+
+        Raises:
+            FileNotFoundError, ValueError: as `score`.
+        """
+        if features.paths is None:
+            raise ValueError("the features have no paths, which name the queries")
+        features = mean_of_tracks(_without_junk(check_features(features)))
+        setting = self._checked_settings(features.labels, query, sampling)[0]
+        queries, gallery = features.queries(setting.modality), features.gallery(1 - setting.modality)
+        dist = DistanceRows(queries.features, gallery.features, distance).rows
+        scores = ranking.score(queries, gallery, setting.trials, dist, self.ignored, self.cmc_over_identities)
+        return QueryScores(queries.pids, queries.camids, np.asarray(queries.paths), scores)
 
     def _reranked(
         self, setting: Setting, queries: TestFeatures, gallery: TestFeatures, distance: str, rerank: Rerank

@@ -15,6 +15,7 @@ from torchreid_rgbir.engine import CrossModalEngine
 from torchreid_rgbir.files import atomic
 from torchreid_rgbir.files.checkpoint_folder import BEST
 from torchreid_rgbir.metrics import report
+from torchreid_rgbir.runs import per_query
 from torchreid_rgbir.runs.build import build_engine
 from torchreid_rgbir.runs.folder import CONFIG, compare_with_run, run_folder
 from torchreid_rgbir.runs.provenance import provenance, versions
@@ -63,24 +64,27 @@ def train(cfg: CfgNode) -> CrossModalEngine:
                     "config": str(save_dir / f"{beside}{CONFIG}"),
                     "run": provenance(cfg, engine.datamanager, engine.seconds),
                 }
-                write_results(engine, save_dir / f"{beside}results.json", origin)
+                write_results(engine, save_dir / f"{beside}results.json", origin, cfg.test.save_features)
                 if left_out := engine.datamanager.left_out:
                     images = "\n  ".join(left_out.values())
                     logger.warning("%d images cannot be read and were skipped:\n  %s", len(left_out), images)
     return engine
 
 
-def write_results(engine: CrossModalEngine, path: Path, origin: dict) -> None:
+def write_results(engine: CrossModalEngine, path: Path, origin: dict, save_features: bool = False) -> None:
     """Writes the results of the last test as JSON and as a Markdown table. Several data sets have one file each.
 
     Args:
         engine: after `run`.
         path: of the JSON file.
         origin: the origin of the numbers: `checkpoint`, `config` and more.
+        save_features: first write the features and the scores of each query beside it (`test.save_features`).
     """
     for name, results in engine.results.items():
         results |= origin | {"versions": versions()}
         own = path_of(path, name, engine.results)
+        if save_features:
+            per_query.write(engine, name, own)
         report.write_with_table(own, results)
         logger.info("results written to %s, and as a table to %s", own, own.with_suffix(".md"))
 
