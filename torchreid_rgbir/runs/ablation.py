@@ -55,6 +55,9 @@ def ablation(out: Path, questions: Sequence[str] = tuple(QUESTIONS), seeds: Sequ
     """
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"duplicate seeds {', '.join(map(str, seeds))}: list each only once")
+    if out.is_file():
+        raise NotADirectoryError(f"{out} is a file: choose a folder")
+    out.mkdir(parents=True, exist_ok=True)
     runs = list(_planned(out, questions, seeds))
     for run in runs:
         check_same_run(run.cfg, run.folder)
