@@ -36,7 +36,7 @@ KEYS = SHARED_KEYS + keys_of(
         "loss.wrt_sq": "form features",
         "loss.cmcc": "form normalize",
         "loss.pef": "entry weights normalize",
-        "test": "query sampling feature flip rerank_settings save_features",
+        "test": "query sampling feature flip rerank_settings corruption corruption_seed corruption_repeats save_features",
     }
 )
 NAMES = {"sources": LAYOUTS, "targets": LAYOUTS, "dataset": LAYOUTS, "transforms": TRANSFORMS, "opts": KEYS}

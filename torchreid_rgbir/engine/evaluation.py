@@ -14,8 +14,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from torchreid_rgbir import distributed, terminal
+from torchreid_rgbir.data.corrupted_images import Corruption
 from torchreid_rgbir.data.cross_modal import Item, with_labels
 from torchreid_rgbir.engine import monitor
+from torchreid_rgbir.engine.corrupted_test import corrupted_settings
 from torchreid_rgbir.engine.resumable import ResumableEngine
 from torchreid_rgbir.metrics import Rerank, TestFeatures, report
 from torchreid_rgbir.modality import RGB
@@ -37,6 +39,7 @@ class EvalOptions:
         feature: "bn", after batch normalization, or "pooled", before it.
         flip: add the feature of the mirrored image.
         rerank: also score with k-reciprocal re-ranking, in separate rows.
+        corruption: also score with corrupted images, in separate rows.
     """
 
     query: str = "ir"
@@ -44,6 +47,7 @@ class EvalOptions:
     feature: str = "bn"
     flip: bool = False
     rerank: Rerank | None = None
+    corruption: Corruption | None = None
 
 
 class EvaluatingEngine(ResumableEngine):
@@ -113,18 +117,27 @@ class EvaluatingEngine(ResumableEngine):
         Returns:
             Rank-1 and mAP of the protocol's first setting, as fractions.
         """
-        features = self.extract([query_loader, gallery_loader])
-        if normalize_feature:
+        loaders = [query_loader, gallery_loader]
+
+        def extract(loaders: Sequence[DataLoader]) -> TestFeatures:
+            features = self.extract(loaders)
             unit = F.normalize(torch.from_numpy(features.features)).numpy()
-            features = dataclasses.replace(features, features=unit)
+            return dataclasses.replace(features, features=unit) if normalize_feature else features
+
+        features = extract(loaders)
         protocol: Any = query_loader.dataset.protocol  # type: ignore[attr-defined]
         options = self.eval_options
-        # Re-ranking takes longer than everything else together, so it waits for the last test.
+        # Re-ranking and corrupted images take longer than everything else together, so they wait for the last test.
         is_last = self.epoch + 1 >= getattr(self, "max_epoch", 0)
         chosen = {"query": options.query, "distance": dist_metric, "sampling": options.sampling}
-        settings = distributed.broadcast_from_rank0(
-            lambda: protocol.score(features, **chosen, rerank=options.rerank if is_last else None)
-        )
+
+        def score(features: TestFeatures) -> list[dict]:
+            rerank = options.rerank if is_last else None
+            return distributed.broadcast_from_rank0(lambda: protocol.score(features, **chosen, rerank=rerank))
+
+        settings = score(features)
+        if options.corruption and is_last:
+            settings = settings + corrupted_settings(options.corruption, loaders, features, extract, score)
         made: dict[str, Any] = {"distance": dist_metric, "flip": options.flip, "normalize_feature": normalize_feature}
         results = report.results(dataset_name, settings, query=options.query, feature=options.feature, **made)
         self.features[dataset_name], self.results[dataset_name] = features, results

@@ -138,6 +138,9 @@ def setting_name(setting: dict) -> str:
         name = f"{setting['direction']}, mean of {len(setting['splits'])} splits"
     else:
         name = setting["direction"] + (f", split {setting['split']}" if setting.get("split") else "")
+    if corruption := setting.get("corruption"):
+        images = {"both": "RGB and IR"}.get(corruption["images"], corruption["images"].upper())
+        name += f", corrupted {images} images"
     rerank = setting.get("rerank")
     return name + (f", re-ranked ({rerank['k1']}, {rerank['k2']}, {rerank['lambda']:g})" if rerank else "")
 

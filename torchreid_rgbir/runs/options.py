@@ -7,6 +7,7 @@ from typing import Any
 from yacs.config import CfgNode
 
 from torchreid_rgbir import config
+from torchreid_rgbir.data.corrupted_images import Corruption
 from torchreid_rgbir.engine import EvalOptions
 from torchreid_rgbir.metrics import Rerank
 
@@ -30,12 +31,14 @@ def model_options(cfg: CfgNode) -> dict[str, Any]:
 def eval_options(cfg: CfgNode) -> EvalOptions:
     """Returns how `cfg` scores the model."""
     k1, k2, weight = cfg.test.rerank_settings
+    corruption = Corruption(cfg.test.corruption, cfg.test.corruption_seed, cfg.test.corruption_repeats)
     return EvalOptions(
         query=cfg.test.query,
         sampling=cfg.test.sampling,
         feature=cfg.test.feature,
         flip=cfg.test.flip,
         rerank=Rerank(int(k1), int(k2), weight) if cfg.test.rerank else None,
+        corruption=None if cfg.test.corruption == "none" else corruption,
     )
 
 

@@ -105,6 +105,8 @@ def _incomparable(dataset: str, setting: dict) -> str:
     name = setting_of(setting)
     if setting.get("query") == "rgb":
         return f"{name} with RGB queries is not defined by the data set's authors"
+    if "corruption" in setting:
+        return f"{name} has corrupted images (test.corruption), but published rows are for the images as they are"
     splits = setting.get("splits") or [setting.get("split")]
     if dataset == "regdb" and len(splits) < NUM_SPLITS:
         what = f"the mean of {len(splits)} splits" if "splits" in setting else "the result of one split"
