@@ -119,7 +119,8 @@ def reached(monkeypatch):
 
 @pytest.mark.parametrize("key", [key for key in OURS if key not in ELSEWHERE])
 def test_every_setting_has_an_effect(key, reached):
-    also = ["train.on_nonfinite", "skip"] if key == "train.max_skipped" else []
+    needed = {"train.max_skipped": ["train.on_nonfinite", "skip"]}
+    also = ["test.corruption", "rgb"] if key.startswith("test.corruption_") else needed.get(key, [])
     assert reached([*also, key, changed(key)]) != reached(also)
 
 

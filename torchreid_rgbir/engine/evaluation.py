@@ -121,8 +121,10 @@ class EvaluatingEngine(ResumableEngine):
 
         def extract(loaders: Sequence[DataLoader]) -> TestFeatures:
             features = self.extract(loaders)
-            unit = F.normalize(torch.from_numpy(features.features)).numpy()
-            return dataclasses.replace(features, features=unit) if normalize_feature else features
+            if normalize_feature:
+                unit = F.normalize(torch.from_numpy(features.features)).numpy()
+                features = dataclasses.replace(features, features=unit)
+            return features
 
         features = extract(loaders)
         protocol: Any = query_loader.dataset.protocol  # type: ignore[attr-defined]
