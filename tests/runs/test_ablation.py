@@ -100,7 +100,7 @@ def test_finished_runs_are_kept_and_seeds_come_one_after_another(tmp_path, train
     text = ablation(tmp_path / "out", ["cmcc"])
     assert len(trained) == 15 and "15 runs, of which 5 are finished" in caplog.text
     assert [str(folder)[-1] for folder in trained] == ["1"] * 5 + ["2"] * 5 + ["3"] * 5
-    assert first != text and "## Form and scale" in text and "mAP against id+wrt+cmcc [95 %]" in text
+    assert first != text and "## Form and scale" in text and "mAP against id+wrt+cmcc [95 % over seeds]" in text
     assert (tmp_path / "out/ablation.md").read_text() == text
     assert json.loads((tmp_path / "out/cmcc.json").read_text())["seeds"] == [1, 2, 3]
     assert (tmp_path / "out/cmcc.png").is_file()
@@ -158,3 +158,12 @@ def test_fewer_people_keep_the_test(tmp_path, monkeypatch):
     assert (own.num_train_pids, whole.num_train_pids) == (4, 16)
     assert [item.pid for item in own.gallery] == [item.pid for item in whole.gallery]
     assert {Path(item.impath).parts[-3:] for item in own.train} < {Path(item.impath).parts[-3:] for item in whole.train}
+
+
+def test_a_question_about_schedules_draws_curves(tmp_path, trained, monkeypatch):
+    seen = []
+    curves = {"Train/loss": {9: 5.0, 19: 3.0}, "Test/sysu_mm01/mAP": {5: 0.2, 10: 0.5}}
+    monkeypatch.setattr("torchreid_rgbir.visual.curves.read_curves", lambda folder: seen.append(folder) or curves)
+    ablation(tmp_path / "out", ["schedule"], [1, 2])
+    assert len(seen) == 2 * len(QUESTIONS["schedule"].methods)
+    assert (tmp_path / "out/schedule-curves.png").is_file()

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from torch.utils.tensorboard import SummaryWriter
 
-from torchreid_rgbir.visual.curves import PANEL, draw_curves, read_curves
+from torchreid_rgbir.visual.curves import PANEL, _over_epochs, draw_curves, draw_methods, read_curves
 from torchreid_rgbir.visual.figure import WIDTH
 
 
@@ -39,3 +39,19 @@ def test_a_panel_for_each_kind(tags, panels):
     panel = np.asarray(picture)[:PANEL]
     blue = (np.abs(panel.astype(int) - (31, 119, 180)).sum(axis=2) < 30).sum()
     assert blue > WIDTH  # the curve crosses the panel
+
+
+def test_methods_are_drawn_over_the_epochs():
+    curves = {"Train/loss": {9: 5.0, 19: 3.0}, "Test/sysu_mm01/mAP": {1: 0.2, 2: 0.5}}
+    better = {"Train/loss": {9: 4.0, 19: 1.0}, "Test/sysu_mm01/mAP": {1: 0.4, 2: 0.9}}
+    one = np.asarray(draw_methods({"mso": [curves]}))
+    two = np.asarray(draw_methods({"mso": [curves], "id": [better]}))
+    assert one.shape == two.shape == (2 * PANEL, WIDTH, 3)
+    orange = np.abs(two.astype(int) - (255, 127, 14)).sum(axis=2) < 30  # the second line's color
+    assert orange[:PANEL].any() and orange[PANEL:].any()
+    assert not (np.abs(one.astype(int) - (255, 127, 14)).sum(axis=2) < 30).any()
+
+
+def test_a_line_is_the_mean_of_the_seeds_where_all_have_a_value():
+    steps, values = _over_epochs([{1: 0.2, 2: 0.4, 3: 0.5}, {1: 0.4, 2: 0.8}])
+    assert steps.tolist() == [1, 2] and values.mean(axis=0).tolist() == pytest.approx([0.3, 0.6])

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from yacs.config import CfgNode
 
 from torchreid_rgbir import config
+from torchreid_rgbir.extras import require
 from torchreid_rgbir.metrics import report
 from torchreid_rgbir.runs import ingredients
 from torchreid_rgbir.runs.compare import against, configure, markdown, summary
@@ -58,6 +59,8 @@ def ablation(out: Path, questions: Sequence[str] = tuple(QUESTIONS), seeds: Sequ
     if out.is_file():
         raise NotADirectoryError(f"{out} is a file: choose a folder")
     out.mkdir(parents=True, exist_ok=True)
+    if any(map(_has_curves, questions)):
+        require("visual", "matplotlib")  # before the first run, and not after the last one
     runs = list(_planned(out, questions, seeds))
     for run in runs:
         check_same_run(run.cfg, run.folder)
@@ -68,9 +71,15 @@ def ablation(out: Path, questions: Sequence[str] = tuple(QUESTIONS), seeds: Sequ
             logger.info("run %d of %d: %s", number + 1, len(runs), run.folder.relative_to(out / "runs"))
         results.setdefault((run.question, run.method), {})[run.seed] = _results(run)
     sections = [_section(QUESTIONS[name], name, results, out) for name in questions]
+    for name in filter(_has_curves, questions):
+        _draw_curves([run for run in runs if run.question == name and run.is_finished], out / f"{name}-curves.png")
     text = "\n".join(sections)
     report.write_text(out / "ablation.md", text)
     return text
+
+
+def _has_curves(question: str) -> bool:
+    return QUESTIONS[question].curves
 
 
 def _planned(out: Path, questions: Sequence[str], seeds: Sequence[int]) -> Iterator[Run]:
@@ -142,3 +151,13 @@ def _section(question: Question, name: str, results: dict[tuple[str, str], dict[
     draw_comparison(found, out / f"{name}.png")
     tables = (markdown(against(found, reference)) for reference in question.references)
     return f"## {question.title}\n\n" + "\n".join(tables)
+
+
+def _draw_curves(runs: Sequence[Run], path: Path) -> None:
+    from torchreid_rgbir.visual import curves, save_picture  # they need the extra `visual`
+
+    found: dict[str, list[curves.Curves]] = {}
+    for run in runs:
+        found.setdefault(run.method, []).append(curves.read_curves(run.folder))
+    if found:
+        save_picture(curves.draw_methods(found), path)

@@ -1,8 +1,10 @@
 """Draws training curves from the event files that a run writes for TensorBoard."""
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -58,3 +60,41 @@ def draw_curves(curves: Curves) -> Image.Image:
         if len(tags) > 1:
             axes.legend(fontsize=8)
     return as_image(figure)
+
+
+def draw_methods(runs: Mapping[str, Sequence[Curves]]) -> Image.Image:
+    """Draws the training loss and the test mAP of several methods over the epochs.
+
+    Args:
+        runs: Method -> the curves of its runs, one for each seed. A line is their mean, and the shaded area around an mAP
+            extends from the smallest to the largest.
+
+    Returns:
+        An image WIDTH pixels wide, with one panel for the loss and one for the mAP.
+    """
+    figure = new_figure(2 * PANEL)
+    loss, test = figure.subplots(2, sharex=True)
+    for method, seeds in runs.items():
+        epochs, values = _over_epochs([_mAP(curves) for curves in seeds])
+        [line] = test.plot(epochs, values.mean(axis=0), marker="o", markersize=3, label=method)
+        test.fill_between(epochs, values.min(axis=0), values.max(axis=0), alpha=0.15, color=line.get_color())
+        batches, losses = _over_epochs([curves["Train/loss"] for curves in seeds])
+        loss.plot(batches * epochs.max() / batches.max(), losses.mean(axis=0), color=line.get_color())
+    for axes, title in ((loss, "training loss"), (test, "test mAP")):
+        axes.set_title(title, fontsize=11)
+        axes.tick_params(labelsize=9)
+        axes.grid(alpha=0.3)
+    test.set_xlabel("epoch", fontsize=9)
+    test.set_ylim(bottom=0)
+    test.legend(fontsize=8)
+    return as_image(figure)
+
+
+def _mAP(curves: Curves) -> dict[int, float]:
+    return next(points for tag, points in curves.items() if tag.startswith("Test/") and tag.endswith("/mAP"))
+
+
+def _over_epochs(seeds: Sequence[dict[int, float]]) -> tuple[np.ndarray, np.ndarray]:
+    """The steps that all seeds have, (n,), and the values there, (seeds, n)."""
+    steps = sorted(set.intersection(*(set(points) for points in seeds)))
+    return np.array(steps), np.array([[points[step] for step in steps] for points in seeds])
