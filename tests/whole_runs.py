@@ -1,13 +1,20 @@
-"""Helpers for complete and interrupted runs: they interrupt a run, and compare two runs apart from their durations."""
+"""Helpers for complete and interrupted runs: they interrupt a run, compare two runs apart from their durations, and write one."""
 
 import json
 import os
 import signal
 
+import numpy as np
 import torch
 
 from torchreid_rgbir.engine import CrossModalEngine
 from torchreid_rgbir.files import checkpoint
+from torchreid_rgbir.metrics import QueryScores, report, save_queries
+from torchreid_rgbir.metrics.ranking import Scores
+from torchreid_rgbir.protocols.protocol import mean_and_std
+from torchreid_rgbir.runs.per_query import with_queries
+
+IDS = np.repeat(np.arange(30), 2)  # of the queries of `finished`
 
 
 def send_at(monkeypatch, method, call, number=signal.SIGTERM):
@@ -50,3 +57,23 @@ def assert_equal(one, two, place="state"):
 
 def _state(path):
     return {key: value for key, value in checkpoint.load(path).items() if key not in ("about", "seconds")}
+
+
+def results(mAP):
+    """What results.json of a run without scores of each query contains, as far as a comparison reads it."""
+    mean = {"rank1": mAP / 2, "rank5": 1.0, "rank10": 1.0, "rank20": 1.0, "mAP": mAP, "mINP": mAP / 4}
+    return {"settings": [{"search": "all", "shots": 1, "sampling": "official", "mean": mean}]}
+
+
+def finished(folder, ap, pids=IDS, dataset="sysu_mm01", **setting):
+    """Writes what a finished run has: results and the scores of queries with average precisions `ap` (T, Q)."""
+    folder.mkdir(parents=True)
+    trials = [Scores(np.ones(len(pids), int), row, row) for row in np.atleast_2d(ap)]
+    names = np.array([f"{number}.jpg" for number in range(len(pids))])
+    save_queries(folder / "queries.csv", QueryScores(pids, np.full(len(pids), 3), names, trials))
+    means = [scores.means() for scores in trials]
+    first = {"search": "all", "shots": 1, "sampling": "official", "num_queries": len(pids), "num_gallery": 9}
+    first |= {"num_trials": len(trials), "num_valid_queries": len(pids)} | mean_and_std(means) | setting
+    text = json.dumps(report.results(dataset, [first]))
+    (folder / "results.json").write_text(text)
+    return with_queries(json.loads(text), folder / "results.json")

@@ -226,7 +226,7 @@ def test_ablation(there, monkeypatch, capsys):
     monkeypatch.setattr(ingredients, "starting_point", lambda name, out: start)
     assert example("ablation") == 0
     assert len(made) == 21 and {cfg.train.seed for cfg in made} == {1, 2, 3}
-    assert "mAP against id [95 %]" in capsys.readouterr().out
+    assert "mAP against id [95 % over seeds]" in capsys.readouterr().out
     assert (there / "log/ablation/ablation.md").is_file() and (there / "log/ablation/parts.png").is_file()
 
 

@@ -99,22 +99,23 @@ def test_the_same_queries_in_a_different_folder():
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        (scores_of([1, 2], [[0.5, 0.6]] * 10), "2 queries in 1 trials and 2 queries in 10 trials"),
-        (scores_of([1, 2, 2], [0.5, 0.6, 0.7]), "2 queries in 1 trials and 3 queries in 1 trials"),
-        (scores_of([1, 3], [0.5, 0.6]), "query 2 is identity 2, camera 3, 1.jpg, and identity 3, camera 3, 1.jpg"),
+        (scores_of([1, 2], [[0.5, 0.6]] * 10), "2 queries, number of trials 1 and 2 queries, number of trials 10"),
+        (scores_of([1, 2, 2], [0.5, 0.6, 0.7]), "2 queries, number of trials 1 and 3 queries, number of trials 1"),
+        (scores_of([1, 3], [0.5, 0.6]), "query 2 is 1.jpg of identity 2, camera 3 and 1.jpg of identity 3, camera 3"),
     ],
 )
 def test_different_queries_cannot_be_paired(other, message):
-    one = scores_of([1, 2], [0.5, 0.6])
+    one = dataclasses.replace(scores_of([1, 2], [0.5, 0.6]), source="a/queries.csv")
+    other = dataclasses.replace(other, source="b/queries.csv")
+    message = f"a/queries.csv and b/queries.csv cannot be paired, because their queries differ: {message}"
     with pytest.raises(ValueError, match=message):
-        paired_bootstrap([one], [other])
+        paired_bootstrap([other], [one])
     with pytest.raises(ValueError, match=message):
         paired_bootstrap([one, other], [one])
 
 
 def test_one_identity_has_no_interval():
     one = scores_of([4, 4, 5], [0.5, 0.6, 0.0], np.array([[1, 1, 0]]))
-    with pytest.raises(
-        ValueError, match="all valid queries are of identity 4: an interval over identities requires two"
-    ):
+    message = "scores: all valid queries are of identity 4, and an interval over identities requires two"
+    with pytest.raises(ValueError, match=message):
         paired_bootstrap([one], [one])

@@ -23,7 +23,7 @@ def test_the_file_returns_every_digit(queries, tmp_path):
     save_queries(tmp_path / "queries.csv", queries)
     found = load_queries(tmp_path / "queries.csv")
     assert [path.name for path in tmp_path.iterdir()] == ["queries.csv"]
-    assert found.paths.tolist() == NAMES
+    assert found.paths.tolist() == NAMES and found.source == str(tmp_path / "queries.csv")
     for name in ("pids", "camids"):
         np.testing.assert_array_equal(getattr(found, name), getattr(queries, name))
     np.testing.assert_array_equal(found.trials, queries.trials)

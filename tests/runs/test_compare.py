@@ -1,26 +1,25 @@
 import json
+import re
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from scipy import stats
 
+from tests.whole_runs import IDS, finished, results
 from torchreid_rgbir import config, host
 from torchreid_rgbir.cli import main
+from torchreid_rgbir.metrics import load_queries, paired_bootstrap
 from torchreid_rgbir.runs import compare as compare_module
 from torchreid_rgbir.runs.build import build_engine
-from torchreid_rgbir.runs.compare import METHODS, against, compare, configure, markdown, summary
+from torchreid_rgbir.runs.compare import METHODS, compare, configure, summary
 from torchreid_rgbir.synthetic.write import synthesize
 from torchreid_rgbir.visual.comparison import draw_comparison
 
 METHODS_TRIED = ["mso", "id", "osnet_x0_25:triplet", "resnet18:softmax"]
-
-
-def results(mAP):
-    mean = {"rank1": mAP / 2, "rank5": 1.0, "rank10": 1.0, "rank20": 1.0, "mAP": mAP, "mINP": mAP / 4}
-    return {"settings": [{"search": "all", "shots": 1, "sampling": "official", "mean": mean}]}
 
 
 def test_each_method_changes_its_losses_or_its_model_alone():
@@ -101,34 +100,6 @@ def test_each_method_and_seed_is_listed_once(tmp_path, methods, seeds, message):
         compare(config.load("quickstart"), methods, seeds, tmp_path)
 
 
-def test_means_and_paired_differences():
-    ours, theirs = [0.5, 0.6, 0.55], [0.4, 0.45, 0.5]
-    found = summary(
-        {
-            "mso": {seed: results(value) for seed, value in enumerate(ours)},
-            "id": {seed: results(value) for seed, value in enumerate(theirs)} | {2: {"error": "OSError: disk"}},
-        }
-    )
-    first, second = found["methods"]
-    assert found["reference"] == "mso"
-    assert first["mean"]["mAP"] == pytest.approx(np.mean(ours)) and first["std"]["mAP"] == pytest.approx(np.std(ours))
-    differences = np.array(theirs[:2]) - ours[:2]  # the third seed has no pair
-    low, high = stats.t.interval(0.95, 1, differences.mean(), stats.sem(differences))
-    assert second["difference"] == pytest.approx({"mAP": differences.mean(), "low": low, "high": high})
-    assert "difference" not in first and second["runs"][2]["error"] == "OSError: disk"
-    turned = against(found, "id")
-    assert turned["methods"][0]["difference"]["mAP"] == pytest.approx(-differences.mean())
-    assert "difference" not in turned["methods"][1] and against(turned, "mso") == found
-    with pytest.raises(ValueError, match="reference wrt is not among the methods: choose one of mso, id"):
-        against(found, "wrt")
-    text = markdown(found | {"dataset": "sysu_mm01"})
-    assert (
-        "| id | 21.25 ± 1.25 | 42.50 ± 2.50 |" in text
-        and "| 2/3 |" in text
-        and "id, seed 2 failed: OSError: disk" in text
-    )
-
-
 def test_the_picture_shows_every_method_that_finished(tmp_path):
     found = summary({"mso": {1: results(0.9)}, "id": {1: results(0.2)}, "x": {1: {"error": "no"}}}) | {"dataset": "d"}
     picture = Image.open(draw_comparison(found, tmp_path / "plot.png"))
@@ -163,9 +134,15 @@ def test_runs_are_made_once_and_a_failure_stops_nothing(tiny_cfg, tmp_path, monk
     out = capsys.readouterr().out
     assert "| osnet_x0_25:triplet |" in out and "resnet18:softmax, seed 2 failed: RuntimeError: out of memory" in out
     made = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("results.json")}
-    assert len(made) == 7
+    assert len(made) == len(list((tmp_path / "out").rglob("queries.csv"))) == 7
     found = json.loads((tmp_path / "out" / "compare.json").read_text())
     assert [row["method"] for row in found["methods"]] == METHODS_TRIED
+    for row in found["methods"][1:]:
+        interval = row["difference_over_identities"]
+        assert interval["low"] < interval["mAP"] < interval["high"]
+        assert interval["mAP"] == pytest.approx(row["difference"]["mAP"])
+        assert interval["num_ids"] == 4
+    assert "mAP against mso [95 % over seeds] | [95 % over 4 identities] | runs |" in out
     assert (tmp_path / "out" / "compare.png").is_file() and (tmp_path / "out" / "compare.md").read_text() in out
     for row in found["methods"]:
         for run in row["runs"]:
@@ -173,9 +150,18 @@ def test_runs_are_made_once_and_a_failure_stops_nothing(tiny_cfg, tmp_path, monk
             if "mean" in run:
                 assert json.loads(path.read_text())["settings"][0]["mean"] == run["mean"]
 
+    # Runs of a version without the key: they are not repeated, and have no interval over identities.
     monkeypatch.setattr(compare_module, "resume_or_skip", real)
+    for folder in (tmp_path / "out" / "id").iterdir():
+        (folder / "queries.csv").unlink()
+        text = (folder / "config.yaml").read_text()
+        (folder / "config.yaml").write_text(text.replace("  save_features: true\n", ""))
+        assert (folder / "config.yaml").read_text() != text
     assert main(command) == 0
     assert {path: path.stat().st_mtime_ns for path in made} == made
+    again = json.loads((tmp_path / "out" / "compare.json").read_text())["methods"]
+    assert ["difference_over_identities" in row for row in again] == [False, False, True, True]
+    assert again[1]["difference"] == found["methods"][1]["difference"]
     before = (tmp_path / "out" / "compare.json").read_bytes()
     assert main([*command, "train.lr", "0.5"]) == 2
     assert "holds a run with a different train.lr" in capsys.readouterr().err
@@ -236,3 +222,66 @@ def test_a_baselines_step_is_torchreids_own(tiny_cfg):
     assert ours["loss"] == pytest.approx(expected["loss_t"] + expected["loss_x"])
     for name, value in model.state_dict().items():
         assert torch.equal(engine.model.state_dict()[name], value), name
+
+
+def test_finished_runs_are_compared_without_training(tmp_path, capsys):
+    ap = np.random.default_rng(0).random((3, 10, 60))
+    folders = [str(tmp_path / name) for name in "abc"]
+    for folder, own in zip(folders, ap, strict=True):
+        finished(Path(folder), own)
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["compare", "--runs", *folders]) == 0
+    out = capsys.readouterr().out
+    assert "all-search, single-shot, official; one run each, measures in %" in out and "written" not in out
+    assert sorted(tmp_path.rglob("*")) == before
+    assert main(["compare", "--runs", *folders, "--out", str(tmp_path / "out")]) == 0
+    found = json.loads((tmp_path / "out" / "compare.json").read_text())
+    assert (tmp_path / "out" / "compare.md").read_text() == out[:-1] and (tmp_path / "out" / "compare.png").is_file()
+    scores = [[load_queries(Path(folder, "queries.csv"))] for folder in folders]
+    for row, own in zip(found["methods"][1:], scores[1:], strict=True):
+        assert row["difference_over_identities"] == paired_bootstrap(own, scores[0])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda b: shutil.rmtree(b), r"b/results.json is missing: give the results.json of a run"),
+        (lambda b: (b / "queries.csv").unlink(), r"b/queries.csv is missing: repeat the test with test.save_features"),
+        (lambda b: (b / "queries.csv").write_bytes(b"\0" * 99), r"b/queries.csv cannot be used .*: repeat the test"),
+        (lambda b: (b / "results.json").write_text("{"), r"b/results.json is not JSON"),
+        (lambda b: again(b, pids=IDS + 1), r"a/queries.csv and .*b/queries.csv cannot be paired, because their queries"),
+        (lambda b: again(b, ap=np.full((2, 60), 0.5)), r"60 queries, number of trials 1 and 60 queries, number of trials 2"),
+        (lambda b: again(b, sampling="agw"), r"a was scored in all-search, single-shot, official and .*b in .* agw: test"),
+        (lambda b: again(b, dataset="llcm"), r"a was tested on sysu_mm01 and .*b was tested on llcm: compare runs"),
+        (lambda b: [again(x, pids=IDS * 0) for x in (b, b.parent / "a")], r"all valid queries are of identity 0, and an"),
+        (lambda b: finished(b.parent / "c", np.ones(60)) and (b.parent / "c/queries.csv").rename(b / "queries.csv"),
+         r"b/queries.csv is not from the same test as the results beside it: its mAP is 1.0000, theirs is 0.5000: repeat"),
+    ],
+)  # fmt: skip
+def test_runs_that_cannot_be_compared_are_an_error_of_one_line(tmp_path, capsys, change, message):
+    for name in "ab":
+        finished(tmp_path / name, np.full(60, 0.5))
+    change(tmp_path / "b")
+    assert main(["compare", "--runs", str(tmp_path / "a"), str(tmp_path / "b")]) == 2
+    printed = capsys.readouterr()
+    assert re.search(message, printed.err) and printed.err.count("\n") == 1 and not printed.out
+
+
+def again(folder, **changes):
+    shutil.rmtree(folder)
+    finished(folder, **{"ap": np.full(60, 0.5)} | changes)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--seeds", "1"], "--seeds has no effect with --runs, which trains nothing: remove it"),
+        (["--config-file", "quickstart"], "--config-file has no effect with --runs"),
+        (["--root", "photos", "train.lr", "1"], "--root has no effect with --runs"),
+        ([], "a: give the folders of two or more different runs"),
+        (["--runs", "a", "a"], "runs a, a: give the folders of two or more different runs"),
+    ],
+)
+def test_flags_that_need_a_training_are_refused_for_finished_runs(capsys, flags, message):
+    assert main(["compare", "--runs", "a", *flags]) == 2
+    assert message in capsys.readouterr().err

@@ -102,7 +102,7 @@ def add_run_arguments(parser: argparse.ArgumentParser, out: str, seeds: list[int
     parser.add_argument(
         "--seeds", nargs="+", type=int, default=seeds, metavar="N", help=f"seeds of the runs (default: {default})"
     )
-    parser.add_argument("--out", default=out, metavar="DIR", help="folder for all runs (default: %(default)s)")
+    parser.add_argument("--out", default=out, metavar="DIR", help=f"folder for all runs (default: {out})")
 
 
 def open_video(video: str, boxes: str, min_confidence: float | None) -> "tuple[Frames, Boxes]":

@@ -4,6 +4,7 @@ The file is a table, not an .npz file, because users sort and filter it: the que
 """
 
 import csv
+import dataclasses
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,12 +28,14 @@ class QueryScores:
         camids: (Q,) cameras.
         paths: (Q,) the paths of the images; of a track, the path of its first frame.
         trials: the scores in the gallery of each trial.
+        source: what errors call these scores, such as the path of their file.
     """
 
     pids: NDArray[np.int64]
     camids: NDArray[np.int64]
     paths: NDArray[np.str_]
     trials: Sequence[Scores]
+    source: str = "scores"
 
     @property
     def weights(self) -> NDArray[np.float64]:
@@ -76,7 +79,7 @@ def load_queries(path: str | Path) -> QueryScores:
             rows = list(csv.reader(file))
         if rows[:1] != [COLUMNS]:
             raise ValueError(f"its first line is not {','.join(COLUMNS)}")
-        return _parse(rows[1:])
+        return dataclasses.replace(_parse(rows[1:]), source=str(path))
     except (ValueError, csv.Error) as error:
         raise ValueError(f"{path} cannot be used ({error}): repeat the test with test.save_features True") from None
 

@@ -4,25 +4,34 @@ import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from scipy import stats
 from yacs.config import CfgNode
 
 from torchreid_rgbir import config
 from torchreid_rgbir.config import checks
 from torchreid_rgbir.metrics import report
+from torchreid_rgbir.runs import per_query
+from torchreid_rgbir.runs.comparison import SHOWN, against, markdown, summary
 from torchreid_rgbir.runs.methods import ABLATIONS, METHODS
 from torchreid_rgbir.runs.provenance import versions
+from torchreid_rgbir.runs.reproduction import read_results
 from torchreid_rgbir.runs.resume_or_skip import check_same_run, resume_or_skip
 from torchreid_rgbir.runs.train import path_of
 
-__all__ = ["ABLATIONS", "METHODS", "SHOWN", "against", "compare", "configure", "markdown", "summary"]
+__all__ = [
+    "ABLATIONS",
+    "METHODS",
+    "SHOWN",
+    "against",
+    "compare",
+    "compare_runs",
+    "configure",
+    "markdown",
+    "summary",
+    "write",
+]
 
 logger = logging.getLogger(__name__)
-
-SHOWN = {"rank1": "Rank-1", "mAP": "mAP", "mINP": "mINP"}
 
 
 def configure(cfg: CfgNode, method: str) -> CfgNode:
@@ -62,7 +71,8 @@ def configure(cfg: CfgNode, method: str) -> CfgNode:
 def compare(cfg: CfgNode, methods: Sequence[str], seeds: Sequence[int], out: Path) -> dict[str, dict]:
     """Trains and scores every method with every seed, each in `out`/METHOD/seed_SEED. Finished runs are not repeated.
 
-    If a run fails, the failure is reported and the other runs continue.
+    If a run fails, the failure is reported and the other runs continue. Every run keeps its features and the scores of
+    each query (`test.save_features`), because `against` needs them.
 
     Args:
         cfg: The configuration that all runs share.
@@ -85,7 +95,11 @@ def compare(cfg: CfgNode, methods: Sequence[str], seeds: Sequence[int], out: Pat
     if out.is_file():
         raise NotADirectoryError(f"{out} is a file: choose a folder")
     # Every method runs with the first seed before any method runs with the second one.
-    planned = [(method, seed, configure(cfg, f"{method} train.seed {seed}")) for seed in seeds for method in methods]
+    planned = [
+        (method, seed, configure(cfg, f"{method} train.seed {seed} test.save_features True"))
+        for seed in seeds
+        for method in methods
+    ]
     targets = list(cfg.data.targets or cfg.data.sources)
     for method, seed, own in planned:
         check_same_run(own, _folder(out, method, seed))
@@ -95,12 +109,60 @@ def compare(cfg: CfgNode, methods: Sequence[str], seeds: Sequence[int], out: Pat
         for target, results in _run(own, _folder(out, method, seed), targets).items():
             runs[target][method][seed] = results
     found = {target: summary(runs[target]) | {"dataset": target, "versions": versions()} for target in targets}
-    out.mkdir(parents=True, exist_ok=True)  # it is missing if every run failed
-    for target in targets:
-        path = path_of(out / "compare.json", target, targets)
-        report.write_results(path, found[target])
-        report.write_text(path.with_suffix(".md"), markdown(found[target]))
+    write(found, out)
     return found
+
+
+def compare_runs(folders: Sequence[Path]) -> dict[str, dict]:
+    """Compares finished runs and trains nothing. Each run is a method with the name of its folder.
+
+    Args:
+        folders: The folders of two or more runs with `test.save_features True`. The others are compared with the first one.
+
+    Returns:
+        As `compare`. `seeds` is [None].
+
+    Raises:
+        FileNotFoundError: A folder has no results, or no scores of each query.
+        ValueError: The runs were tested on different data sets, queries or settings, or a file is damaged.
+    """
+    if len(set(folders)) < max(len(folders), 2):
+        raise ValueError(f"runs {', '.join(map(str, folders))}: give the folders of two or more different runs")
+    tests = {str(folder): _finished(folder) for folder in folders}
+    first = str(folders[0])
+    for folder, tested in tests.items():
+        if tested.keys() != tests[first].keys():
+            sets = [f"{one} was tested on {', '.join(tests[one])}" for one in (first, folder)]
+            raise ValueError(f"{' and '.join(sets)}: compare runs with the same test data sets")
+        for dataset, results in tested.items():
+            setting, other = (report.setting_name(one["settings"][0]) for one in (tests[first][dataset], results))
+            if setting != other:
+                raise ValueError(f"{first} was scored in {setting} and {folder} in {other}: test both in the same way")
+    found = {}
+    for dataset in tests[first]:
+        one = summary({folder: {None: tested[dataset]} for folder, tested in tests.items()})
+        if error := next(
+            filter(None, (row.get("difference_over_identities", {}).get("error") for row in one["methods"])), ""
+        ):
+            raise ValueError(error)
+        found[dataset] = one | {"dataset": dataset, "versions": versions()}
+    return found
+
+
+def _finished(folder: Path) -> dict[str, dict]:
+    """Reads the results of a run by the name of the data set. `queries` is added, whether the file exists or not."""
+    paths = sorted(folder.glob("results*.json")) or [folder / "results.json"]
+    results = {path: read_results(path) for path in paths}
+    return {one["dataset"]: one | {"queries": str(per_query.queries_of(path))} for path, one in results.items()}
+
+
+def write(found: dict[str, dict], out: Path) -> None:
+    """Writes what `compare` returned to `out`/compare.json and, as a table, to compare.md."""
+    out.mkdir(parents=True, exist_ok=True)  # it is missing if every run failed
+    for target, one in found.items():
+        path = path_of(out / "compare.json", target, found)
+        report.write_results(path, one)
+        report.write_text(path.with_suffix(".md"), markdown(one))
 
 
 def _folder(out: Path, method: str, seed: int) -> Path:
@@ -109,100 +171,9 @@ def _folder(out: Path, method: str, seed: int) -> Path:
 
 def _run(cfg: CfgNode, folder: Path, targets: Sequence[str]) -> dict[str, dict]:
     try:
-        return resume_or_skip(cfg, folder)
+        found = resume_or_skip(cfg, folder)
+        paths = {name: path_of(folder / "results.json", name, found) for name in found}
+        return {name: per_query.with_queries(results, paths[name]) for name, results in found.items()}
     except Exception as error:  # no error of one run may end the others
         logger.warning("%s failed: %s", folder, error, exc_info=logger.isEnabledFor(logging.DEBUG))
         return dict.fromkeys(targets, {"error": f"{type(error).__name__}: {error}".splitlines()[0]})
-
-
-def summary(runs: dict[str, dict[int, dict]]) -> dict:
-    """Averages the protocol's first setting over the seeds.
-
-    Args:
-        runs: Method -> seed -> the contents of results.json, or {"error": text} if the run failed.
-
-    Returns:
-        "setting", "seeds", and "methods", which has for each method its "mean" and "std" over the finished seeds and
-        its "runs" (measures or error of each seed). `against` adds the comparison with the first method.
-    """
-    setting, rows = "", []
-    for method, by_seed in runs.items():
-        row: dict[str, Any] = {"method": method, "runs": []}
-        for seed, results in by_seed.items():
-            if "error" in results:
-                row["runs"].append({"seed": seed, "error": results["error"]})
-            else:
-                first = results["settings"][0]
-                setting = report.setting_name(first)
-                row["runs"].append({"seed": seed, "mean": first["mean"]})
-        if measures := [run["mean"] for run in row["runs"] if "mean" in run]:
-            columns = {key: [mean[key] for mean in measures] for key in SHOWN}
-            row["mean"] = {key: float(np.mean(values)) for key, values in columns.items()}
-            row["std"] = {key: float(np.std(values)) for key, values in columns.items()}
-        rows.append(row)
-    found = {"setting": setting, "seeds": list(next(iter(runs.values()))), "methods": rows}
-    return against(found, next(iter(runs)))
-
-
-def against(found: dict, reference: str) -> dict:
-    """Compares each method with a different reference.
-
-    Args:
-        found: What `compare` returned.
-
-    Returns:
-        `found` with "reference". Each other method has "difference": its mAP minus the reference's, over the seeds that
-        both finished, with the 95 % confidence interval of the paired differences (Student's t, for two or more seeds).
-
-    Raises:
-        ValueError: `reference` is not one of the methods.
-    """
-    mAPs = {
-        row["method"]: {run["seed"]: run["mean"]["mAP"] for run in row["runs"] if "mean" in run}
-        for row in found["methods"]
-    }
-    if reference not in mAPs:
-        raise ValueError(f"reference {reference} is not among the methods: choose one of {', '.join(mAPs)}")
-    rows = []
-    for row in found["methods"]:
-        row = {key: value for key, value in row.items() if key != "difference"}
-        own, other = mAPs[row["method"]], mAPs[reference]
-        differences = [own[seed] - other[seed] for seed in own if seed in other]
-        if row["method"] != reference and differences:
-            row["difference"] = _difference(differences)
-        rows.append(row)
-    return found | {"reference": reference, "methods": rows}
-
-
-def _difference(values: list[float]) -> dict[str, float]:
-    mean = float(np.mean(values))
-    if len(values) == 1:
-        return {"mAP": mean}
-    half = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
-    return {"mAP": mean, "low": mean - half, "high": mean + half}
-
-
-def markdown(found: dict) -> str:
-    """Returns the table in %: mean ± standard deviation over seeds, and the mAP difference with its 95 % interval."""
-    reference = found["reference"]
-    lines = [
-        f"{found['dataset']}: {found['setting']}; {len(found['seeds'])} seeds, measures in %",
-        "",
-        f"| method | {' | '.join(SHOWN.values())} | mAP against {reference} [95 %] | runs |",
-        "| :-- |" + " --: |" * (len(SHOWN) + 2),
-    ]
-    for row in found["methods"]:
-        done = [run for run in row["runs"] if "error" not in run]
-        cells = [f"{100 * row['mean'][key]:.2f} ± {100 * row['std'][key]:.2f}" if done else "-" for key in SHOWN]
-        cells += [_interval(row.get("difference")), f"{len(done)}/{len(row['runs'])}"]
-        lines.append(f"| {' | '.join([row['method'], *cells])} |")
-    failed = [(row["method"], run) for row in found["methods"] for run in row["runs"] if "error" in run]
-    lines += ["", *(f"{method}, seed {run['seed']} failed: {run['error']}" for method, run in failed)]
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def _interval(difference: dict[str, float] | None) -> str:
-    if difference is None:
-        return ""
-    text = f"{100 * difference['mAP']:+.2f}"
-    return text + (f" [{100 * difference['low']:+.2f}, {100 * difference['high']:+.2f}]" if "low" in difference else "")

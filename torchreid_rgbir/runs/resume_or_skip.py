@@ -8,8 +8,11 @@ from yacs.config import CfgNode
 from torchreid_rgbir.runs.folder import changed_keys
 from torchreid_rgbir.runs.train import path_of, train
 
-# Keys that may change while a run is interrupted: where the data is, and how fast it is read.
-IGNORED_KEYS = ("data.root", "data.save_dir", "data.workers", "model.resume", "train.start_epoch")
+# Keys that may change while a run is interrupted: where the data is, how fast it is read, and which files a test keeps.
+IGNORED_KEYS = (
+    *("data.root", "data.save_dir", "data.workers", "model.resume", "train.start_epoch"),
+    "test.save_features",
+)
 
 
 def resume_or_skip(cfg: CfgNode, folder: Path) -> dict[str, dict]:
