@@ -2,16 +2,16 @@
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from yacs.config import CfgNode
 
 from torchreid_rgbir import config
 from torchreid_rgbir.extras import require
 from torchreid_rgbir.metrics import report
-from torchreid_rgbir.runs import ingredients
+from torchreid_rgbir.runs import ingredients, reach
 from torchreid_rgbir.runs.compare import against, configure, markdown, summary
 from torchreid_rgbir.runs.methods import QUESTIONS, SETTINGS, STARTS, Question
 from torchreid_rgbir.runs.resume_or_skip import check_same_run, resume_or_skip
@@ -19,6 +19,7 @@ from torchreid_rgbir.visual.comparison import draw_comparison
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
 EVAL_FREQ = 5  # epochs between two tests of a question with curves
 
 
@@ -30,6 +31,11 @@ class Run(NamedTuple):
     seed: int
     cfg: CfgNode
     folder: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file that the run's last epoch wrote."""
+        return self.folder / f"model/model.pth.tar-{self.cfg.train.max_epoch}"
 
     @property
     def is_finished(self) -> bool:
@@ -59,7 +65,7 @@ def ablation(out: Path, questions: Sequence[str] = tuple(QUESTIONS), seeds: Sequ
     if out.is_file():
         raise NotADirectoryError(f"{out} is a file: choose a folder")
     out.mkdir(parents=True, exist_ok=True)
-    if any(map(_has_curves, questions)):
+    if any(QUESTIONS[name].extra == "curves" for name in questions):
         require("visual", "matplotlib")  # before the first run, and not after the last one
     runs = list(_planned(out, questions, seeds))
     for run in runs:
@@ -70,16 +76,17 @@ def ablation(out: Path, questions: Sequence[str] = tuple(QUESTIONS), seeds: Sequ
         if not run.is_finished:
             logger.info("run %d of %d: %s", number + 1, len(runs), run.folder.relative_to(out / "runs"))
         results.setdefault((run.question, run.method), {})[run.seed] = _results(run)
-    sections = [_section(QUESTIONS[name], name, results, out) for name in questions]
-    for name in filter(_has_curves, questions):
-        _draw_curves([run for run in runs if run.question == name and run.is_finished], out / f"{name}-curves.png")
+    sections = []
+    for name in questions:
+        sections.append(_section(QUESTIONS[name], name, results, out))
+        finished = [run for run in runs if run.question == name and run.is_finished]
+        if QUESTIONS[name].extra == "curves":
+            _draw_curves(finished, out / f"{name}-curves.png")
+        if QUESTIONS[name].extra == "reach" and finished:
+            sections.append(reach.tables(_by_method(finished, lambda run: (run.cfg, run.checkpoint))))
     text = "\n".join(sections)
     report.write_text(out / "ablation.md", text)
     return text
-
-
-def _has_curves(question: str) -> bool:
-    return QUESTIONS[question].curves
 
 
 def _planned(out: Path, questions: Sequence[str], seeds: Sequence[int]) -> Iterator[Run]:
@@ -123,7 +130,7 @@ def _configured(question: Question, method: str, seed: int, starts: dict[str, st
     name, *own = method.split()
     base, name = (name, "mso") if name in {path.stem for path in config.shipped()} else ("ablation", name)
     shared = SETTINGS[question.setting].words.split()
-    if question.curves:
+    if question.extra == "curves":
         shared += ["test.eval_freq", str(EVAL_FREQ)]
     cfg = config.override(config.load(base), [starts.get(word, word) for word in shared])
     words = [starts.get(word, word) for word in own]
@@ -131,7 +138,7 @@ def _configured(question: Question, method: str, seed: int, starts: dict[str, st
 
 
 def _folder(question: Question, method: str, seed: int) -> Path:
-    tested = "-curves" if question.curves else ""
+    tested = "-curves" if question.extra == "curves" else ""
     return Path(question.setting + tested) / "-".join(re.findall(r"[\w.+]+", method)) / f"seed_{seed}"
 
 
@@ -156,8 +163,12 @@ def _section(question: Question, name: str, results: dict[tuple[str, str], dict[
 def _draw_curves(runs: Sequence[Run], path: Path) -> None:
     from torchreid_rgbir.visual import curves, save_picture  # they need the extra `visual`
 
-    found: dict[str, list[curves.Curves]] = {}
+    if runs:
+        save_picture(curves.draw_methods(_by_method(runs, lambda run: curves.read_curves(run.folder))), path)
+
+
+def _by_method(runs: Sequence[Run], value: Callable[[Run], T]) -> dict[str, list[T]]:
+    found: dict[str, list[T]] = {}
     for run in runs:
-        found.setdefault(run.method, []).append(curves.read_curves(run.folder))
-    if found:
-        save_picture(curves.draw_methods(found), path)
+        found.setdefault(run.method, []).append(value(run))
+    return found

@@ -60,7 +60,8 @@ class Question(NamedTuple):
         references: the methods that the others are compared with. Each one gets a table.
         setting: a name in `SETTINGS`.
         num_seeds: the number of seeds, which are 1, 2 and so on.
-        curves: test every few epochs, and draw the losses and the mAP over the epochs.
+        extra: "curves" tests every few epochs, and draws the losses and the mAP over the epochs; "reach" adds tables of each
+            loss's gradients and of how far training moves the layers (`reach.tables`).
     """
 
     title: str
@@ -68,7 +69,7 @@ class Question(NamedTuple):
     references: tuple[str, ...]
     setting: str = "resnet18"
     num_seeds: int = 3
-    curves: bool = False
+    extra: str = ""
 
 
 _CMCC, _RANDOM = "id+wrt+cmcc", "loss.pef.weights random"
@@ -113,15 +114,16 @@ QUESTIONS = {
             *(f"mso loss.mso.weight_pef {weight}" for weight in (0.01, 0.1, 10.0, 100.0)),
         ),
         (_CMCC, "mso"),
+        extra="reach",
     ),
     "augmentation": Question(
         "With and without gray-channel augmentation",
         tuple(f"{losses}{change}" for losses in ("mso", "id") for change in ("", " data.transforms [random_flip]")),
         ("mso", "id"),
     ),
-    "schedule": Question("The patent's schedule, from a trained ResNet-18", _SCHEDULES, _SCHEDULES[:1], curves=True),
+    "schedule": Question("The patent's schedule, from a trained ResNet-18", _SCHEDULES, _SCHEDULES[:1], extra="curves"),
     "schedule_lite0": Question(
-        "The patent's schedule, from ImageNet weights", _SCHEDULES, _SCHEDULES[:1], "lite0", curves=True
+        "The patent's schedule, from ImageNet weights", _SCHEDULES, _SCHEDULES[:1], "lite0", extra="curves"
     ),
     "benchmark": Question("All methods on one hard benchmark", _RECIPES, ("mso", "id"), "hard"),
     "people_200": Question("A quarter of the training people", ("mso", f"agw_sysu {_SCALED}"), ("mso",), "hard_200", 2),
