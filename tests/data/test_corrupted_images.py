@@ -108,4 +108,4 @@ def test_a_wide_image_is_corrupted_as_a_wide_image(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("images, included", [("rgb", (True, False)), ("ir", (False, True)), ("both", (True, True))])
 def test_the_modalities_of_a_setting(images, included):
-    assert tuple(Corruption(images).includes(modality) for modality in (RGB, IR)) == included
+    assert tuple(Corruption(images, 0, 10).includes(modality) for modality in (RGB, IR)) == included

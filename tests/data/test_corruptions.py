@@ -25,11 +25,10 @@ def difference(image, name, level, seed=0):
     return np.abs(corrupted(image, name, level, seed) - np.asarray(image, float)).mean()
 
 
-@pytest.mark.parametrize("name", CORRUPTIONS)
-@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize(
+    "name, mode", [(name, mode) for name in CORRUPTIONS for mode in ("RGB", "L") if (name, mode) != ("saturate", "L")]
+)
 def test_size_mode_and_seed(photo, name, mode):
-    if (name, mode) == ("saturate", "L"):
-        pytest.skip("an image without colors has nothing to saturate")
     image = photo.convert(mode)
     found = corrupted(image, name, 3)
     assert found.shape == np.asarray(image).shape and found.dtype == np.uint8
@@ -92,25 +91,6 @@ def test_the_change_is_as_large_as_that_of_the_published_code(photo, name):
 def test_pixelate_averages_blocks(photo):
     small = photo.resize((36, 72), Image.Resampling.BOX).resize((144, 288), Image.Resampling.NEAREST)
     np.testing.assert_array_equal(corrupted(photo, "pixelate", 5), np.asarray(small))
-
-
-def test_glass_blur_moves_pixels_a_little():
-    """By at most 4 pixels in each of two rounds, but a moved pixel may be moved again; and the blur adds some."""
-    dot = np.zeros((288, 144, 3), np.uint8)
-    dot[140:148, 68:76] = 255
-    found = corrupted(Image.fromarray(dot), "glass_blur", 5).astype(float)
-    rows, columns = np.nonzero(found[..., 0] > 8)
-    assert max(*(rows - 143.5), *(columns - 71.5), *(143.5 - rows), *(71.5 - columns)) < 4 + 2 * 4 + 4
-
-
-def test_motion_blur_goes_one_way_and_repeats_the_border():
-    image = np.zeros((288, 144, 3), np.uint8)
-    image[:, :72] = 200
-    found = corrupted(Image.fromarray(image), "motion_blur", 3).astype(float)[..., 0]
-    assert (found[:, 71] < 200).all() and (
-        found[:, 72:] == 0
-    ).all()  # the path starts at the pixel and goes to the right
-    assert (found[:, :30] == 200).all()
 
 
 def test_brightness_and_saturation_are_those_of_hsv():

@@ -36,8 +36,8 @@ class Corruption(NamedTuple):
     """
 
     images: str
-    seed: int = 0
-    repeats: int = 10
+    seed: int
+    repeats: int
 
     def includes(self, modality: int) -> bool:
         """Whether the images of a modality are corrupted."""

@@ -24,7 +24,7 @@ def corrupt(image: Image.Image, name: str, level: int, rng: Generator) -> Image.
     """Corrupts an image.
 
     Args:
-        image: 8 bits per channel, of mode "RGB", or "L" for an image that stays gray.
+        image: of mode "RGB", or "L" for an image that stays gray; at least 64 x 64 pixels.
         name: one of `CORRUPTIONS`.
         level: from 1 (weak) to 5 (strong).
         rng: where the corruption is random, it depends on this generator only.
@@ -73,7 +73,9 @@ def saturate(image: Array, level: int, rng: Generator) -> Array:
     factor, added = ((0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (20, 0.2))[level - 1]
     value = image.max(axis=2, keepdims=True)
     saturation = 1 - image.min(axis=2, keepdims=True) / np.maximum(value, 1e-9)
-    gap = np.where(saturation > 0, (value - image) / np.maximum(saturation, 1e-9), value * np.array([0, 1, 1]))
+    gap = np.where(
+        saturation > 0, (value - image) / np.maximum(saturation, 1e-9), value * np.array([0, 1, 1])[: image.shape[2]]
+    )
     return value - gap * (saturation * factor + added).clip(0, 1)
 
 

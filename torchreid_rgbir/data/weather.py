@@ -32,7 +32,7 @@ def frost(image: Array, level: int, rng: Generator) -> Array:
     kept, added = ((1, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.7), (0.6, 0.75))[level - 1]
     noise = rng.normal(size=image.shape[:2])
     scales = [ndimage.gaussian_filter(noise, sigma) for sigma in (0.7, 1.5, 3, 6)]
-    crystals = -np.abs(sum(scale / scale.std() for scale in scales))  # ridges where the sum changes its sign
+    crystals = np.exp(-2 * np.abs(sum(scale / scale.std() for scale in scales)))  # bright lines where the sum is 0
     crystals = (crystals - crystals.mean()) / crystals.std()
     ice = rng.uniform(85, 205) / 255 + rng.uniform(15, 38) / 255 * crystals[..., None] + FROST_TINT
     return kept * image + added * _colored(ice.clip(0, 1), image)
