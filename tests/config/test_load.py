@@ -89,6 +89,7 @@ def test_overrides_win_and_are_typed():
         (["train.lr", "fast"], "train.lr is 'fast': expected a number"),
         (["train.max_epoch", "1.5"], "expected a whole number"),
         (["model.pretrained", "1"], "expected True or False"),
+        (["train.compile", "1"], "expected True or False"),
         (["train.stepsize", "[a, b]"], "expected a list of whole numbers"),
         (["data.norm_mean", "[a, b, c]"], "expected a list of numbers"),
         (["data.sources", "[[a]]"], "expected a list of texts"),
@@ -189,6 +190,8 @@ def test_off_is_a_word_though_yaml_reads_it_as_false(tmp_path):
         (["train.accumulate", "0"], "train.accumulate is 0"),
         (["train.ema", "1"], "train.ema is 1.0: it must be 0 to 0.999999"),
         (["train.amp", "half"], "choose from off, bf16, fp16"),
+        (["train.compile", "all"], "train.compile is 'all': choose from False, True, step"),
+        (["train.compile", "step", "sampler.name", "mcja"], "sampler.name mcja does not make: set train.compile True"),
         (["data.cache", "memory"], "choose from none, ram, disk"),
         (["loss.mso.weight_id", "-1"], "loss.mso.weight_id is -1.0: it must be 0 or more"),
         (["loss.mso.weight_wrt_sq", ".nan"], "loss.mso.weight_wrt_sq is nan"),
@@ -231,6 +234,22 @@ def test_off_is_a_word_though_yaml_reads_it_as_false(tmp_path):
 def test_settings_that_cannot_work(words, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         checks.check(config.override(config.defaults(), words))
+
+
+@pytest.mark.parametrize("value", [False, True, "step"])
+def test_what_is_compiled_is_a_choice_that_files_keep(tmp_path, value):
+    cfg = config.override(config.defaults(), ["train.compile", str(value)])
+    checks.check(cfg)
+    (tmp_path / "written.yaml").write_text(cfg.dump(), encoding="utf-8")
+    assert cfg.train.compile == config.load(str(tmp_path / "written.yaml")).train.compile == value
+
+
+def test_a_compiled_step_is_for_one_process(monkeypatch):
+    cfg = config.override(config.defaults(), ["train.compile", "step"])
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="train.compile step works in one process only"):
+        checks.check(cfg)
+    checks.check(config.override(cfg, ["train.compile", "True"]))
 
 
 def test_a_missing_checkpoint_is_an_error_not_a_warning():

@@ -8,6 +8,7 @@ from yacs.config import CfgNode
 
 from torchreid_rgbir import config, distributed, host
 from torchreid_rgbir.config.schema import PARSERS, POSITIVE, choices, files, ranges
+from torchreid_rgbir.data import SAMPLERS
 from torchreid_rgbir.files.download import is_remote
 from torchreid_rgbir.losses import LOSSES
 from torchreid_rgbir.losses.vgg import MIN_SIZE
@@ -34,7 +35,7 @@ def check(cfg: CfgNode) -> None:
                     f"{key} {value} is missing: give {', '.join(values)}, or the path of a file with weights"
                 )
         elif value not in values:
-            raise ValueError(f"{key} is {value!r}: choose from {', '.join(values)}")
+            raise ValueError(f"{key} is {value!r}: choose from {', '.join(map(str, values))}")
     for key in POSITIVE:
         if not 0 < config.get(cfg, key) < math.inf:
             raise ValueError(f"{key} is {config.get(cfg, key)}: it must be a number above 0")
@@ -46,6 +47,7 @@ def check(cfg: CfgNode) -> None:
         parse(config.get(cfg, key))
     _check_losses(cfg)
     _check_model(cfg)
+    _check_compile(cfg)
     for key, above in (("norm_mean", ""), ("norm_std", ", above 0")):
         values = cfg.data[key]
         if len(values) != 3 or not all(math.isfinite(v) and (v > 0 or not above) for v in values):
@@ -118,6 +120,21 @@ def _check_model(cfg: CfgNode) -> None:
         raise ValueError(f"{what} is not available for {name}, because torchreid's engine trains it: remove {what}")
     if cfg.test.feature != "bn":
         raise ValueError(f"test.feature is {cfg.test.feature}, but {name} has only one feature: remove test.feature")
+
+
+def _check_compile(cfg: CfgNode) -> None:
+    """A step that is compiled as a whole has batches of one size, in one process."""
+    if cfg.train.compile != "step" or cfg.test.evaluate:
+        return
+    if not SAMPLERS[cfg.sampler.name].is_balanced:
+        raise ValueError(
+            f"train.compile step needs batches with the same number of RGB images, which sampler.name {cfg.sampler.name} does not "
+            "make: set train.compile True"
+        )
+    if distributed.asked_for():
+        raise ValueError(
+            "train.compile step works in one process only: set train.compile True, or start without torchrun"
+        )
 
 
 def _check_losses(cfg: CfgNode) -> None:

@@ -80,7 +80,8 @@ def defaults() -> CN:
     cfg.train.amp = "off"  # mixed precision: bf16, fp16 (with a gradient scaler), off
     cfg.train.accumulate = 1  # the number of batches whose gradients are averaged for one step
     cfg.train.ema = 0.0  # the decay of averaged weights, such as 0.999, which are then tested and saved; 0: none
-    cfg.train.compile = False  # compile the backbone with torch.compile
+    # with torch.compile: True compiles the backbone, step the complete forward and backward pass with the losses
+    cfg.train.compile = False
     cfg.train.gather_features = False  # with torchrun: losses that compare images use the batch of all processes
     cfg.train.sync_batchnorm = False  # with torchrun: batch normalization over all processes
     cfg.train.print_freq = 20
@@ -155,6 +156,7 @@ CHOICES = {
     "sampler.name": tuple(SAMPLERS),
     "sampler.balance": ("size", "equal"),
     "train.amp": ("off", "bf16", "fp16"),
+    "train.compile": (False, True, "step"),
     "train.optim": ("adam", "amsgrad", "sgd", "rmsprop", "radam"),
     "train.lr_scheduler": ("warmup_multi_step", "warmup_cosine", "single_step", "multi_step", "cosine"),
     "train.on_nonfinite": ("stop", "skip"),

@@ -32,7 +32,7 @@ class CrossModalEngine(EvaluatingEngine):
         datamanager, model, optimizer, scheduler, use_gpu: torchreid's. The model is on the device already.
         criterion: the sum of the losses. None for an engine that only tests.
         amp, accumulate, ema: of TrainingStep.
-        compiled: run the backbone through torch.compile, where that works.
+        compiled: True runs the backbone through torch.compile, and "step" the training step, where that works.
         **options: of EvaluatingEngine, such as `eval_options`.
     """
 
@@ -47,15 +47,18 @@ class CrossModalEngine(EvaluatingEngine):
         amp: str = "off",
         accumulate: int = 1,
         ema: float = 0.0,
-        compiled: bool = False,
+        compiled: bool | str = False,
         **options: Any,
     ):
         model = bare_model(model)
         super().__init__(datamanager, model, optimizer, scheduler, use_gpu, **options)
         self.step = TrainingStep(model, criterion, self.guard, self.device, amp, accumulate, ema)
         if compiled and compile_works(self.device):
-            for network in {self.model, self.eval_model}:
-                network.compile_backbone()
+            if compiled == "step":
+                self.step.compile()
+            else:
+                for network in {self.model, self.eval_model}:
+                    network.compile_backbone()
         self.trainable: list[bool] = []  # which of the model's parameters require gradients
 
     @property

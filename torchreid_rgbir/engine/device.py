@@ -2,6 +2,8 @@
 
 import logging
 import platform
+from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -40,12 +42,50 @@ def _why_bf16_is_slow() -> str:
     return "this processor has AVX512-BF16 but not AMX" if has_avx512() else "this processor has no bf16 instructions"
 
 
+def compile_step(forward: Callable[..., Any], has_cuda_graphs: bool) -> Callable[..., Any]:
+    """Compiles the forward pass of a training step, with its losses and its backward pass, for batches of one size.
+
+    A batch of a different size, or with a different number of RGB images, is compiled again.
+
+    Args:
+        forward: called with the tensors of a batch, returns dicts of scalars.
+        has_cuda_graphs: capture it in CUDA graphs. They reuse the memory of the last step, also that of its gradients.
+
+    Returns:
+        A function that is called as `forward`. It raises a ValueError if torch cannot compile the step.
+    """
+    compiled = torch.compile(forward, dynamic=False, mode="reduce-overhead" if has_cuda_graphs else None)
+
+    def run(*batch: Any) -> Any:
+        if has_cuda_graphs:
+            torch.compiler.cudagraph_mark_step_begin()
+        try:
+            results = compiled(*batch)
+        except torch._dynamo.exc.TorchDynamoException as error:
+            raise ValueError(
+                f"train.compile step: torch cannot compile the training step ({_first_line(error)}): set train.compile True, "
+                "which compiles the backbone only, or False"
+            ) from error
+        if not has_cuda_graphs:
+            return results
+        # The caller may keep these values, and the next step overwrites the memory of graphs.
+        return tuple({name: value.clone() for name, value in values.items()} for values in results)
+
+    return run
+
+
 def compile_works(device: torch.device) -> bool:
     """Tries torch.compile on one operation. Warns when it fails, for example because there is no C compiler."""
     try:
         torch.compile(torch.sin)(torch.ones(8, device=device))
     except Exception as error:  # the compiler may raise anything
-        reason = str(error).strip().partition("\n")[0] or repr(error)
+        reason = _first_line(error)
         logger.warning("train.compile: torch.compile does not work here (%s), the model is not compiled", reason)
         return False
     return True
+
+
+def _first_line(error: Exception) -> str:
+    """The first line of what a compiler raised, which torch wraps in an error of its own."""
+    error = getattr(error, "inner_exception", error)
+    return str(error).strip().partition("\n")[0] or repr(error)

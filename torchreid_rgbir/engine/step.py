@@ -1,5 +1,6 @@
 """One training step of the method, on one page."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,12 +10,14 @@ from torch import Tensor, nn
 from torchreid_rgbir import distributed
 from torchreid_rgbir.data.augmentations import to_unit
 from torchreid_rgbir.data.manager import CrossModalDataManager
-from torchreid_rgbir.engine.device import autocast_dtype
+from torchreid_rgbir.engine.device import autocast_dtype, compile_step
 from torchreid_rgbir.engine.ema import EMA
 from torchreid_rgbir.engine.guard import NonFiniteGuard
 from torchreid_rgbir.engine.monitor import collapse_measures
 from torchreid_rgbir.losses import MSOLoss
 from torchreid_rgbir.models import Batch
+
+logger = logging.getLogger(__name__)
 
 
 def prepare(
@@ -99,11 +102,7 @@ class TrainingStep:
         num_accumulated = min(self.accumulate, num_batches - first)
 
         with distributed.no_sync_if(self.ddp_model, not is_due):  # gradients are exchanged once per optimizer step
-            with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None):
-                outputs = self.ddp_model(inputs, batch.num_rgb)
-                losses = self.criterion(outputs, batch)  # in single precision, except for VGG
-            if "loss_id" not in losses:  # DistributedDataParallel waits for a gradient of the classifier, too
-                losses["loss"] = losses["loss"] + 0 * outputs.logits.sum()
+            losses, measures = self._forward(inputs, batch)
             self.scaler.scale(losses["loss"] / num_accumulated).backward()
 
         if is_due:
@@ -118,9 +117,28 @@ class TrainingStep:
             if self.ema is not None:
                 self.ema.update(self.model)
 
-        losses["acc"] = (outputs.logits.argmax(1) == batch.pids).float().mean()
-        measures = collapse_measures(outputs.features.detach(), batch)
         return {name: value.detach() for name, value in losses.items()} | measures, finite
+
+    def _forward(self, inputs: Tensor, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Returns the losses, and the accuracy and the measures of collapse, which have no gradient."""
+        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None):
+            outputs = self.ddp_model(inputs, batch.num_rgb)
+            losses = self.criterion(outputs, batch)  # in single precision, except for VGG
+        if "loss_id" not in losses:  # DistributedDataParallel waits for a gradient of the classifier, too
+            losses["loss"] = losses["loss"] + 0 * outputs.logits.sum()
+        accuracy = (outputs.logits.argmax(1) == batch.pids).float().mean()
+        return losses, {"acc": accuracy, **collapse_measures(outputs.features.detach(), batch)}
+
+    def compile(self) -> None:
+        """Makes torch.compile compile the network and the losses as one function at the next step (`compile_step`).
+
+        On a GPU they are captured in CUDA graphs, unless gradients of several batches are accumulated, which graphs overwrite.
+        """
+        has_graphs = self.device.type == "cuda"
+        if has_graphs and self.accumulate > 1:
+            logger.warning("train.compile step: with train.accumulate %d, no CUDA graphs are used", self.accumulate)
+            has_graphs = False
+        self._forward = compile_step(self._forward, has_graphs)  # type: ignore[method-assign]
 
     def is_due(self, batch_idx: int, num_batches: int) -> bool:
         """Whether the optimizer takes a step after this batch. The last batch of an epoch never waits."""

@@ -1,7 +1,5 @@
 """Sobel edge maps of images. They are the targets of the perceptual edge loss."""
 
-import functools
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,6 +12,7 @@ KERNELS = (
     ((0, 1, 2), (-1, 0, 1), (-2, -1, 0)),  # the two diagonals
     ((-2, -1, 0), (-1, 0, 1), (0, 1, 2)),
 )
+_COPIES: dict[tuple[torch.device, torch.dtype], Tensor] = {}  # of the kernels
 
 
 @torch.no_grad()
@@ -38,6 +37,10 @@ def edge_map(images: Tensor, size: tuple[int, int]) -> Tensor:
     return F.adaptive_avg_pool2d(edges, size)
 
 
-@functools.cache  # a copy to the GPU waits for all work before it, so it is made once and not at every step
+@torch.compiler.assume_constant_result
 def _kernels(device: torch.device, dtype: torch.dtype) -> Tensor:
-    return torch.tensor(KERNELS, device=device, dtype=dtype).unsqueeze(1)  # (4, 1, 3, 3)
+    """(4, 1, 3, 3).  A copy to the GPU waits for all work before it, so it is made once and not at every step."""
+    # torch.compile ignores functools.cache, and would copy the kernels at every step.
+    if (device, dtype) not in _COPIES:
+        _COPIES[device, dtype] = torch.tensor(KERNELS, device=device, dtype=dtype).unsqueeze(1)
+    return _COPIES[device, dtype]

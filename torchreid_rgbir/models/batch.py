@@ -1,6 +1,5 @@
 """The contract of a training step: what goes into the model, and what comes out of it. Losses see nothing else."""
 
-from functools import cached_property
 from typing import NamedTuple
 
 from torch import Tensor
@@ -67,10 +66,12 @@ class Outputs(_Fields):
         featuremaps: (B, C, h, w) of the last layer.
     """
 
-    @cached_property
+    @property
     def unit_features(self) -> Tensor:
         """`features` of unit length, in full precision, computed once for all losses. A zero vector stays zero."""
-        return unit_length(self.features)
+        if not hasattr(self, "_unit_features"):  # torch.compile cannot trace the lock of functools.cached_property
+            self._unit_features = unit_length(self.features)
+        return self._unit_features
 
     def full_precision(self) -> "Outputs":
         """The same outputs with logits, features and pooled features in single precision. Maps keep their type."""
