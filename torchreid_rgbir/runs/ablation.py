@@ -11,7 +11,7 @@ from yacs.config import CfgNode
 from torchreid_rgbir import config
 from torchreid_rgbir.extras import require
 from torchreid_rgbir.metrics import report
-from torchreid_rgbir.runs import ingredients, reach
+from torchreid_rgbir.runs import ingredients, per_query, reach
 from torchreid_rgbir.runs.compare import against, configure, markdown, summary
 from torchreid_rgbir.runs.methods import QUESTIONS, SETTINGS, STARTS, Question
 from torchreid_rgbir.runs.resume_or_skip import check_same_run, resume_or_skip
@@ -134,7 +134,7 @@ def _configured(question: Question, method: str, seed: int, starts: dict[str, st
         shared += ["test.eval_freq", str(EVAL_FREQ)]
     cfg = config.override(config.load(base), [starts.get(word, word) for word in shared])
     words = [starts.get(word, word) for word in own]
-    return configure(cfg, " ".join([name, *words, "train.seed", str(seed)]))
+    return configure(cfg, " ".join([name, *words, "train.seed", str(seed), "test.save_features", "True"]))
 
 
 def _folder(question: Question, method: str, seed: int) -> Path:
@@ -148,7 +148,7 @@ def _results(run: Run) -> dict:
     except Exception as error:  # no error of one run may end the others
         logger.warning("%s failed: %s", run.folder, error, exc_info=logger.isEnabledFor(logging.DEBUG))
         return {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
-    return results
+    return per_query.with_queries(results, run.folder / "results.json")
 
 
 def _section(question: Question, name: str, results: dict[tuple[str, str], dict[int, dict]], out: Path) -> str:
