@@ -245,7 +245,7 @@ def test_finished_runs_are_compared_without_training(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda b: shutil.rmtree(b), r"b/results.json is missing: give the results.json of a run"),
+        (lambda b: shutil.rmtree(b), r"b has no results.json: give the folder of a finished run"),
         (lambda b: (b / "queries.csv").unlink(), r"b/queries.csv is missing: repeat the test with test.save_features"),
         (lambda b: (b / "queries.csv").write_bytes(b"\0" * 99), r"b/queries.csv cannot be used .*: repeat the test"),
         (lambda b: (b / "results.json").write_text("{"), r"b/results.json is not JSON"),

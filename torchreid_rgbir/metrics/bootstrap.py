@@ -5,8 +5,8 @@ An identity is sampled with all of its queries, because these are not independen
 2004). The interval is the percentile interval (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13).
 """
 
+import os
 from collections.abc import Sequence
-from pathlib import PurePath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,5 +89,5 @@ def _labels(scores: QueryScores) -> list[str]:
     """Identity, camera and file name of each query. The folder of the data set may be a different one."""
     columns = scores.pids.tolist(), scores.camids.tolist(), scores.paths.tolist()
     return [
-        f"{PurePath(path).name} of identity {pid}, camera {camid}" for pid, camid, path in zip(*columns, strict=True)
+        f"{os.path.basename(path)} of identity {pid}, camera {camid}" for pid, camid, path in zip(*columns, strict=True)
     ]

@@ -141,17 +141,18 @@ def compare_runs(folders: Sequence[Path]) -> dict[str, dict]:
     found = {}
     for dataset in tests[first]:
         one = summary({folder: {None: tested[dataset]} for folder, tested in tests.items()})
-        if error := next(
-            filter(None, (row.get("difference_over_identities", {}).get("error") for row in one["methods"])), ""
-        ):
-            raise ValueError(error)
+        intervals = [row.get("difference_over_identities", {}) for row in one["methods"]]
+        if errors := [interval["error"] for interval in intervals if "error" in interval]:
+            raise ValueError(errors[0])
         found[dataset] = one | {"dataset": dataset, "versions": versions()}
     return found
 
 
 def _finished(folder: Path) -> dict[str, dict]:
     """Reads the results of a run by the name of the data set. `queries` is added, whether the file exists or not."""
-    paths = sorted(folder.glob("results*.json")) or [folder / "results.json"]
+    paths = sorted(folder.glob("results*.json"))
+    if not paths:
+        raise FileNotFoundError(f"{folder} has no results.json: give the folder of a finished run")
     results = {path: read_results(path) for path in paths}
     return {one["dataset"]: one | {"queries": str(per_query.queries_of(path))} for path, one in results.items()}
 
