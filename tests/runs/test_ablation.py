@@ -87,7 +87,7 @@ def test_the_recipes_of_others_keep_their_losses_and_optimizer(tmp_path, trained
     agw = next(run.cfg for run in planned(tmp_path, ["benchmark"]) if run.method.startswith("agw_sysu"))
     published = config.load("agw_sysu")
     assert agw.loss.mso == published.loss.mso and agw.loss.wrt == published.loss.wrt
-    assert (agw.train.optim, agw.train.lr, agw.sampler.name) == ("sgd", 0.1, "agw")
+    assert (agw.train.optim, agw.train.staged_lr, agw.sampler.name) == ("sgd", True, "agw")
     assert config.differences(agw, published)[0] == "model.name" and agw.train.stepsize == [8, 22]
 
 
