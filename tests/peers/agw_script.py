@@ -1,9 +1,10 @@
 """Runs AGW's unmodified train.py on a CPU, up to an epoch. It is started in the folder of their code.
 
-    python agw_script.py LAST_EPOCH WEIGHTS [arguments of train.py]
+    python agw_script.py LAST_EPOCH PADDING WEIGHTS [arguments of train.py]
 
 Their script needs a GPU, tensorboardX, an old version of Pillow, and a download of ImageNet weights. What follows stands in for
-them. After the test of epoch LAST_EPOCH, counted from 0, the weights are written to WEIGHTS in the format of their checkpoints.
+them. The random crop pads PADDING pixels instead of 10, because the images are small. After the test of epoch LAST_EPOCH, counted
+from 0, the weights are written to WEIGHTS in the format of their checkpoints.
 """
 
 import runpy
@@ -16,7 +17,7 @@ import torch.utils.model_zoo
 import torchvision
 from PIL import Image
 
-last_epoch, weights, *arguments = sys.argv[1:]
+last_epoch, padding, weights, *arguments = sys.argv[1:]
 
 
 class SummaryWriter:
@@ -37,6 +38,7 @@ class SummaryWriter:
 sys.modules["tensorboardX"] = types.SimpleNamespace(SummaryWriter=SummaryWriter)
 Image.ANTIALIAS = Image.Resampling.LANCZOS
 torch.Tensor.cuda = lambda self, *args, **kwargs: self
+torchvision.transforms.Pad = lambda _, pad=torchvision.transforms.Pad: pad(int(padding))
 torch.utils.model_zoo.load_url = lambda url: torchvision.models.resnet50().state_dict()
 warnings.simplefilter("ignore")  # of old forms of torch's functions
 sys.path.insert(0, ".")
