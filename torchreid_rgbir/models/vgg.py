@@ -78,7 +78,7 @@ def folded(features: nn.Sequential) -> nn.Sequential:
     layers: list[nn.Module] = []
     for layer in features.eval():
         if isinstance(layer, nn.BatchNorm2d):
-            layers[-1] = torch.nn.utils.fuse_conv_bn_eval(layers[-1], layer)
-        else:
-            layers.append(layer)
+            convolution: nn.Conv2d = layers.pop()  # type: ignore[assignment]
+            layer = torch.nn.utils.fuse_conv_bn_eval(convolution, layer)
+        layers.append(layer)
     return nn.Sequential(*layers)

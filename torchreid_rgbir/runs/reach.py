@@ -65,9 +65,11 @@ def movement(before: torch.nn.Module, after: torch.nn.Module) -> dict[str, float
 def split(model: torch.nn.Module) -> dict[str, list[Tensor]]:
     """The weights of Layer0 (of both modalities) and of the shared layers without the classifier."""
     named = list(model.named_parameters())
-    layer0 = [weight for name, weight in named if name.startswith("layer0.")]
-    shared = [weight for name, weight in named if not name.startswith(("layer0.", "classifier."))]
-    return dict(zip(PARTS, (layer0, [weight for weight in shared if weight.requires_grad]), strict=True))
+    layer0: list[Tensor] = [weight for name, weight in named if name.startswith("layer0.")]
+    shared: list[Tensor] = [
+        weight for name, weight in named if weight.requires_grad and not name.startswith(("layer0.", "classifier."))
+    ]
+    return dict(zip(PARTS, (layer0, shared), strict=True))
 
 
 def norm_of(tensors: Sequence[Tensor]) -> float:
