@@ -134,7 +134,7 @@ def test_missing_imagenet_weights_name_the_setting_that_avoids_them(tmp_path, mo
 def test_unknown_names():
     with pytest.raises(ValueError, match="entry 'conv1'"):
         VGGStages("conv1", "random")
-    with pytest.raises(ValueError, match="weights 'none'"):
+    with pytest.raises(FileNotFoundError, match="VGG weights none are missing: give imagenet, random, or the path"):
         VGGStages("image", "none")
 
 
@@ -161,5 +161,5 @@ def test_a_file_of_a_different_network_is_refused(tmp_path):
     torch.save(nn.ModuleDict({"features": make_layers(cfgs["A"])}).state_dict(), path)
     with pytest.raises(ValueError, match=r"other.pth does not contain the weights of a VGG-16"):
         VGGStages("image", str(path))
-    with pytest.raises(FileNotFoundError, match=r"missing.pth is missing"):
+    with pytest.raises(FileNotFoundError, match=r"missing.pth are missing"):
         VGGStages("image", str(tmp_path / "missing.pth"))

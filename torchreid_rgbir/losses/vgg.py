@@ -1,6 +1,7 @@
 """The frozen VGG-16 of the perceptual edge loss, in four stages. Maps can enter it in two ways."""
 
 import logging
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -66,6 +67,10 @@ class VGGStages(nn.Module):
         super().__init__()
         if entry not in BOUNDS:
             raise ValueError(f"VGG entry {entry!r} is unknown: choose one of {', '.join(BOUNDS)}")
+        if weights not in WEIGHTS and not Path(weights).expanduser().is_file():
+            raise FileNotFoundError(
+                f"VGG weights {weights} are missing: give {', '.join(WEIGHTS)}, or the path of a file with weights"
+            )
         features = _features(weights)
         start, *ends = BOUNDS[entry]
         begins = (start + 1, *ends[:-1])
