@@ -72,6 +72,9 @@ def test_setting_names():
         split=None, splits=[1, 2, 3], direction="visible->thermal", rerank={"k1": 20, "k2": 6, "lambda": 0.3}
     )
     assert report.setting_name(mean) == "visible->thermal, mean of 3 splits, re-ranked (20, 6, 0.3)"
+    for images, words in (("rgb", "RGB images"), ("ir", "IR images"), ("both", "RGB and IR images")):
+        corrupted = report.setting_name(mean | {"corruption": {"images": images}})
+        assert corrupted == f"visible->thermal, mean of 3 splits, corrupted {words}, re-ranked (20, 6, 0.3)"
 
 
 def test_what_the_authors_do_not_define_has_another_name():

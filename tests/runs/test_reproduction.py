@@ -92,6 +92,7 @@ def test_the_row_is_that_of_the_setting_and_the_re_ranking():
         ),
         (sysu(num_gallery=300), "the data set is a different one, incomplete or synthetic"),
         (sysu(query="rgb"), "RGB queries is not defined"),
+        (sysu(corruption={"images": "rgb", "seed": 0, "repeats": 10}), "has corrupted images .test.corruption."),
     ],
 )
 def test_other_data_is_not_compared(settings, says):

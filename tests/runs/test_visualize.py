@@ -25,6 +25,7 @@ from torchreid_rgbir.modality import IR, RGB
 from torchreid_rgbir.models.loading import load_model
 from torchreid_rgbir.protocols import sysu_mm01
 from torchreid_rgbir.runs.build import build_engine
+from torchreid_rgbir.runs.options import configuration_of_run
 from torchreid_rgbir.runs.train import train
 from torchreid_rgbir.runs.visualize import KINDS, before_training, configuration, scored, visualize
 from torchreid_rgbir.visual.figure import WIDTH
@@ -122,6 +123,13 @@ def test_images_are_read_by_the_rule_of_the_training(weights, rule):
     assert configuration(about, weights, root="").data.ir_range == rule
     del about["images"]["ir_range"]  # checkpoints of version 0.1
     assert configuration(about, weights, root="").data.ir_range == "dtype"
+
+
+def test_figures_are_of_the_images_as_they_are(weights):
+    about = load_model(weights)[1]
+    about["config"] = about["config"].replace("corruption: none", "corruption: rgb")
+    assert configuration_of_run(about).test.corruption == "rgb"
+    assert configuration(about, weights, root="").test.corruption == "none"
 
 
 def test_the_report_shows_the_runs_results(report, run):

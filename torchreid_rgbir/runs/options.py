@@ -91,6 +91,7 @@ def configuration(about: dict, weights: str | Path, root: str) -> CfgNode:
     cfg.model.load_weights, cfg.model.resume, cfg.test.evaluate = str(weights), "", True
     cfg.data.ir_range = about.get("images", {}).get("ir_range", "dtype")  # the rule of earlier versions
     cfg.data.root = root or cfg.data.root
+    cfg.test.corruption = "none"  # figures and measurements are of the images as they are
     return cfg
 
 
