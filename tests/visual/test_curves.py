@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from torch.utils.tensorboard import SummaryWriter
 
-from torchreid_rgbir.visual.curves import PANEL, _over_epochs, draw_curves, draw_methods, read_curves
+from torchreid_rgbir.visual.curves import LEGEND, PANEL, _over_epochs, draw_curves, draw_methods, read_curves
 from torchreid_rgbir.visual.figure import WIDTH
 
 
@@ -46,7 +46,7 @@ def test_methods_are_drawn_over_the_epochs():
     better = {"Train/loss": {9: 4.0, 19: 1.0}, "Test/sysu_mm01/mAP": {1: 0.4, 2: 0.9}}
     one = np.asarray(draw_methods({"mso": [curves]}))
     two = np.asarray(draw_methods({"mso": [curves], "id": [better]}))
-    assert one.shape == two.shape == (2 * PANEL, WIDTH, 3)
+    assert one.shape == (2 * PANEL + LEGEND, WIDTH, 3) and two.shape == (2 * PANEL + 2 * LEGEND, WIDTH, 3)
     orange = np.abs(two.astype(int) - (255, 127, 14)).sum(axis=2) < 30  # the second line's color
     assert orange[:PANEL].any() and orange[PANEL:].any()
     assert not (np.abs(one.astype(int) - (255, 127, 14)).sum(axis=2) < 30).any()

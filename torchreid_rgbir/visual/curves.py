@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torchreid_rgbir.visual.figure import as_image, new_figure
 
 Curves = dict[str, dict[int, float]]  # tag -> step -> value
-PANEL = 460  # pixels, height of a panel
+PANEL, LEGEND = 460, 30  # pixels, the heights of a panel and of a method's name
 
 
 def read_curves(run: str | Path) -> Curves:
@@ -70,12 +70,13 @@ def draw_methods(runs: Mapping[str, Sequence[Curves]]) -> Image.Image:
             extends from the smallest to the largest.
 
     Returns:
-        An image WIDTH pixels wide, with one panel for the loss and one for the mAP.
+        An image WIDTH pixels wide, with one panel for the loss, one for the mAP, and a line for the name of each method.
     """
-    figure = new_figure(2 * PANEL)
+    figure = new_figure(2 * PANEL + LEGEND * len(runs))
     loss, test = figure.subplots(2, sharex=True)
     for method, seeds in runs.items():
         epochs, values = _over_epochs([_mAP(curves) for curves in seeds])
+        epochs += 1  # the files count from 0
         [line] = test.plot(epochs, values.mean(axis=0), marker="o", markersize=3, label=method)
         test.fill_between(epochs, values.min(axis=0), values.max(axis=0), alpha=0.15, color=line.get_color())
         batches, losses = _over_epochs([curves["Train/loss"] for curves in seeds])
@@ -86,7 +87,7 @@ def draw_methods(runs: Mapping[str, Sequence[Curves]]) -> Image.Image:
         axes.grid(alpha=0.3)
     test.set_xlabel("epoch", fontsize=9)
     test.set_ylim(bottom=0)
-    test.legend(fontsize=8)
+    figure.legend(loc="outside lower center", fontsize=7)
     return as_image(figure)
 
 
