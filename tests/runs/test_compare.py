@@ -109,6 +109,17 @@ def test_the_picture_shows_every_method_that_finished(tmp_path):
     assert picture.height == 4 * 44
 
 
+def test_a_long_name_is_not_cut_off(tmp_path):
+    name = "mso train.lr_scheduler warmup_multi_step train.warmup_epoch 10 train.lr 0.005"
+    pictures = []
+    for method in ("mso", name):
+        found = summary({method: {1: results(0.4)}}) | {"dataset": "sysu_mm01"}
+        pictures.append(np.asarray(Image.open(draw_comparison(found, tmp_path / "plot.png"))))
+    short, long = pictures
+    assert long.shape[1] > short.shape[1] + 300
+    assert (long[44:88, :20] == 255).all()  # the margin left of the name
+
+
 def test_runs_are_made_once_and_a_failure_stops_nothing(tiny_cfg, tmp_path, monkeypatch, capsys):
     (tmp_path / "cfg.yaml").write_text(config.override(tiny_cfg, ["train.max_epoch", "1"]).dump())
     command = [
