@@ -13,6 +13,8 @@ RATIOS = {
     "cmcc_wrt_over_id",
     "naive_pef_over_ours",
     "channels_last_gain",
+    "bf16_gain",
+    "pef_image_over_without_bf16",
 }
 
 
@@ -30,6 +32,8 @@ def test_every_ratio_of_a_small_step():
     assert step_seconds / 1000 < limit < step_seconds
     assert 100e6 < measured["memory"]["steps_peak"] < 100e9
     assert measured["ratios"]["pef_conv2_over_without"] == pytest.approx(medians["pef_conv2"] / medians["id_wrt_cmcc"])
+    in_half = measured["ratios"]["pef_image_over_without_bf16"]
+    assert in_half == pytest.approx(medians["pef_image_bf16"] / medians["id_wrt_cmcc_bf16"])
 
 
 def test_operations_grow_with_the_batch_and_the_image():

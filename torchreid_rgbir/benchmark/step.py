@@ -44,11 +44,15 @@ def step(
         take at the speed of a matrix product. The ratios are:
         step_over_torchreid: id + WRT + CMCC over torchreid's softmax + triplet step with its ResNet of that depth.
         pef_image_over_without, pef_conv2_over_without: all four losses over id + WRT + CMCC.
+        pef_image_over_without_bf16: the first of these with both steps in bfloat16.
         cmcc_wrt_over_id: id + WRT + CMCC over the same without WRT's and CMCC's time. Their time is measured separately,
         since the difference of two steps is too noisy.
         naive_pef_over_ours: the edge loss alone, forward and backward, `naive_perceptual_edge` over ours.
         channels_last_gain: id + WRT + CMCC with contiguous memory over channels-last.
-        bf16_gain, compile_gain (GPU only): id + WRT + CMCC over the same in bfloat16, and over that compiled.
+        bf16_gain: id + WRT + CMCC over the same in bfloat16.
+        compile_gain, compile_step_gain (GPU only): id + WRT + CMCC in bfloat16 over the same with the backbone compiled, and
+        over the same with the complete step compiled (`train.compile step`).
+        bf16_compile_step_gain (GPU only): id + WRT + CMCC over the same in bfloat16 with the complete step compiled.
 
     Raises:
         ValueError: the batch size is not a multiple of 8 or has only one identity, or the model is unknown.
@@ -65,10 +69,13 @@ def step(
         "naive_pef_over_ours": ("naive_pef_alone", "pef_alone"),
         "channels_last_gain": ("id_wrt_cmcc_contiguous", "id_wrt_cmcc"),
         "cmcc_wrt_over_id": ("id_wrt_cmcc", "id"),
+        "bf16_gain": ("id_wrt_cmcc", "id_wrt_cmcc_bf16"),
+        "pef_image_over_without_bf16": ("pef_image_bf16", "id_wrt_cmcc_bf16"),
     }
     if torch.cuda.is_available():
-        pairs["bf16_gain"] = ("id_wrt_cmcc", "id_wrt_cmcc_bf16")
         pairs["compile_gain"] = ("id_wrt_cmcc_bf16", "id_wrt_cmcc_compiled")
+        pairs["compile_step_gain"] = ("id_wrt_cmcc_bf16", "id_wrt_cmcc_step_compiled")
+        pairs["bf16_compile_step_gain"] = ("id_wrt_cmcc", "id_wrt_cmcc_step_compiled")
     parts = zip(seconds["id_wrt_cmcc"], seconds["wrt_cmcc_alone"], strict=True)
     measured = figures(seconds | {"id": [step - losses for step, losses in parts]}, pairs)
     del measured["medians"]["id"]  # computed, not timed
@@ -134,6 +141,7 @@ def _candidates(height: int, width: int, batch_size: int, model: str) -> dict[st
     pef_image, pef_conv2 = (MSOLoss(pef_entry=entry, pef_weights="random").to(device) for entry in ("image", "conv2"))
     ours = OurStep(model, batch)
     contiguous = OurStep(model, batch, torch.contiguous_format)
+    half = OurStep(model, batch, amp="bf16")
 
     maps = torch.rand(batch_size, 64, height // 4, width // 4, device=device)
     our_maps = maps.contiguous(memory_format=torch.channels_last)
@@ -158,6 +166,8 @@ def _candidates(height: int, width: int, batch_size: int, model: str) -> dict[st
         "pef_image": lambda: ours(pef_image),
         "pef_conv2": lambda: ours(pef_conv2),
         "id_wrt_cmcc_contiguous": lambda: contiguous(plain),
+        "id_wrt_cmcc_bf16": lambda: half(plain),
+        "pef_image_bf16": lambda: half(pef_image),
         "wrt_cmcc_alone": lambda: alone(wrt_cmcc, features),
         "pef_alone": lambda: alone(lambda leaf: our_vgg(leaf, batch.images, batch.num_rgb), our_maps),
         "naive_pef_alone": lambda: alone(naive_edges, maps),
@@ -165,9 +175,11 @@ def _candidates(height: int, width: int, batch_size: int, model: str) -> dict[st
         "matrix_product": lambda: square @ square,
     }
     if device.type == "cuda":
-        half, compiled = OurStep(model, batch, amp="bf16"), OurStep(model, batch, amp="bf16")
-        compiled.model.compile_backbone()
-        candidates |= {"id_wrt_cmcc_bf16": lambda: half(plain), "id_wrt_cmcc_compiled": lambda: compiled(plain)}
+        backbone, complete = OurStep(model, batch, amp="bf16"), OurStep(model, batch, amp="bf16")
+        backbone.model.compile_backbone()
+        complete.step.compile()
+        candidates["id_wrt_cmcc_compiled"] = lambda: backbone(plain)
+        candidates["id_wrt_cmcc_step_compiled"] = lambda: complete(plain)
     return {name: waiting(run) for name, run in candidates.items()}
 
 

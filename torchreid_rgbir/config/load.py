@@ -150,7 +150,9 @@ def _set(cfg: CN, key: str, value: Any, words: Any, where: str) -> None:
         if all(isinstance(item, str) for item in old):
             value = _parse(words, _TextLoader) if isinstance(words, str) and words[:1] == "[" else words
         value = _list(key, value if isinstance(value, list) else [value], old, where)  # one word is a list of one
-    elif key in ("model.pretrained", "train.compile"):  # True, False, or a text
+    elif key == "train.compile":  # True, False, or a word that `checks` knows
+        value = old = value if isinstance(value, bool) else str(words)
+    elif key == "model.pretrained":  # True, False, or the path of a file
         value = words if isinstance(value, str) else value
         old = value if isinstance(value, (bool, str)) else True
     elif isinstance(old, str):
