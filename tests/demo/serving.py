@@ -3,8 +3,11 @@
 It notes every address that the process connects to or looks up in the file ADDRESSES, and deletes uploads after seconds.
 """
 
+import signal
 import sys
 
+# As in a terminal: a program that a script starts in the background ignores SIGINT.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 ADDRESSES, *FLAGS = sys.argv[1:]
 
 
