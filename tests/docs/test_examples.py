@@ -17,7 +17,7 @@ from torchreid_rgbir.config import checks
 from torchreid_rgbir.data import SYSUMM01
 from torchreid_rgbir.metrics import TestFeatures, save_features
 from torchreid_rgbir.models import MODELS
-from torchreid_rgbir.runs import ablation as ablation_module
+from torchreid_rgbir.runs import compare as compare_module
 from torchreid_rgbir.runs import ingredients
 from torchreid_rgbir.runs import quickstart as quickstart_module
 from torchreid_rgbir.synthetic.render import PRESETS
@@ -218,7 +218,7 @@ def test_ablation(there, monkeypatch, capsys):
     """As above, without data and starting points. tests/runs/test_ablation.py checks the methods."""
     results, made = json.loads((there / "log/mso/results.json").read_text()), []
     monkeypatch.setattr(
-        ablation_module, "resume_or_skip", lambda cfg, folder: made.append(cfg) or by_target(cfg, results)
+        compare_module, "resume_or_skip", lambda cfg, folder: made.append(cfg) or by_target(cfg, results)
     )
     monkeypatch.setattr(ingredients, "DATA", {"people": ("sysu_mm01", lambda root: root)})
     start = there / "start.pth"

@@ -8,6 +8,7 @@ import pytest
 from torchreid_rgbir import config
 from torchreid_rgbir.data import SYSUMM01
 from torchreid_rgbir.runs import ablation as ablation_module
+from torchreid_rgbir.runs import compare as compare_module
 from torchreid_rgbir.runs import ingredients
 from torchreid_rgbir.runs.ablation import ablation
 from torchreid_rgbir.runs.methods import QUESTIONS, SETTINGS, STARTS
@@ -40,7 +41,7 @@ def trained(tmp_path, monkeypatch):
         path.touch()
         return path
 
-    monkeypatch.setattr(ablation_module, "resume_or_skip", resume_or_skip)
+    monkeypatch.setattr(compare_module, "resume_or_skip", resume_or_skip)
     monkeypatch.setattr(ingredients, "starting_point", starting_point)
     monkeypatch.setattr(
         ingredients, "DATA", {name: (data, lambda root: root / "none") for name, (data, _) in ingredients.DATA.items()}
@@ -118,14 +119,14 @@ def test_runs_of_a_changed_configuration_are_not_mixed_in(tmp_path, trained, mon
 
 
 def test_a_failed_run_is_reported_and_the_others_continue(tmp_path, trained, monkeypatch):
-    whole = ablation_module.resume_or_skip
+    whole = compare_module.resume_or_skip
 
     def fails(cfg, folder):
         if not cfg.loss.mso.weight_cmcc:
             raise RuntimeError("no memory")
         return whole(cfg, folder)
 
-    monkeypatch.setattr(ablation_module, "resume_or_skip", fails)
+    monkeypatch.setattr(compare_module, "resume_or_skip", fails)
     text = ablation(tmp_path / "out", ["cmcc"], [1])
     assert "id+wrt, seed 1 failed: RuntimeError: no memory" in text and len(trained) == 4
 

@@ -1,7 +1,6 @@
 """The experiments of docs/results.md on synthetic people: what each part adds, the patent's schedule, and all methods."""
 
 import logging
-import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -11,10 +10,11 @@ from yacs.config import CfgNode
 from torchreid_rgbir import config
 from torchreid_rgbir.extras import require
 from torchreid_rgbir.metrics import report
-from torchreid_rgbir.runs import ingredients, per_query, reach
-from torchreid_rgbir.runs.compare import against, configure, markdown, summary
-from torchreid_rgbir.runs.methods import QUESTIONS, SETTINGS, STARTS, Question
-from torchreid_rgbir.runs.resume_or_skip import check_same_run, resume_or_skip
+from torchreid_rgbir.runs import ingredients, reach
+from torchreid_rgbir.runs.compare import configure, folder_of, run_or_error
+from torchreid_rgbir.runs.comparison import against, markdown, summary
+from torchreid_rgbir.runs.methods import QUESTIONS, SETTINGS, STARTS, Question, Setting
+from torchreid_rgbir.runs.resume_or_skip import check_same_run
 from torchreid_rgbir.visual.comparison import draw_comparison
 
 logger = logging.getLogger(__name__)
@@ -75,7 +75,8 @@ def ablation(out: Path, questions: Sequence[str] = tuple(QUESTIONS), seeds: Sequ
     for number, run in enumerate(sorted(runs, key=lambda run: run.seed)):
         if not run.is_finished:
             logger.info("run %d of %d: %s", number + 1, len(runs), run.folder.relative_to(out / "runs"))
-        results.setdefault((run.question, run.method), {})[run.seed] = _results(run)
+        [found] = run_or_error(run.cfg, run.folder, run.cfg.data.sources).values()
+        results.setdefault((run.question, run.method), {})[run.seed] = found
     sections = []
     for name in questions:
         sections.append(_section(QUESTIONS[name], name, results, out))
@@ -92,13 +93,14 @@ def ablation(out: Path, questions: Sequence[str] = tuple(QUESTIONS), seeds: Sequ
 def _planned(out: Path, questions: Sequence[str], seeds: Sequence[int]) -> Iterator[Run]:
     """Makes what the runs start from, says how long the runs take, and yields them."""
     own = {name: list(seeds) or list(range(1, QUESTIONS[name].num_seeds + 1)) for name in questions}
-    keys = dict.fromkeys(
-        (_folder(QUESTIONS[name], method, seed), SETTINGS[QUESTIONS[name].setting].seconds)
+    wanted = [
+        (name, method, seed, _folder(out, QUESTIONS[name], method, seed))
         for name in questions
         for seed in own[name]
         for method in QUESTIONS[name].methods
-    )
-    left = [seconds for folder, seconds in keys if not (out / "runs" / folder / "results.json").is_file()]
+    ]
+    keys = {folder: _setting(name).seconds for name, _, _, folder in wanted}  # questions share runs
+    left = [seconds for folder, seconds in keys.items() if not (folder / "results.json").is_file()]
     logger.info(
         "%d runs, of which %d are finished; the others take about %.1f hours on one thread of a Xeon with AVX-512, "
         "and the starting points half an hour",
@@ -106,24 +108,19 @@ def _planned(out: Path, questions: Sequence[str], seeds: Sequence[int]) -> Itera
         len(keys) - len(left),
         sum(left) / 3600,
     )
-    words = {word for name in questions for method in _all_words(QUESTIONS[name]) for word in method.split()}
+    texts = [text for name in questions for text in (_setting(name).words, *QUESTIONS[name].methods)]
+    words = {word for text in texts for word in text.split()}
     starts = {name: str(ingredients.starting_point(name, out)) for name in STARTS if name in words}
     roots = {data: ingredients.DATA[data][1](out / "data") for data in {_setting(name).data for name in questions}}
-    for name in questions:
-        for seed in own[name]:
-            for method in QUESTIONS[name].methods:
-                cfg = _configured(QUESTIONS[name], method, seed, starts)
-                cfg.data.sources = [ingredients.DATA[_setting(name).data][0]]
-                cfg.data.root = str(roots[_setting(name).data])
-                yield Run(name, method, seed, cfg, out / "runs" / _folder(QUESTIONS[name], method, seed))
+    for name, method, seed, folder in wanted:
+        cfg = _configured(QUESTIONS[name], method, seed, starts)
+        cfg.data.sources = [ingredients.DATA[_setting(name).data][0]]
+        cfg.data.root = str(roots[_setting(name).data])
+        yield Run(name, method, seed, cfg, folder)
 
 
-def _setting(name: str):
+def _setting(name: str) -> Setting:
     return SETTINGS[QUESTIONS[name].setting]
-
-
-def _all_words(question: Question) -> list[str]:
-    return [SETTINGS[question.setting].words, *question.methods]
 
 
 def _configured(question: Question, method: str, seed: int, starts: dict[str, str]) -> CfgNode:
@@ -137,18 +134,9 @@ def _configured(question: Question, method: str, seed: int, starts: dict[str, st
     return configure(cfg, " ".join([name, *words, "train.seed", str(seed), "test.save_features", "True"]))
 
 
-def _folder(question: Question, method: str, seed: int) -> Path:
+def _folder(out: Path, question: Question, method: str, seed: int) -> Path:
     tested = "-curves" if question.extra == "curves" else ""
-    return Path(question.setting + tested) / "-".join(re.findall(r"[\w.+]+", method)) / f"seed_{seed}"
-
-
-def _results(run: Run) -> dict:
-    try:
-        [results] = resume_or_skip(run.cfg, run.folder).values()
-    except Exception as error:  # no error of one run may end the others
-        logger.warning("%s failed: %s", run.folder, error, exc_info=logger.isEnabledFor(logging.DEBUG))
-        return {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
-    return per_query.with_queries(results, run.folder / "results.json")
+    return folder_of(out / "runs" / f"{question.setting}{tested}", method, seed)
 
 
 def _section(question: Question, name: str, results: dict[tuple[str, str], dict[int, dict]], out: Path) -> str:

@@ -102,11 +102,11 @@ def compare(cfg: CfgNode, methods: Sequence[str], seeds: Sequence[int], out: Pat
     ]
     targets = list(cfg.data.targets or cfg.data.sources)
     for method, seed, own in planned:
-        check_same_run(own, _folder(out, method, seed))
+        check_same_run(own, folder_of(out, method, seed))
     runs: dict[str, dict[str, dict[int, dict]]] = {target: {method: {} for method in methods} for target in targets}
     for number, (method, seed, own) in enumerate(planned, start=1):
         logger.info("run %d of %d: %s, seed %d", number, len(planned), method, seed)
-        for target, results in _run(own, _folder(out, method, seed), targets).items():
+        for target, results in run_or_error(own, folder_of(out, method, seed), targets).items():
             runs[target][method][seed] = results
     found = {target: summary(runs[target]) | {"dataset": target, "versions": versions()} for target in targets}
     write(found, out)
@@ -166,11 +166,13 @@ def write(found: dict[str, dict], out: Path) -> None:
         report.write_text(path.with_suffix(".md"), markdown(one))
 
 
-def _folder(out: Path, method: str, seed: int) -> Path:
+def folder_of(out: Path, method: str, seed: int) -> Path:
+    """The folder of a method's run with one seed, below `out`."""
     return out / "-".join(re.findall(r"[\w.+]+", method)) / f"seed_{seed}"
 
 
-def _run(cfg: CfgNode, folder: Path, targets: Sequence[str]) -> dict[str, dict]:
+def run_or_error(cfg: CfgNode, folder: Path, targets: Sequence[str]) -> dict[str, dict]:
+    """As `resume_or_skip`, with the key `queries`. If the run fails, every target has {"error": text} instead."""
     try:
         found = resume_or_skip(cfg, folder)
         paths = {name: path_of(folder / "results.json", name, found) for name in found}
