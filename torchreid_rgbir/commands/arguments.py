@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from torchreid_rgbir.commands import load_package
+from torchreid_rgbir.files.times import parse_time
 from torchreid_rgbir.modality import NAMES
 
 if TYPE_CHECKING:
@@ -149,8 +150,6 @@ def filter_of(args: argparse.Namespace) -> "Filter":
 
 def moment(text: str) -> datetime:
     """An argparse type for ISO 8601 times with their zone."""
-    from torchreid_rgbir.retrieval.reference_table import parse_time
-
     try:
         return parse_time(text)
     except ValueError as error:

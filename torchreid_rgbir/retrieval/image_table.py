@@ -12,7 +12,8 @@ from typing import Any
 from torchreid_rgbir.data.folder import is_junk, parse_camera
 from torchreid_rgbir.data.images import IMAGE_SUFFIXES, file_of, find_files
 from torchreid_rgbir.files.paths import expand, normalize_name, without_duplicates
-from torchreid_rgbir.retrieval.reference_table import ReferenceTable, parse_time
+from torchreid_rgbir.files.times import parse_time
+from torchreid_rgbir.retrieval.reference_table import ReferenceTable
 
 logger = logging.getLogger(__name__)
 

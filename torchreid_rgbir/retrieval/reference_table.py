@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchreid_rgbir.files.paths import normalize_name, same_file_key
+from torchreid_rgbir.files.times import checked
 
 FEW = 8  # up to this many values, comparing with each is faster than np.isin
 
@@ -195,22 +196,6 @@ def file_keys(paths: Iterable[str]) -> list[str]:
     return keys
 
 
-def parse_time(text: str) -> datetime:
-    """Reads an ISO 8601 time with its zone.
-
-    Raises:
-        ValueError: the text is not a time, or has no time zone.
-    """
-    try:
-        time = datetime.fromisoformat(
-            text[:-1] + "+00:00" if text[-1:] in ("Z", "z") else text
-        )  # Python 3.10 rejects Z
-    except ValueError:
-        raise ValueError(f"{text} is not a time: write it as 2026-05-31T08:00+02:00") from None
-    to_utc(time)  # checks the time zone
-    return time
-
-
 def to_utc(time: datetime | None) -> np.datetime64:
     """Converts a time to UTC. None becomes NaT.
 
@@ -219,6 +204,4 @@ def to_utc(time: datetime | None) -> np.datetime64:
     """
     if time is None:
         return np.datetime64("NaT", "us")
-    if time.tzinfo is None:
-        raise ValueError(f"time {time.isoformat()} has no time zone: write {time.isoformat()}+00:00 for UTC")
-    return np.datetime64(time.astimezone(timezone.utc).replace(tzinfo=None), "us")
+    return np.datetime64(checked(time).astimezone(timezone.utc).replace(tzinfo=None), "us")
