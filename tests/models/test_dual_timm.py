@@ -100,6 +100,14 @@ def test_every_parameter_is_trained(name):
     assert outputs.features.shape == (4, model.feature_dim) and outputs.featuremaps.shape[1] == model.feature_dim
 
 
+@pytest.mark.parametrize("name", ["test_efficientnet", "mobilenetv3_small_050"])  # SiLU; Hardswish
+def test_training_copies_no_maps_before_an_activation(name):
+    model, images = build(name).train(), images_of(name)
+    with torch.profiler.profile() as profiler:
+        model(images, 2)
+    assert "aten::clone" not in {event.key for event in profiler.key_averages()}
+
+
 def test_bf16_autocast_gives_features_in_single_precision():
     for name in ("test_vit", "test_convnext", "test_resnet"):
         with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -72,6 +72,10 @@ class DualTimm(TwoStreamNetwork):
         for name in unused:
             network.set_submodule(name, nn.Identity())
         self.architecture = architecture
+        for module in network.modules():
+            # The gradient of these needs their input, so that autograd copies it before it is overwritten.
+            if isinstance(module, nn.ReLU6 | nn.SiLU | nn.Hardswish):
+                module.inplace = False
 
         if beginning == PATCHES:
             layer0: nn.Module = PatchMaps(network.patch_embed)
