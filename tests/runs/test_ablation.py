@@ -80,7 +80,9 @@ def test_all_methods_start_from_trained_weights(tmp_path, trained):
         if run.cfg.model.name == "dual_efficientnet_lite0":
             assert start is True
         else:
-            assert Path(start).stem == run.cfg.model.name.removeprefix("dual_") and Path(start).is_file()
+            assert Path(start).is_file()
+            assert STARTS[Path(start).stem].model == run.cfg.model.name.removeprefix("dual_")
+            assert Path(start).stem.endswith("_hard") == ("hard" in QUESTIONS[run.question].setting)
         assert run.cfg.loss.pef.weights == "random" or Path(run.cfg.loss.pef.weights).stem == "vgg16_bn"
 
 
@@ -141,12 +143,16 @@ def test_a_starting_point_is_trained_once(tmp_path, monkeypatch):
         path.touch()
 
     monkeypatch.setattr(ingredients, "resume_or_skip", resume_or_skip)
-    monkeypatch.setattr(ingredients, "others", lambda root: root / "others")
-    for name in STARTS:
+    for name in ("others", "hard_others"):
+        monkeypatch.setitem(ingredients.DATA, name, ("sysu_mm01", lambda root, name=name: root / name))
+    for name in reversed(STARTS):  # those that continue from another start come first
         path = ingredients.starting_point(name, tmp_path)
         assert path == ingredients.starting_point(name, tmp_path) and path.is_file()
-    assert [cfg.model.name for cfg in asked] == list(STARTS)
+    assert sorted(cfg.model.name for cfg in asked) == sorted(start.model for start in STARTS.values())
     assert {(cfg.loss.name, cfg.model.pretrained) for cfg in asked} == {("softmax", False)}
+    from_others = {Path(cfg.data.root).name: cfg.model.load_weights for cfg in asked if cfg.model.name == "resnet18"}
+    assert from_others["others"] == ""
+    assert from_others["hard_others"] == str(tmp_path / "starts/resnet18/model/model.pth.tar-24")
 
 
 def test_fewer_people_keep_the_test(tmp_path, monkeypatch):

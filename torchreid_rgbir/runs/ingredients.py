@@ -28,6 +28,11 @@ def others(root: Path) -> Path:
     return _synthesized(root / "others/SYSU-MM01", NUM_OTHERS, seed=SEED_OF_OTHERS)
 
 
+def hard_others(root: Path) -> Path:
+    """Writes the same people in the benchmark's conditions. They are not the benchmark's people, whose seed differs."""
+    return _synthesized(root / "hard_others/SYSU-MM01", NUM_OTHERS, SEED_OF_OTHERS, preset="hard")
+
+
 def hard(root: Path) -> Path:
     """Writes the benchmark `rgbir_synthetic`."""
     return find_benchmark(str(root))
@@ -49,22 +54,24 @@ def hard_200(root: Path) -> Path:
     return fewer
 
 
-def _synthesized(folder: Path, num_ids: int, seed: int) -> Path:
-    if not is_written(DATASET, folder, num_ids, IMAGES_PER_CAMERA, seed):
-        synthesize(DATASET, folder, num_ids, IMAGES_PER_CAMERA, seed)
+def _synthesized(folder: Path, num_ids: int, seed: int, preset: str = "standard") -> Path:
+    if not is_written(DATASET, folder, num_ids, IMAGES_PER_CAMERA, seed, preset=preset):
+        synthesize(DATASET, folder, num_ids, IMAGES_PER_CAMERA, seed, preset=preset)
     return folder
 
 
 # name -> (the data set's name for `data.sources`, the function that makes it)
 DATA: dict[str, tuple[str, Callable[[Path], Path]]] = {
     "people": (DATASET, people),
+    "others": (DATASET, others),
+    "hard_others": (DATASET, hard_others),
     "hard": ("rgbir_synthetic", hard),
     "hard_200": (DATASET, hard_200),
 }
 
 
 def starting_point(name: str, out: Path) -> Path:
-    """Trains a network of `methods.STARTS` to classify people, unless it was trained before.
+    """Trains a network of `methods.STARTS`, and first the one that it continues from, unless it was trained before.
 
     Args:
         out: the folder of the ablation.
@@ -72,8 +79,10 @@ def starting_point(name: str, out: Path) -> Path:
     Returns:
         The checkpoint.
     """
-    cfg = config.override(config.load("start"), STARTS[name].split())
-    cfg.model.name, cfg.data.root = name, str(others(out / "data"))
+    start = STARTS[name]
+    words = [str(starting_point(word, out)) if word in STARTS else word for word in start.words.split()]
+    cfg = config.override(config.load("start"), words)
+    cfg.model.name, cfg.data.root = start.model, str(DATA[start.data][1](out / "data"))
     folder = out / "starts" / name
     path = folder / f"model/model.pth.tar-{cfg.train.max_epoch}"
     if not path.is_file():
