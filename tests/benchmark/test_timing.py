@@ -1,3 +1,6 @@
+import multiprocessing
+
+import numpy as np
 import pytest
 import torch
 
@@ -51,3 +54,9 @@ def test_threads_are_restored_after_an_error():
     with pytest.raises(RuntimeError):
         timing.interleave({"a": fail}, 1, threads=before + 1)
     assert (seen, torch.get_num_threads()) == ([before + 1], before)
+
+
+def test_the_peak_of_a_process_is_not_that_of_the_process_that_started_it():
+    held = np.ones(2**28)  # 2 GiB
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(timing.peak_memory) < held.nbytes <= timing.peak_memory()

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from torchreid_rgbir import host
-from torchreid_rgbir.benchmark.timing import figures, interleave, peak_memory
+from torchreid_rgbir.benchmark.timing import figures, interleave, peak_of_training
 from torchreid_rgbir.engine.guard import NonFiniteGuard
 from torchreid_rgbir.engine.step import TrainingStep
 from torchreid_rgbir.losses import MSOLoss, PerceptualEdgeLoss, contrastive_center, edge_map, weighted_triplet
@@ -82,7 +82,7 @@ def step(
     per_operation = measured["medians"].pop("matrix_product") / (2 * PRODUCT_SIZE**3)
     limit = count_operations(height, width, batch_size, model) * per_operation
     measured["limits"] = {"id_wrt_cmcc": (limit, "its operations at the speed of a matrix product")}
-    peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else peak_memory()
+    peak = peak_of_training()
     forward = batch_size / measured["medians"]["forward"]
     return measured | {"images_per_second": {"forward": forward}, "memory": {"steps_peak": peak}}
 

@@ -21,6 +21,7 @@ PARTS = {
     "start": ("start.start", ("rounds",)),
     "loader": ("loader.loader", ("rounds",)),
     "step": ("step.step", ("batch_size", "rounds")),
+    "recipes": ("recipes.recipes", ("rounds",)),
     "endurance": ("stability.stability", ()),
     "growth": ("scaling.scaling", ("rounds",)),
     "evaluation": ("evaluation.evaluation", ("rounds",)),

@@ -1,7 +1,7 @@
 """The experiments of docs/results.md on synthetic people: what each part adds, the patent's schedule, and all methods."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -113,7 +113,7 @@ def _planned(out: Path, questions: Sequence[str], seeds: Sequence[int]) -> Itera
     starts = {name: str(ingredients.starting_point(name, out)) for name in STARTS if name in words}
     roots = {data: ingredients.DATA[data][1](out / "data") for data in {_setting(name).data for name in questions}}
     for name, method, seed, folder in wanted:
-        cfg = _configured(QUESTIONS[name], method, seed, starts)
+        cfg = configured(QUESTIONS[name], method, seed, starts)
         cfg.data.sources = [ingredients.DATA[_setting(name).data][0]]
         cfg.data.root = str(roots[_setting(name).data])
         yield Run(name, method, seed, cfg, folder)
@@ -123,7 +123,14 @@ def _setting(name: str) -> Setting:
     return SETTINGS[QUESTIONS[name].setting]
 
 
-def _configured(question: Question, method: str, seed: int, starts: dict[str, str]) -> CfgNode:
+def configured(question: Question, method: str, seed: int, starts: Mapping[str, str]) -> CfgNode:
+    """The configuration of a method of a question, without its data.
+
+    Args:
+        question, method: in `QUESTIONS`.
+        seed: of the training.
+        starts: the name of each starting point -> the file that stands in its place.
+    """
     name, *own = method.split()
     base, name = (name, "mso") if name in {path.stem for path in config.shipped()} else ("ablation", name)
     shared = SETTINGS[question.setting].words.split()
