@@ -100,20 +100,28 @@ _SCHEDULES = tuple(
 # Recipes for ResNet-50 and images of 288 x 144 pixels, for the setting's network, images and number of epochs: without the
 # random crop, whose padding of 10 pixels is a third of the small image's width, and with AGW's schedule of 81 epochs and CAJ's
 # of 100 in proportion. At the published rate of 0.1, the identity loss of a trained ResNet rises here.
-_SMALL = "model.name dual_resnet18 train.lr 0.03 train.warmup_epoch 4 train.stepsize [8,22] data.transforms"
-_AGW, _CAJ = f"agw_sysu {_SMALL} [random_flip]", f"caj_sysu {_SMALL} [random_flip,caj_erase]"
-_RECIPES = (
-    "mso",
-    f"mso {_TRAINED_VGG}",
-    "mso_plus_sysu data.transforms [random_flip,random_erase]",
-    _AGW,
-    _CAJ,
-    "id",
-    "resnet18:softmax",
-    "resnet18:triplet",
-    "osnet_x0_25:softmax model.pretrained osnet_x0_25_hard",
-    "mso model.name dual_efficientnet_lite0 model.pretrained True",
-)
+_SMALL = "model.name dual_resnet18 train.lr 0.03 train.warmup_epoch 4 train.stepsize"
+
+
+def _agw(stepsize: str) -> str:
+    return f"agw_sysu {_SMALL} {stepsize} data.transforms [random_flip]"
+
+
+def _all_methods(stepsize: str, osnet: str, with_trained_vgg: str) -> tuple[str, ...]:
+    return (
+        f"mso {_RANDOM}",
+        with_trained_vgg,
+        f"mso_plus_sysu {_RANDOM} data.transforms [random_flip,random_erase]",
+        _agw(stepsize),
+        f"caj_sysu {_SMALL} {stepsize} data.transforms [random_flip,caj_erase]",
+        "id",
+        "resnet18:softmax",
+        "resnet18:triplet",
+        f"osnet_x0_25:softmax model.pretrained {osnet}",
+        f"mso {_RANDOM} model.name dual_efficientnet_lite0 model.pretrained True",
+    )
+
+
 QUESTIONS = {
     "parts": Question("What each part adds", _PARTS, ("id", "id+wrt", _CMCC), num_seeds=5),
     "parts_lite0": Question("The same from ImageNet weights", ("id", "id+wrt", _CMCC, "mso"), ("id", _CMCC), "lite0"),
@@ -149,6 +157,16 @@ QUESTIONS = {
     "schedule_lite0": Question(
         "The patent's schedule, from ImageNet weights", _SCHEDULES, _SCHEDULES[:1], "lite0", extra="curves"
     ),
-    "benchmark": Question("All methods on one hard benchmark", _RECIPES, ("mso", "id"), "hard"),
-    "people_200": Question("A quarter of the training people", ("mso", _AGW), ("mso",), "hard_200", 2),
+    "methods": Question(
+        "All methods on the same people", _all_methods("[7,18]", "osnet_x0_25", "mso"), (f"mso {_RANDOM}", "id")
+    ),
+    "benchmark": Question(
+        "All methods on one hard benchmark",
+        _all_methods("[8,22]", "osnet_x0_25_hard", f"mso {_TRAINED_VGG}"),
+        (f"mso {_RANDOM}", "id"),
+        "hard",
+    ),
+    "people_200": Question(
+        "A quarter of the training people", (f"mso {_RANDOM}", _agw("[8,22]")), (f"mso {_RANDOM}",), "hard_200", 2
+    ),
 }

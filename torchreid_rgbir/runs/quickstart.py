@@ -25,7 +25,7 @@ from torchreid_rgbir.visual import draw_ranked, save_picture
 
 DATASET = "sysu_mm01"
 NUM_IDS, IMAGES_PER_CAMERA = 375, 3  # the last fifth, 75 identities, is for testing
-SHOWN_EPOCHS = 8  # of this number of epochs, one is shown on the terminal
+SHOWN_EPOCHS = 8  # of this number of epochs, one is shown on the terminal, and the last epoch is
 
 
 def quickstart(out: str | Path, seed: int = 1) -> str:
@@ -106,7 +106,8 @@ class FewerEpochs(io.TextIOBase):
 
     def write(self, text: str) -> int:
         epoch = re.match(r"epoch (\d+)/(\d+) ", text)
-        if text.startswith("checkpoint saved") or (epoch and int(epoch[1]) % SHOWN_EPOCHS):
+        is_hidden = epoch and int(epoch[1]) % SHOWN_EPOCHS and epoch[1] != epoch[2]
+        if text.startswith("checkpoint saved") or is_hidden:
             return len(text)
         return self.console.write(text)
 
