@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from torchreid_rgbir import config
-from torchreid_rgbir.engine.schedule import build_lr_scheduler, warmup_cosine
+from torchreid_rgbir.engine.schedule import build_lr_scheduler, decay_by_depth, warmup_cosine
+from torchreid_rgbir.models import MODELS, dual_resnet18
 
 
 def learning_rates(cfg, num_epochs):
@@ -91,3 +92,28 @@ def test_a_resumed_schedule_goes_on_where_it_stopped():
             one.step()
             two.step()
         assert again_optimizer.param_groups[0]["lr"] == optimizer.param_groups[0]["lr"]
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_resnet"])
+def test_the_learning_rate_falls_by_one_factor_from_layer_to_layer(name):
+    pytest.importorskip("timm")
+    model = MODELS[f"timm/{name}"](6, pretrained=False)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    decay_by_depth(optimizer, model, 0.5)
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(model.parameters()))
+    names = {id(value): key for key, value in model.named_parameters()}
+    rates = {names[id(value)]: group["lr"] for group in optimizer.param_groups for value in group["params"]}
+    layers = sorted(set(rates.values()))
+    assert layers == [0.5**power for power in range(len(layers) - 1, -1, -1)]
+    assert rates["classifier.weight"] == rates["bottleneck.weight"] == 1
+    assert {rates[key] for key in rates if key.startswith("layer0.")} == {layers[0]}
+    if name == "test_vit":
+        assert rates["trunk.blocks.1.attn.qkv.weight"] == 2 * rates["trunk.blocks.0.attn.qkv.weight"]
+        assert rates["trunk.pos_embed"] == layers[0]
+
+
+def test_the_learning_rate_falls_in_resnets_too():
+    model = dual_resnet18(3, pretrained=False)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    decay_by_depth(optimizer, model, 0.5)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.5**5, 0.5**4, 0.5**3, 0.5**2, 0.5, 1]

@@ -1,4 +1,4 @@
-"""Learning-rate schedules with a linear warm-up. torchreid has none."""
+"""Learning rates: schedules with a linear warm-up, which torchreid does not have, and rates that fall with depth."""
 
 import math
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from torchreid_rgbir import host
+from torchreid_rgbir.models import TwoStreamNetwork
 
 WARMUPS = ("warmup_multi_step", "warmup_cosine")
 WARMUP_START = 0.1
@@ -67,3 +68,27 @@ def build_lr_scheduler(
         return LambdaLR(optimizer, lambda done: warmup_cosine(done + 1, warmup_epoch, max_epoch, warmup_start))
     stepsize = list(stepsize) if not isinstance(stepsize, int) else stepsize
     return host.optim.build_lr_scheduler(optimizer, lr_scheduler, stepsize, gamma, max_epoch)
+
+
+def decay_by_depth(optimizer: Optimizer, model: TwoStreamNetwork, decay: float) -> None:
+    """Divides an optimizer's only group of parameters by depth, in place. Only the head keeps the full learning rate.
+
+    Layers near the image, whose pretrained weights are the most general, then learn more slowly. As in BEiT (Bao et al., ICLR
+    2022), the rate of a layer is `decay` times the rate of the next layer.
+
+    Args:
+        optimizer: of the model's parameters, before its first step.
+        model: its method `depths` returns the depth of each parameter.
+        decay: above 0 and below 1.
+    """
+    depths = model.depths()
+    (group,) = optimizer.param_groups
+    head = max(depths.values())
+    optimizer.param_groups = [
+        group
+        | {
+            "params": [parameter for name, parameter in model.named_parameters() if depths[name] == depth],
+            "lr": group["lr"] * decay ** (head - depth),
+        }
+        for depth in sorted(set(depths.values()))
+    ]

@@ -12,8 +12,8 @@ from torchreid_rgbir import config, distributed, host
 from torchreid_rgbir.config.schema import loss_options
 from torchreid_rgbir.data.manager import CrossModalDataManager
 from torchreid_rgbir.engine import BaselineEngine, CrossModalEngine, build_lr_scheduler
-from torchreid_rgbir.engine.layer_decay import decay_by_depth
 from torchreid_rgbir.engine.metadata import metadata
+from torchreid_rgbir.engine.schedule import decay_by_depth
 from torchreid_rgbir.files import checkpoint
 from torchreid_rgbir.files.archive import unpacked
 from torchreid_rgbir.files.checkpoint_folder import newest_good
