@@ -47,6 +47,8 @@ def test_methods_are_drawn_over_the_epochs():
     one = np.asarray(draw_methods({"mso": [curves]}))
     two = np.asarray(draw_methods({"mso": [curves], "id": [better]}))
     assert one.shape == (2 * PANEL + LEGEND, WIDTH, 3) and two.shape == (2 * PANEL + 2 * LEGEND, WIDTH, 3)
+    long = np.asarray(draw_methods({"mso train.lr 0.005 " * 10: [curves]}))  # a name in three lines
+    assert long.shape == (2 * PANEL + 3 * LEGEND, WIDTH, 3) and (long[2 * PANEL :, :2] == 255).all()
     orange = np.abs(two.astype(int) - (255, 127, 14)).sum(axis=2) < 30  # the second line's color
     assert orange[:PANEL].any() and orange[PANEL:].any()
     assert not (np.abs(one.astype(int) - (255, 127, 14)).sum(axis=2) < 30).any()

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import wrap
 
 import numpy as np
 from PIL import Image
@@ -11,7 +12,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torchreid_rgbir.visual.figure import as_image, new_figure
 
 Curves = dict[str, dict[int, float]]  # tag -> step -> value
-PANEL, LEGEND = 460, 30  # pixels, the heights of a panel and of a method's name
+PANEL, LEGEND = 460, 30  # pixels, the heights of a panel and of a line of a method's name
+MAX_LABEL = 85  # characters in a line of a method's name
 
 
 def read_curves(run: str | Path) -> Curves:
@@ -70,14 +72,15 @@ def draw_methods(runs: Mapping[str, Sequence[Curves]]) -> Image.Image:
             extends from the smallest to the largest.
 
     Returns:
-        An image WIDTH pixels wide, with one panel for the loss, one for the mAP, and a line for the name of each method.
+        An image WIDTH pixels wide, with one panel for the loss, one for the mAP, and the name of each method below.
     """
-    figure = new_figure(2 * PANEL + LEGEND * len(runs))
+    labels = {method: wrap(method, MAX_LABEL) for method in runs}
+    figure = new_figure(2 * PANEL + LEGEND * sum(map(len, labels.values())))
     loss, test = figure.subplots(2, sharex=True)
     for method, seeds in runs.items():
         epochs, values = _over_epochs([_mAP(curves) for curves in seeds])
         epochs += 1  # the files count from 0
-        [line] = test.plot(epochs, values.mean(axis=0), marker="o", markersize=3, label=method)
+        [line] = test.plot(epochs, values.mean(axis=0), marker="o", markersize=3, label="\n".join(labels[method]))
         test.fill_between(epochs, values.min(axis=0), values.max(axis=0), alpha=0.15, color=line.get_color())
         batches, losses = _over_epochs([curves["Train/loss"] for curves in seeds])
         loss.plot(batches * epochs.max() / batches.max(), losses.mean(axis=0), color=line.get_color())
