@@ -238,7 +238,7 @@ def test_twenty_uploads_at_once_are_all_answered_and_nothing_is_kept(visit, addr
         page.wait_for_selector(".ranked")
         assert shown_categories(page) == categories[i]
     uploads = next(folder.glob("torchreid-rgbir-demo-*"))
-    for _ in range(20):
+    for _ in range(60):
         if not (left := [path for path in uploads.rglob("*") if path.is_file()]):
             break
         time.sleep(1)

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from torchreid_rgbir.benchmark import timing
+from torchreid_rgbir.benchmark.step import waiting
 from torchreid_rgbir.runs import ablation
 from torchreid_rgbir.runs.build import build_engine
 from torchreid_rgbir.runs.methods import QUESTIONS, STARTS
@@ -44,12 +45,13 @@ def recipes(rounds: int = 3) -> dict[str, dict]:
 def _step(root: str, method: str) -> Callable[[], object]:
     cfg = ablation.configured(QUESTIONS[QUESTION], method, 1, UNTRAINED)
     cfg.data.sources, cfg.data.root, cfg.data.cache = ["sysu_mm01"], root, "none"
+    cfg.model.pretrained = False
     with contextlib.redirect_stdout(io.StringIO()):
         engine = build_engine(cfg)
     engine.set_model_mode("train")
     engine.epoch = engine.batch_idx = 0
     engine.num_batches = cfg.sampler.batches_per_epoch
-    return partial(engine.forward_backward, next(iter(engine.train_loader)))
+    return waiting(partial(engine.forward_backward, next(iter(engine.train_loader))))
 
 
 def _peak(root: str, method: str) -> int:

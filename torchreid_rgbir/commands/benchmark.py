@@ -28,15 +28,19 @@ PARTS = {
     "search": ("search.search", ("rounds",)),
 }
 
+# Parts that need an extra, and a package of it. They are measured only if they are named.
+EXTRAS = {"recipes": ("timm", "timm"), "search": ("gallery", "lancedb")}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--only",
         nargs="+",
         choices=PARTS,
-        default=[part for part in PARTS if part != "search"],
+        default=[part for part in PARTS if part not in EXTRAS],
         metavar="PART",
-        help=f"any of {', '.join(PARTS)} (default: all but search, which needs the extra `gallery`)",
+        help=f"any of {', '.join(PARTS)} (default: all but recipes, which needs the extra `timm`, and search, which needs the "
+        "extra `gallery`)",
     )
     parser.add_argument("--batch-size", type=int, default=64, help="images in a training step (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="number of timings of each side (default: %(default)s)")
@@ -52,8 +56,8 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--rounds {args.rounds}: give a number of at least 1")
     if args.batch_size % 8 or args.batch_size < 16:
         raise ValueError(f"--batch-size {args.batch_size}: give a multiple of 8, at least 16")
-    if "search" in args.only:
-        require("gallery", "lancedb")  # before the other parts are timed
+    for part in EXTRAS.keys() & args.only:
+        require(*EXTRAS[part])  # before the other parts are timed
     if args.json:
         report.check_folder(args.json)
     parts = [part for part in PARTS if part in args.only]
