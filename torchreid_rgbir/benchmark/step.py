@@ -82,9 +82,8 @@ def step(
     per_operation = measured["medians"].pop("matrix_product") / (2 * PRODUCT_SIZE**3)
     limit = count_operations(height, width, batch_size, model) * per_operation
     measured["limits"] = {"id_wrt_cmcc": (limit, "its operations at the speed of a matrix product")}
-    peak = peak_of_training()
     forward = batch_size / measured["medians"]["forward"]
-    return measured | {"images_per_second": {"forward": forward}, "memory": {"steps_peak": peak}}
+    return measured | {"images_per_second": {"forward": forward}, "memory": {"steps_peak": peak_of_training()}}
 
 
 def count_operations(height: int, width: int, batch_size: int, model: str) -> int:
